@@ -1,0 +1,226 @@
+// Package config is the gateway's configuration: one typed value read from one
+// YAML file, with defaults that work without any file, checked in one place.
+//
+// Every mistake is an [Error] that names the file and the line. Unknown keys
+// are mistakes, so that a misspelt key cannot silently do nothing.
+//
+// Users are not here; they are files of their own (package auth), which use
+// [Decode] too.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"time"
+)
+
+// DefaultFile is the file that is read when none is named, if it exists.
+const DefaultFile = "gateway.yaml"
+
+// DefaultStorage is the name of the storage that exists without configuration.
+const DefaultStorage = "default"
+
+// Config is the whole configuration. Relative paths in a file are relative to
+// the folder of that file.
+type Config struct {
+	// Data is the folder for the state database, host keys, certificate and users.
+	Data string `yaml:"data"`
+	// Storages by name; "default" is the disk folder Data/files if it is not given.
+	Storages map[string]Storage `yaml:"storages"`
+	SFTP     Listener           `yaml:"sftp"`
+	HTTPS    HTTPS              `yaml:"https"`
+	Logins   Logins             `yaml:"logins"`
+	Log      Log                `yaml:"log"`
+
+	file string // where it came from, "" for the defaults
+}
+
+// Storage is one place where files live.
+type Storage struct {
+	// Path is a folder on a local disk. It is made at the first start.
+	Path string `yaml:"path"`
+}
+
+// Listener is a front end's address.
+type Listener struct {
+	// Listen is host:port. Without a host it listens on every address.
+	Listen string `yaml:"listen"`
+	// Off leaves this front end out.
+	Off bool `yaml:"off"`
+}
+
+// HTTPS is the HTTPS and WebDAV front end.
+type HTTPS struct {
+	Listener `yaml:",inline"`
+	// Certificate and Key are PEM files; without them a self-signed one is made.
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+}
+
+// Logins slows down who guesses.
+type Logins struct {
+	// Failures within Window from one address (IPv6: one /64) until it is banned.
+	Failures int           `yaml:"failures"`
+	Window   time.Duration `yaml:"window"`
+	Ban      time.Duration `yaml:"ban"`
+}
+
+// Log says what is logged, on standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // text, json
+}
+
+// Default is what serve runs on without a configuration: loopback only.
+func Default() Config {
+	return Config{
+		Data:   "gateway-data",
+		SFTP:   Listener{Listen: "127.0.0.1:2022"},
+		HTTPS:  HTTPS{Listener: Listener{Listen: "127.0.0.1:8443"}},
+		Logins: Logins{Failures: 10, Window: 10 * time.Minute, Ban: 15 * time.Minute},
+		Log:    Log{Level: "info", Format: "text"},
+	}
+}
+
+// Load reads file, or DefaultFile if file is "" and it exists, or gives the defaults.
+// data, when not "", overrules the data folder.
+func Load(file, data string) (Config, error) {
+	named := file != ""
+	if !named {
+		file = DefaultFile
+	}
+	c := Default()
+	raw, err := os.ReadFile(file)
+	switch {
+	case err == nil:
+		c.file = file
+		if err := Decode(file, raw, &c); err != nil {
+			return Config{}, err
+		}
+		c.relativeTo(filepath.Dir(file))
+	case named || !errors.Is(err, fs.ErrNotExist):
+		return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	if data != "" {
+		c.Data = data
+	}
+	if err := c.complete(); err != nil {
+		return Config{}, err
+	}
+	return c, c.validate(raw)
+}
+
+// File is where the configuration came from, "" when no file was read.
+func (c Config) File() string { return c.file }
+
+func (c *Config) relativeTo(dir string) {
+	join := func(p *string) {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	join(&c.Data)
+	join(&c.HTTPS.Certificate)
+	join(&c.HTTPS.Key)
+	for name, s := range c.Storages {
+		join(&s.Path)
+		c.Storages[name] = s
+	}
+}
+
+func (c *Config) complete() error {
+	abs, err := filepath.Abs(c.Data)
+	if err != nil {
+		return fmt.Errorf("data folder %q: %w", c.Data, err)
+	}
+	c.Data = abs
+	if c.Storages == nil {
+		c.Storages = map[string]Storage{}
+	}
+	if _, ok := c.Storages[DefaultStorage]; !ok {
+		c.Storages[DefaultStorage] = Storage{Path: filepath.Join(c.Data, "files")}
+	}
+	return nil
+}
+
+// UsersDir is the folder of the user files.
+func (c Config) UsersDir() string { return filepath.Join(c.Data, "users") }
+
+// KeysDir is the folder of SSH host keys and the self-signed certificate.
+func (c Config) KeysDir() string { return filepath.Join(c.Data, "keys") }
+
+// StateFile is the embedded database.
+func (c Config) StateFile() string { return filepath.Join(c.Data, "state.db") }
+
+// StorageNames are the names of the storages, sorted.
+func (c Config) StorageNames() []string {
+	names := make([]string, 0, len(c.Storages))
+	for n := range c.Storages {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
+
+var storageName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+
+// validate checks values; raw is the file, to find the lines of mistakes.
+func (c Config) validate(raw []byte) error {
+	var errs []error
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, &Error{File: c.file, Line: lineOf(raw, key), Msg: key + ": " + fmt.Sprintf(format, args...)})
+	}
+	for _, name := range c.StorageNames() {
+		key := "storages." + name
+		if !storageName.MatchString(name) {
+			bad(key, "a storage name has 1 to 32 of a-z, 0-9, _ and -")
+		}
+		if c.Storages[name].Path == "" {
+			bad(key, "path is missing: the folder where the files are kept")
+		}
+	}
+	checkListen := func(key string, l Listener) {
+		if l.Off {
+			return
+		}
+		if _, err := net.ResolveTCPAddr("tcp", l.Listen); err != nil || l.Listen == "" {
+			bad(key+".listen", "%q is not an address to listen on; write host:port, for example \"127.0.0.1:2022\" or \":2022\"", l.Listen)
+		}
+	}
+	checkListen("sftp", c.SFTP)
+	checkListen("https", c.HTTPS.Listener)
+	if c.SFTP.Off && c.HTTPS.Off {
+		bad("sftp.off", "sftp and https are both off: nothing would be served")
+	}
+	if (c.HTTPS.Certificate == "") != (c.HTTPS.Key == "") {
+		bad("https", "certificate and key go together; give both or neither")
+	}
+	if c.Logins.Failures < 1 {
+		bad("logins.failures", "must be at least 1")
+	}
+	if c.Logins.Window <= 0 || c.Logins.Ban <= 0 {
+		bad("logins", "window and ban must be longer than 0, for example 10m")
+	}
+	if !oneOf(c.Log.Level, "debug", "info", "warn", "error") {
+		bad("log.level", "%q is not one of debug, info, warn, error", c.Log.Level)
+	}
+	if !oneOf(c.Log.Format, "text", "json") {
+		bad("log.format", "%q is not one of text, json", c.Log.Format)
+	}
+	return errors.Join(errs...)
+}
+
+func oneOf(s string, of ...string) bool {
+	for _, o := range of {
+		if s == o {
+			return true
+		}
+	}
+	return false
+}
