@@ -1,0 +1,169 @@
+package listing_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gateway/listing"
+)
+
+// corpusCase is one vector: a listing and what it says. What is left out of an entry is not asserted.
+type corpusCase struct {
+	Suite, Case, Family, Raw, Now, Syst string
+	RawBase64                           []byte `json:"raw_base64"`
+	Expect                              *[]struct {
+		Name      *string
+		Type      string
+		Size      json.Number
+		ModTime   string `json:"mtime"`
+		Precision string `json:"mtime_precision"`
+		Target    string
+	}
+}
+
+func (c *corpusCase) raw(t *testing.T) []byte {
+	t.Helper()
+	if len(c.RawBase64) > 0 {
+		return c.RawBase64
+	}
+	return []byte(c.Raw)
+}
+
+func readCases(t *testing.T, files []string) []corpusCase {
+	t.Helper()
+	var out []corpusCase
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc := bufio.NewScanner(f)
+		sc.Buffer(nil, 16<<20)
+		for sc.Scan() {
+			var c corpusCase
+			if err := json.Unmarshal(sc.Bytes(), &c); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			out = append(out, c)
+		}
+		if err := sc.Err(); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	return out
+}
+
+// floors is the share of the public vectors that must be read as their suite says. The rest are vectors that
+// contradict each other or the rules of this package (years half a year ahead of now, say).
+var floors = map[string]float64{"unix": 0.85, "dos": 0.98, "mlsd": 0.90, "netware": 0.85, "macos": 0.85}
+
+// TestCorpus reads the project's vectors and, where GATEWAY_CORPUS names the folder of the public ones, those too.
+func TestCorpus(t *testing.T) {
+	own, err := filepath.Glob("testdata/*.jsonl")
+	if err != nil || len(own) == 0 {
+		t.Fatal("no vectors", err)
+	}
+	for _, c := range readCases(t, own) {
+		if why := judge(c.raw(t), c); why != "" {
+			t.Errorf("%s: %s", c.Case, why)
+		}
+	}
+	dir := os.Getenv("GATEWAY_CORPUS")
+	if dir == "" {
+		t.Log("GATEWAY_CORPUS is not set: only the project's own vectors were read")
+		return
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "listing", "*.jsonl"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no vectors in %s: %v", dir, err)
+	}
+	right, all := map[string]int{}, map[string]int{}
+	for _, c := range readCases(t, files) {
+		why := judge(c.raw(t), c)
+		if c.Expect == nil || len(*c.Expect) == 0 {
+			continue // no assertion, or a refusal by one suite's parser
+		}
+		if floors[c.Family] == 0 {
+			continue // of a format that is not read yet
+		}
+		all[c.Family]++
+		if why == "" {
+			right[c.Family]++
+		} else {
+			t.Logf("%s %s [%s]: %s", c.Suite, c.Case, c.Family, why)
+		}
+	}
+	for family, floor := range floors {
+		share := float64(right[family]) / float64(max(all[family], 1))
+		t.Logf("%s: %d of %d", family, right[family], all[family])
+		if share < floor {
+			t.Errorf("%s: %.3f of the vectors, want %.3f", family, share, floor)
+		}
+	}
+}
+
+// judge says where the listing is read otherwise than c expects; "" where it is not.
+func judge(raw []byte, c corpusCase) string {
+	o := listing.Options{Syst: c.Syst}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02"} {
+		if at, err := time.Parse(layout, strings.TrimSuffix(c.Now, "Z")); err == nil {
+			o.Now = at
+			break
+		}
+	}
+	r, _ := listing.Parse(raw, o) // an unrecognized listing has no entries, which is compared below
+	if c.Expect == nil {
+		return ""
+	}
+	var got []listing.Entry
+	for _, e := range r.Entries {
+		if e.Name != "." && e.Name != ".." {
+			got = append(got, e)
+		}
+	}
+	i := 0
+	for _, want := range *c.Expect {
+		if want.Name != nil && (*want.Name == "." || *want.Name == "..") {
+			continue
+		}
+		if i == len(got) {
+			return "too few entries"
+		}
+		e := got[i]
+		i++
+		switch size, err := want.Size.Int64(); {
+		case want.Name != nil && strings.TrimSpace(*want.Name) != strings.TrimSpace(string(e.RawName)) && *want.Name != e.Name:
+			return "name " + e.Name + ", want " + *want.Name
+		case want.Type != "" && want.Type != e.Type.String() && want.Type != "link" && e.Type != listing.Link:
+			return e.Name + " is a " + e.Type.String() + ", want " + want.Type
+		case err == nil && want.Type != "dir" && e.Type == listing.File && size != e.Size:
+			return e.Name + " has another size than " + want.Size.String()
+		case want.Target != "" && want.Target != e.Target:
+			return e.Name + " links to " + e.Target + ", want " + want.Target
+		case want.Precision != "" && want.ModTime != "" && !sameTime(e.ModTime, want.ModTime, want.Precision):
+			return e.Name + " is of " + e.ModTime.Format(time.DateTime) + ", want " + want.ModTime
+		}
+	}
+	if i < len(got) {
+		return "too many entries: " + got[i].Name
+	}
+	return ""
+}
+
+func sameTime(got listing.Time, want, precision string) bool {
+	n := len("2006-01-02T15:04")
+	switch precision {
+	case "day":
+		n = len("2006-01-02")
+	case "second":
+		n = len("2006-01-02T15:04:05")
+	}
+	at := got.Format("2006-01-02T15:04:05")
+	return got.Precision != listing.Unknown && len(want) >= n && at[:n] == want[:n]
+}

@@ -1,0 +1,202 @@
+package listing
+
+import (
+	"bytes"
+	"strings"
+)
+
+// verdict is what a parser says of one line.
+type verdict uint8
+
+const (
+	miss   verdict = iota // no line of this format
+	ignore                // a blank line, header or trailer
+	weak                  // an entry, by a lenient rule
+	full                  // an entry
+	held                  // the first part of an entry that the next line completes
+	joined                // an entry together with the line held before
+)
+
+// entry reports whether the verdict comes with an entry.
+func (v verdict) entry() bool { return v == weak || v == full || v == joined }
+
+// votes is the weight of one verdict in the choice of the format.
+func (v verdict) votes() int {
+	switch v {
+	case full, joined:
+		return 4
+	case weak, ignore:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// parser reads the lines of one listing in one format. It has the state that the format needs between lines.
+type parser interface {
+	// parse reads c.line. Where the verdict is an entry it has filled in e, whose Type is File and whose Size is
+	// -1 at the start, and has called c.name; where it is a miss it may give a reason.
+	parse(c *cursor, e *Entry) (verdict, string)
+}
+
+// surveyor is a parser that wants to see all lines of a window before the first is parsed.
+type surveyor interface {
+	survey(line []byte)
+}
+
+// finisher is a parser that mends the entries of a window when all are known.
+type finisher interface {
+	finish([]Entry) []Entry
+}
+
+// cursor is the line under the parser.
+type cursor struct {
+	line  []byte
+	first bool   // no line before it, or only blank ones
+	after bool   // the line before it is blank
+	held  []byte // the line before it, where that was held
+
+	text     string // the whole window
+	off      int    // of line in text
+	heldOff  int    // of held in text
+	nameSpan span
+	inHeld   bool // nameSpan is a part of held
+	linkSpan span
+	isLink   bool
+	prefix   string // goes before the name: the directory in a recursive listing
+	dates    *dates
+}
+
+// span is a part of the cursor's line.
+type span struct{ lo, hi int }
+
+// reset goes to the line text[lo:hi], which is buf[lo:hi].
+func (c *cursor) reset(buf []byte, l line) {
+	c.line, c.off = buf[l.lo:l.hi], l.lo
+	c.inHeld, c.isLink = false, false
+}
+
+// done keeps what the next line needs to know about this one.
+func (c *cursor) done(v verdict) {
+	if c.held = nil; v == held {
+		c.held, c.heldOff = c.line, c.off
+	}
+	c.first, c.after = false, false
+}
+
+// str returns line[lo:hi] without copying.
+func (c *cursor) str(lo, hi int) string { return c.text[c.off+lo : c.off+hi] }
+
+func (c *cursor) name(lo, hi int) { c.nameSpan = span{lo, hi} }
+
+func (c *cursor) target(lo, hi int) { c.linkSpan, c.isLink = span{lo, hi}, true }
+
+// arrow splits the name at the first " -> " of a link.
+func (c *cursor) arrow(lo, hi int) {
+	i := bytes.Index(c.line[lo:hi], []byte(" -> "))
+	if i <= 0 {
+		c.name(lo, hi)
+		return
+	}
+	c.name(lo, lo+i)
+	c.target(lo+i+4, hi)
+}
+
+// formatSpec is a row of the table of formats.
+type formatSpec struct {
+	name Format
+	new  func() parser
+	syst []string // beginnings of SYST replies, in upper case, that settle a tie
+}
+
+// formats is every format that takes part in the vote; where votes are equal the earlier one wins.
+func formats() []formatSpec {
+	return []formatSpec{
+		{Unix, func() parser { return new(unixParser) }, []string{"UNIX", "NETWARE", "MACOS"}},
+		{MSDOS, func() parser { return new(msdosParser) }, []string{"WINDOWS", "MSDOS"}},
+		{MLSD, func() parser { return new(mlsdParser) }, nil},
+	}
+}
+
+// Formats lists the formats that Options.Format can name.
+func Formats() []Format {
+	var out []Format
+	for _, f := range formats() {
+		out = append(out, f.name)
+	}
+	return append(out, Names)
+}
+
+// newParser returns a parser for f, or nil.
+func newParser(f Format) parser {
+	switch f {
+	case Names:
+		return new(namesParser)
+	case MLSD:
+		return &mlsdParser{factless: true}
+	}
+	for _, s := range formats() {
+		if s.name == f {
+			return s.new()
+		}
+	}
+	return nil
+}
+
+// voteLines is how many lines vote: half of them from the start of the window, half from its middle.
+const voteLines = 1024
+
+// vote chooses the format that reads most lines of the window. It is "" where no format reads any.
+func (s *session) vote(buf []byte, text string) Format {
+	best, most := Format(""), 0
+	syst := strings.ToUpper(s.opts.Syst)
+	for _, f := range formats() {
+		n := s.ballots(f.new(), buf, text)
+		for _, t := range f.syst {
+			if n > 0 && strings.HasPrefix(syst, t) {
+				n++
+			}
+		}
+		if n > most {
+			best, most = f.name, n
+		}
+	}
+	if best == "" && namesOnly(buf, s.term) {
+		best = Names
+	}
+	return best
+}
+
+// ballots counts the votes of p over a sample of the window.
+func (s *session) ballots(p parser, buf []byte, text string) int {
+	n := 0
+	sp := newSplitter(buf, s.term, 0)
+	c := cursor{text: text, dates: &s.dates, first: true}
+	var e Entry
+	for i := 0; i < voteLines; i++ {
+		if i == voteLines/2 {
+			skipToMiddle(sp)
+		}
+		l, ok := sp.scan()
+		if !ok {
+			break
+		}
+		if c.reset(buf, l); len(c.line) > MaxLine || blank(c.line) {
+			c.after = true
+			continue
+		}
+		e = Entry{Size: -1}
+		v, _ := p.parse(&c, &e)
+		n += v.votes()
+		c.done(v)
+	}
+	return n
+}
+
+// skipToMiddle goes on at the line after the middle of the buffer, if the splitter is still before it.
+func skipToMiddle(s *splitter) {
+	mid := len(s.buf) / 2
+	if i := bytes.IndexByte(s.buf[mid:], '\n'); s.pos < mid && i >= 0 {
+		s.pos = mid + i + 1
+	}
+}

@@ -1,0 +1,178 @@
+package listing
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Bounds on what a listing can cost. Lists over them are cut, never refused.
+const (
+	// MaxLine is the longest line in bytes that is read as an entry. A longer one is skipped.
+	MaxLine = 32 << 10
+	// MaxSkipped is how many skipped lines are kept. Later ones are only counted.
+	MaxSkipped = 1000
+	// MaxSkippedRaw is how many bytes of a skipped line are kept.
+	MaxSkippedRaw = 1 << 10
+	// Window is how many bytes [Reader] looks at together: the format, the date order and the charset are decided
+	// over the first window. The entries of one window are in memory together, 131072 at most.
+	Window = 256 << 10
+)
+
+// Errors of this package, to be compared with errors.Is.
+var (
+	// ErrFormat means that Options.Format is not one of Formats.
+	ErrFormat = errors.New("listing: unknown format")
+	// ErrCharset means that a charset name is not one of Charsets nor an alias of one.
+	ErrCharset = errors.New("listing: unknown charset")
+	// ErrEncode means that a name has a character that its charset lacks.
+	ErrEncode = errors.New("listing: name cannot be encoded")
+	// ErrFacts means that a line given to ParseFacts is not an MLST line.
+	ErrFacts = errors.New("listing: not a line of facts")
+	// ErrUnrecognized means that there are lines, but not one could be read in any format. The Result that comes
+	// with it holds them in Skipped: often it is an error message that the server wrote into the listing.
+	ErrUnrecognized = errors.New("listing: no line was recognized")
+)
+
+// Format names how a listing is laid out. The empty Format means "find out".
+type Format string
+
+// The formats.
+const (
+	Unix  Format = "unix"  // ls -l and its kin: NetWare, NetPresenz, VShell
+	MSDOS Format = "msdos" // IIS and DIR
+	MLSD  Format = "mlsd"  // facts, RFC 3659 section 7
+	Names Format = "names" // NLST: a name a line
+)
+
+// Type says what kind of thing an entry is.
+type Type uint8
+
+// The types. Other covers devices, sockets, pipes and what a server marks in a way of its own.
+const (
+	File Type = iota
+	Dir
+	Link
+	Other
+)
+
+// String is "file", "dir", "link" or "other".
+func (t Type) String() string {
+	switch t {
+	case File:
+		return "file"
+	case Dir:
+		return "dir"
+	case Link:
+		return "link"
+	default:
+		return "other"
+	}
+}
+
+// Precision says how exactly a listing gave a time.
+type Precision uint8
+
+// The precisions, Unknown for "no time given".
+const (
+	Unknown Precision = iota
+	Second
+	Minute
+	Day
+)
+
+// String is "unknown", "second", "minute" or "day".
+func (p Precision) String() string {
+	switch p {
+	case Second:
+		return "second"
+	case Minute:
+		return "minute"
+	case Day:
+		return "day"
+	default:
+		return "unknown"
+	}
+}
+
+// Time is a modification time as far as the listing gives it. What lies below the precision is zero.
+type Time struct {
+	time.Time // in Options.Location when ZoneKnown is false; zero when Precision is Unknown
+	Precision Precision
+	ZoneKnown bool
+}
+
+// Entry is one line of a listing.
+type Entry struct {
+	Name    string // UTF-8, for people; Encode(Name, Charset) is RawName
+	RawName []byte // the exact bytes, for the next command; it shares memory with the other entries of its listing
+	Charset string // what RawName was decoded with
+
+	Type          Type
+	Size          int64 // bytes; -1 where unknown, and for everything but files
+	SizeEstimated bool  // Size comes from blocks or from a rounded figure such as 33.5k
+	ModTime       Time
+
+	Target    string // of a link; "" where it is not given
+	RawTarget []byte
+
+	Mode    string // as listed: "rwxr-xr-x", "[RWCEAFMS]", MLSD's UNIX.mode; "" where unknown
+	Owner   string
+	Group   string
+	Version string // the version number of systems that keep several
+
+	Line  int               // 1-based
+	Facts map[string]string // MLSD only: all facts, keys in lower case
+}
+
+// Skipped is a line that gave no entry.
+type Skipped struct {
+	Line   int    // 1-based
+	Raw    []byte // at most MaxSkippedRaw bytes
+	Reason string
+}
+
+// Options says what is known about the listing. The zero value is fit for use.
+type Options struct {
+	Format   Format         // "" to find out
+	Charset  string         // for names that are not valid UTF-8; "" to detect
+	Now      time.Time      // for dates without a year; zero means time.Now()
+	Location *time.Location // of times without a zone; nil means UTC
+	Syst     string         // the server's reply to SYST, which settles a tied vote
+	Detector *Detector      // evidence of the whole server, read and added to; nil means this listing alone
+}
+
+// Result is a whole listing.
+type Result struct {
+	Format     Format  // "" where no line was recognized
+	Charset    string  // of the names that are not plain ASCII
+	Confidence float64 // in Charset, 0 to 1; 0 where no name has a byte over 0x7F, 1 where it was configured
+
+	Entries []Entry // "." and ".." among them where the server lists them
+	Skipped []Skipped
+	// SkippedTotal counts every skipped line, also those beyond MaxSkipped.
+	SkippedTotal int
+}
+
+// Parse reads a whole listing. It keeps no reference to raw.
+//
+// The error wraps ErrFormat or ErrCharset for bad options; it is ErrUnrecognized, with the Result filled in, where
+// the listing has lines and none of them means anything. An empty listing is no error.
+func Parse(raw []byte, o Options) (Result, error) {
+	s, err := newSession(o)
+	if err != nil {
+		return Result{}, err
+	}
+	var r Result
+	r.Entries = s.window(raw)
+	r.Format, r.Charset, r.Confidence = s.format, s.charset, s.confidence
+	r.Skipped, r.SkippedTotal = s.skipped, s.skippedTotal
+	if len(r.Entries) == 0 && r.SkippedTotal > 0 && r.Format == "" {
+		return r, fmt.Errorf("%w: %d lines, the first is %q", ErrUnrecognized, r.SkippedTotal, clip(r.Skipped[0].Raw, 80))
+	}
+	return r, nil
+}
+
+func clip(b []byte, n int) []byte {
+	return b[:min(n, len(b))]
+}

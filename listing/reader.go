@@ -1,0 +1,158 @@
+package listing
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+)
+
+// Reader reads a listing of any length with bounded memory, a window (see Window) at a time. The format, the order
+// of dates and the way lines end are decided over the first window; the charset is judged again in each.
+type Reader struct {
+	r       io.Reader
+	s       *session
+	err     error // of newSession
+	buf     []byte
+	n       int  // bytes in buf
+	tooLong bool // the line at the start of buf is over MaxLine and is being dropped
+}
+
+// NewReader returns a Reader that takes the listing from r. Bad options are reported by All.
+func NewReader(r io.Reader, o Options) *Reader {
+	s, err := newSession(o)
+	return &Reader{r: r, s: s, err: err}
+}
+
+// All yields the entries in order. An error is yielded with a zero Entry and ends the listing: one that wraps
+// ErrFormat or ErrCharset for bad options, ErrUnrecognized after a listing of which no line could be read, or the
+// error of the underlying reader, after the entries that came whole before it. The entries can be ranged over once.
+func (r *Reader) All() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		if r.err != nil {
+			yield(Entry{}, r.err)
+			return
+		}
+		if r.buf == nil {
+			r.buf = make([]byte, Window+MaxLine)
+		}
+		seen := false
+		for {
+			chunk, err := r.fill()
+			for _, e := range r.s.window(chunk) {
+				seen = true
+				if !yield(e, nil) {
+					return
+				}
+			}
+			r.keep(len(chunk))
+			if err == nil {
+				continue
+			}
+			switch {
+			case !errors.Is(err, io.EOF):
+				yield(Entry{}, fmt.Errorf("listing: after line %d: %w", r.s.lines, err))
+			case !seen && r.s.format == "" && r.s.skippedTotal > 0:
+				yield(Entry{}, ErrUnrecognized)
+			}
+			return
+		}
+	}
+}
+
+// fill reads until a window is full and returns the whole lines of it; at the end of the listing, all of it. After
+// an error of the reader what came of the last line is left out.
+func (r *Reader) fill() ([]byte, error) {
+	for {
+		for r.n < len(r.buf) {
+			k, err := r.read()
+			r.n += k
+			if err != nil {
+				r.dropLong(true)
+				if errors.Is(err, io.EOF) {
+					return r.buf[:r.n], io.EOF
+				}
+				return r.buf[:r.wholeLines()], err
+			}
+		}
+		r.dropLong(false)
+		if r.tooLong {
+			continue
+		}
+		if n := r.wholeLines(); n > 0 {
+			return r.buf[:n], nil
+		}
+		// a line as long as the buffer: keep its start, drop the rest as it comes
+		r.tooLong = true
+		r.n = MaxLine + 1
+	}
+}
+
+// read reads something, or says why it cannot.
+func (r *Reader) read() (int, error) {
+	for range 100 {
+		if k, err := r.r.Read(r.buf[r.n:]); k > 0 || err != nil {
+			return k, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}
+
+// dropLong throws away what is in the buffer of a line that is too long, all but its start, up to its end.
+func (r *Reader) dropLong(last bool) {
+	if !r.tooLong {
+		return
+	}
+	rest := r.buf[MaxLine+1 : r.n]
+	i := bytes.IndexByte(rest, '\n')
+	if i < 0 {
+		r.n = MaxLine + 1
+		r.tooLong = !last
+		return
+	}
+	r.n = MaxLine + 1 + copy(rest, rest[i:])
+	r.tooLong = false
+}
+
+// wholeLines is the length of the part of the buffer that ends with a line end.
+func (r *Reader) wholeLines() int {
+	b := r.buf[:r.n]
+	if r.s.begun && r.s.term.crlf {
+		if i := bytes.LastIndex(b, []byte("\r\n")); i >= 0 {
+			return i + 2
+		}
+	}
+	if n := bytes.LastIndexByte(b, '\n') + 1; n > 0 {
+		return n
+	}
+	return bytes.LastIndexByte(b[:max(len(b)-1, 0)], '\r') + 1
+}
+
+func (r *Reader) keep(from int) {
+	r.n = copy(r.buf, r.buf[from:r.n])
+}
+
+// Format is the format of the listing; "" before the first entry and where no line was recognized.
+func (r *Reader) Format() Format {
+	if r.s == nil {
+		return ""
+	}
+	return r.s.format
+}
+
+// Charset is that of the last names read, with the confidence in it; see Result.
+func (r *Reader) Charset() (string, float64) {
+	if r.s == nil {
+		return utf8Name, 0
+	}
+	return r.s.charset, r.s.confidence
+}
+
+// Skipped returns the first MaxSkipped of the lines so far that gave no entry, and how many there were.
+func (r *Reader) Skipped() ([]Skipped, int) {
+	if r.s == nil {
+		return nil, 0
+	}
+	return r.s.skipped, r.s.skippedTotal
+}
