@@ -1,0 +1,208 @@
+package disk
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gateway/storage"
+)
+
+// Commit implements storage.Upload. If the last step, the syncing of the directory,
+// fails, the file is published but may not survive a loss of power; the error says so.
+func (u *upload) Commit(ctx context.Context, o storage.CommitOptions) (storage.Info, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.f == nil {
+		return storage.Info{}, u.fail("commit", fs.ErrClosed)
+	}
+	info, err := u.commit(ctx, o)
+	if err != nil && storage.CommitRetryable(err) {
+		_ = u.f.Chmod(0o600) // as Resume needs it; the folder is closed to others anyway
+		return storage.Info{}, u.fail("commit", err)
+	}
+	if err != nil {
+		_ = u.d.forget(u.id) // else the sweep does
+	}
+	u.close()
+	return info, u.fail("commit", err)
+}
+
+// commit does what must be done in the one order in which a crash between any two
+// steps leaves the old file or the new one, and only leftovers that a sweep knows.
+func (u *upload) commit(ctx context.Context, o storage.CommitOptions) (storage.Info, error) {
+	d := u.d
+	noReplace := o.IfNoneMatch || u.o.Exclusive
+	if err := u.ready(ctx, &o); err != nil {
+		return storage.Info{}, err
+	}
+	d.o.step("ready")
+	p, err := d.target(u.name, noReplace)
+	if err != nil {
+		return storage.Info{}, err
+	}
+	defer p.close()
+	unlock, err := d.lock(ctx, p)
+	if err != nil {
+		return storage.Info{}, err
+	}
+	defer unlock()
+
+	old, err := d.conditions(ctx, p, o.IfMatch, noReplace)
+	if err != nil {
+		return storage.Info{}, err
+	}
+	if err := u.dress(p, old, o.ModTime); err != nil {
+		return storage.Info{}, err
+	}
+	d.o.step("dressed")
+	if err := u.f.Sync(); err != nil {
+		return storage.Info{}, err
+	}
+	d.o.step("synced")
+	if err := ctx.Err(); err != nil { // the last moment
+		return storage.Info{}, err
+	}
+	if err := d.publish(u.id, p, noReplace); err != nil {
+		return storage.Info{}, err
+	}
+	d.o.step("published")
+	if err := d.syncs.sync(p); err != nil {
+		return storage.Info{}, fmt.Errorf("published, but the folder could not be synced: %w", cause(err))
+	}
+	d.o.step("directory synced")
+	if u.checkpointed {
+		_ = d.removeStaged(u.id + sidecarSuffix) // else the sweep does: there is no part any more
+	}
+	d.o.step("forgotten")
+	info, err := u.f.Stat()
+	if err != nil {
+		return storage.Info{}, err
+	}
+	return describe(u.name, entry{info, false}), nil
+}
+
+// ready checks what needs no lock: that every write succeeded, and the digest.
+func (u *upload) ready(ctx context.Context, o *storage.CommitOptions) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if at := u.failed.Load(); at != neverFailed {
+		return fmt.Errorf("a write at byte %d failed", at)
+	}
+	if o.ModTime.IsZero() {
+		o.ModTime = time.Now()
+	}
+	if !storage.ValidModTime(o.ModTime) {
+		return fs.ErrInvalid
+	}
+	if o.SHA256 == nil {
+		return nil
+	}
+	// Nobody else can write to the staged file, so what is hashed is what is published.
+	h := sha256.New()
+	if _, err := io.Copy(h, storage.Reader(ctx, u.f)); err != nil {
+		return err
+	}
+	if !bytes.Equal(h.Sum(nil), o.SHA256) {
+		return storage.ErrDigest
+	}
+	return nil
+}
+
+// target is where an upload to name goes: to the file that a link there leads to,
+// unless nothing may be there at all.
+func (d *Disk) target(name string, noReplace bool) (*place, error) {
+	p, err := d.place(name)
+	if err != nil || noReplace {
+		return p, err
+	}
+	if _, err := d.lookAt(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		p.close()
+		return nil, err
+	}
+	return d.follow(p)
+}
+
+// conditions looks at what is to be replaced, with p locked. Nothing there is an
+// entry without FileInfo.
+func (d *Disk) conditions(ctx context.Context, p *place, ifMatch string, noReplace bool) (entry, error) {
+	old, err := d.lookAt(p)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && ifMatch == "":
+		return entry{}, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return entry{}, storage.ErrPrecondition
+	case noReplace:
+		return entry{}, fs.ErrExist
+	case err != nil:
+		return entry{}, err
+	case old.IsDir():
+		return entry{}, storage.ErrIsDir
+	case ifMatch != "" && ifMatch != etag(old.FileInfo):
+		return entry{}, storage.ErrPrecondition
+	}
+	return old, settle(ctx, old)
+}
+
+// dress gives the staged file owner, permission bits and time.
+func (u *upload) dress(p *place, old entry, modTime time.Time) error {
+	mode := u.o.ModePerm.Perm()
+	if mode == 0 {
+		mode = u.d.o.FileMode.Perm()
+	}
+	uid, gid := -1, -1
+	if old.FileInfo != nil {
+		mode = old.Mode().Perm()
+		if s, ok := old.Sys().(*syscall.Stat_t); ok {
+			uid, gid = int(s.Uid), int(s.Gid)
+		}
+	} else if dir, err := p.dir.Stat(); err != nil {
+		return err
+	} else if s, ok := dir.Sys().(*syscall.Stat_t); ok && dir.Mode()&fs.ModeSetgid != 0 {
+		gid = int(s.Gid) // as if it had been made here
+	}
+	if uid >= 0 || gid >= 0 {
+		// A process that may not give files away publishes them as its own.
+		if err := u.f.Chown(uid, gid); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	if err := u.f.Chmod(mode); err != nil {
+		return err
+	}
+	return u.d.staging.Chtimes(u.id+partSuffix, time.Time{}, modTime)
+}
+
+// publish moves the staged file to p. A rename that refuses to replace is one step;
+// file systems without it have links, which never replace.
+func (d *Disk) publish(id string, p *place, noReplace bool) error {
+	part := id + partSuffix
+	if !noReplace {
+		return rename(d.stagingDir, part, p.dir, p.base, 0)
+	}
+	err := error(unix.EINVAL)
+	if !d.o.noRenameat2 {
+		err = rename(d.stagingDir, part, p.dir, p.base, unix.RENAME_NOREPLACE)
+	}
+	if !noFlags(err) {
+		return err
+	}
+	err = control(d.stagingDir, func(from int) error {
+		return control(p.dir, func(to int) error { return unix.Linkat(from, part, to, p.base, 0) })
+	})
+	if err != nil {
+		return err
+	}
+	d.o.step("linked")
+	_ = d.removeStaged(part) // else, as after a crash here, the sweep does
+	return nil
+}

@@ -1,0 +1,33 @@
+package disk
+
+import (
+	"testing"
+
+	"gateway/storage"
+	"gateway/storage/storagetest"
+)
+
+// open opens dir until the end of the test.
+func open(t testing.TB, dir string, o Options) *Disk {
+	t.Helper()
+	d, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func TestConformance(t *testing.T) {
+	storagetest.Test(t, func(t *testing.T) storage.FS { return open(t, t.TempDir(), Options{}) })
+}
+
+// TestConformanceLinks publishes by links, as on file systems whose rename can
+// only replace.
+func TestConformanceLinks(t *testing.T) {
+	storagetest.Test(t, func(t *testing.T) storage.FS { return open(t, t.TempDir(), Options{noRenameat2: true}) })
+}
