@@ -1,0 +1,52 @@
+// Package auth decides who may enter and what they may then do.
+//
+// Users are YAML files, one each, in a folder ([Users]). [Authenticator] checks
+// passwords and public keys in constant time, whether the user exists or not,
+// and slows down and bans addresses that keep failing ([Guard]).
+//
+// It does not speak SSH or HTTP, and it does not touch files of users: what a
+// user may do is a list of mounts with permissions, which storage.View enforces.
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Sentinels of a refused login. To the client every one of them reads
+// "login refused"; only the log says which.
+var (
+	ErrCredentials = errors.New("wrong user name, password or key")
+	ErrBanned      = errors.New("too many failed logins from this address")
+	ErrDisabled    = errors.New("user is disabled or expired")
+	ErrBusy        = errors.New("too many logins are being checked")
+)
+
+// Identity is a user who has proved who they are.
+type Identity struct {
+	User User   // as it was at login
+	By   string // "password", "publickey"
+}
+
+// Authenticator checks credentials. Safe for concurrent use.
+type Authenticator interface {
+	// Password checks a password. It takes about the same time whether the user
+	// exists or not, and fails with ErrCredentials, ErrBanned, ErrDisabled or
+	// ErrBusy. A failure counts against the address.
+	Password(ctx context.Context, from netip.Addr, user, password string) (Identity, error)
+
+	// PublicKey reports whether the key may log the user in. SSH clients offer
+	// keys they may not use, before they prove possession; so a refusal does not
+	// count against the address by itself: the front end calls Failed when the
+	// connection ends without a login.
+	PublicKey(ctx context.Context, from netip.Addr, user string, key ssh.PublicKey) (Identity, error)
+
+	// Allowed says at connection time whether the address may try at all: nil or ErrBanned.
+	Allowed(from netip.Addr) error
+
+	// Failed counts one failed login against the address.
+	Failed(from netip.Addr)
+}

@@ -1,0 +1,366 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/crypto/ssh"
+
+	"gateway/config"
+	"gateway/storage"
+)
+
+// Bounds of a user file.
+const (
+	MaxKeys   = 100
+	MaxMounts = 100
+)
+
+// User is one person or program that may log in. Its file is NAME.yaml.
+type User struct {
+	Name           string   `yaml:"name,omitempty"`            // as the file's name; may be left out of the file
+	PasswordHash   string   `yaml:"password,omitempty"`        // argon2id, PHC string; "" means no password login
+	AuthorizedKeys []string `yaml:"authorized_keys,omitempty"` // lines as in OpenSSH's authorized_keys, without options
+	Mounts         []Mount  `yaml:"mounts"`
+	Quota          Bytes    `yaml:"quota,omitempty"` // over all mounts; 0 means none
+	Disabled       bool     `yaml:"disabled,omitempty"`
+}
+
+// Mount says which folder of which storage appears where for a user.
+type Mount struct {
+	Path        string      `yaml:"path"`              // where the user sees it; "/" is their root
+	Storage     string      `yaml:"storage,omitempty"` // name of a configured storage; "" is the default one
+	Folder      string      `yaml:"folder,omitempty"`  // folder inside the storage, made at first use; "" is all of it
+	Permissions Permissions `yaml:"permissions"`
+}
+
+// Bytes is a size; in YAML a number with an optional unit: 500, 20MB, 1.5GiB.
+type Bytes int64
+
+// Permissions is storage.Permission with its YAML form: one of the names of
+// permissionNames or a list of them.
+type Permissions storage.Permission
+
+var permissionNames = []struct {
+	name string
+	perm storage.Permission
+}{
+	// The sets come first, so that they are also the first choice when writing.
+	{"read-write", storage.PermReadWrite},
+	{"read-only", storage.PermReadOnly},
+	{"drop-box", storage.PermDropBox},
+	{"list", storage.PermList},
+	{"read", storage.PermRead},
+	{"create", storage.PermCreate},
+	{"overwrite", storage.PermOverwrite},
+	{"mkdir", storage.PermMkdir},
+	{"rename", storage.PermRename},
+	{"delete", storage.PermDelete},
+	{"set-time", storage.PermSetTime},
+}
+
+// UnmarshalYAML reads a name or a list of names.
+func (p *Permissions) UnmarshalYAML(n *yaml.Node) error {
+	var names []string
+	if n.Kind == yaml.ScalarNode {
+		names = []string{n.Value}
+	} else if err := n.Decode(&names); err != nil {
+		return err
+	}
+	set, err := ParsePermissions(names)
+	if err != nil {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", n.Line, err)}}
+	}
+	*p = set
+	return nil
+}
+
+// ParsePermissions adds up the named permissions and sets of permissions.
+func ParsePermissions(names []string) (Permissions, error) {
+	var p Permissions
+	for _, name := range names {
+		set, ok := permissionByName(name)
+		if !ok {
+			return 0, fmt.Errorf("unknown permission %q; known are %s", name, knownPermissions())
+		}
+		p |= Permissions(set)
+	}
+	return p, nil
+}
+
+// MarshalYAML writes the name of the set, or the list of names.
+func (p Permissions) MarshalYAML() (any, error) {
+	if names := p.names(); len(names) != 1 {
+		return names, nil
+	}
+	return p.String(), nil
+}
+
+// String is the name of the set, or the names of its members with commas.
+func (p Permissions) String() string { return strings.Join(p.names(), ",") }
+
+func (p Permissions) names() []string {
+	var names []string
+	for _, k := range permissionNames {
+		if storage.Permission(p) == k.perm {
+			return []string{k.name}
+		}
+		if k.perm&(k.perm-1) == 0 && storage.Permission(p)&k.perm != 0 {
+			names = append(names, k.name)
+		}
+	}
+	return names
+}
+
+func permissionByName(name string) (storage.Permission, bool) {
+	for _, k := range permissionNames {
+		if k.name == name {
+			return k.perm, true
+		}
+	}
+	return 0, false
+}
+
+func knownPermissions() string {
+	names := make([]string, len(permissionNames))
+	for i, k := range permissionNames {
+		names[i] = k.name
+	}
+	return strings.Join(names, ", ")
+}
+
+var bytesForm = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?(?:([kKMGTP])(i?))?B?$`)
+
+// UnmarshalYAML reads a number with an optional unit; k, M, G, T, P are powers of 1000, with an i of 1024.
+func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
+	v, err := ParseBytes(n.Value)
+	if err != nil || n.Kind != yaml.ScalarNode {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %q is not a size; write for example 500MB or 10GiB", n.Line, n.Value)}}
+	}
+	*b = v
+	return nil
+}
+
+// ParseBytes reads a size such as 500, 20MB or 1.5GiB.
+func ParseBytes(s string) (Bytes, error) {
+	m := bytesForm.FindStringSubmatch(s)
+	if m == nil {
+		return 0, fmt.Errorf("%q is not a size; write for example 500MB or 10GiB", s)
+	}
+	v, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		return 0, err
+	}
+	base := 1000.0
+	if m[3] == "i" {
+		base = 1024
+	}
+	for range strings.Index("_KMGTP", strings.ToUpper(m[2])) {
+		v *= base
+	}
+	if v >= 1<<62 {
+		return 0, fmt.Errorf("%q is too large", s)
+	}
+	return Bytes(v), nil
+}
+
+// String is the size in the largest unit that shows it exactly.
+func (b Bytes) String() string {
+	for _, u := range []struct {
+		name string
+		size Bytes
+	}{{"PB", 1e15}, {"PiB", 1 << 50}, {"TB", 1e12}, {"TiB", 1 << 40}, {"GB", 1e9}, {"GiB", 1 << 30}, {"MB", 1e6}, {"MiB", 1 << 20}, {"kB", 1e3}, {"KiB", 1 << 10}} {
+		if b >= u.size && b%u.size == 0 {
+			return fmt.Sprintf("%d%s", b/u.size, u.name)
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
+// MarshalYAML writes the form that UnmarshalYAML reads.
+func (b Bytes) MarshalYAML() (any, error) { return b.String(), nil }
+
+var userName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$`)
+
+// CheckName says what is wrong with a user name, if anything. A name is also a
+// file name, so it is narrow.
+func CheckName(name string) error {
+	if !userName.MatchString(name) || strings.HasSuffix(name, ".yaml") {
+		return fmt.Errorf("%q cannot be a user name; use 1 to 64 of letters, digits and . _ @ -, beginning with a letter, digit or _", name)
+	}
+	return nil
+}
+
+// Keys are the parsed authorized keys.
+func (u User) Keys() ([]ssh.PublicKey, error) {
+	keys := make([]ssh.PublicKey, 0, len(u.AuthorizedKeys))
+	for _, line := range u.AuthorizedKeys {
+		key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("authorized key %.40q cannot be read; give a line such as \"ssh-ed25519 AAAA... comment\"", line)
+		case len(options) > 0:
+			return nil, fmt.Errorf("authorized key %.40q has options (%s), which are not supported; remove them", line, options[0])
+		case len(rest) > 0:
+			return nil, fmt.Errorf("authorized key %.40q has more than one line; make it several entries", line)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// check validates what YAML cannot.
+func (u User) check() error {
+	if err := CheckName(u.Name); err != nil {
+		return err
+	}
+	if len(u.AuthorizedKeys) > MaxKeys || len(u.Mounts) > MaxMounts {
+		return fmt.Errorf("more than %d keys or %d mounts", MaxKeys, MaxMounts)
+	}
+	if _, err := u.Keys(); err != nil {
+		return err
+	}
+	if u.PasswordHash != "" {
+		if err := checkHash(u.PasswordHash); err != nil {
+			return err
+		}
+	}
+	for _, m := range u.Mounts {
+		if _, err := storage.CleanName(m.Path); err != nil {
+			return fmt.Errorf("mount path %q: %w", m.Path, err)
+		}
+		if _, err := storage.CleanName(m.Folder); err != nil {
+			return fmt.Errorf("mount folder %q: %w", m.Folder, err)
+		}
+		if m.Permissions == 0 {
+			return fmt.Errorf("mount %q has no permissions; give one of %s, or a list", m.Path, knownPermissions())
+		}
+	}
+	return nil
+}
+
+// Users is a folder of user files. It is read anew at each login, so that a
+// change counts from the next login on. Safe for concurrent use.
+type Users struct {
+	dir string
+}
+
+// OpenUsers makes the folder if it is missing.
+func OpenUsers(dir string) (*Users, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("users folder: %w", err)
+	}
+	return &Users{dir: dir}, nil
+}
+
+// Get reads one user. fs.ErrNotExist if there is no such user; *config.Error
+// if the file has a mistake.
+func (s *Users) Get(_ context.Context, name string) (User, error) {
+	if CheckName(name) != nil {
+		return User{}, &fs.PathError{Op: "user", Path: fmt.Sprintf("%.64q", name), Err: fs.ErrNotExist}
+	}
+	file := filepath.Join(s.dir, name+".yaml")
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return User{}, &fs.PathError{Op: "user", Path: name, Err: fs.ErrNotExist}
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("user %s: %w", name, err)
+	}
+	var u User
+	if err := config.Decode(file, data, &u); err != nil {
+		return User{}, err
+	}
+	if u.Name != "" && u.Name != name {
+		return User{}, &config.Error{File: file, Msg: fmt.Sprintf("the name in the file is %q; it must be %q like the file's", u.Name, name)}
+	}
+	u.Name = name
+	if err := u.check(); err != nil {
+		return User{}, &config.Error{File: file, Msg: err.Error()}
+	}
+	return u, nil
+}
+
+// List reads all users, by name. Files with mistakes are in the joined error;
+// the other users are still returned.
+func (s *Users) List(ctx context.Context) ([]User, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("users folder: %w", err)
+	}
+	var users []User
+	var errs []error
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".yaml")
+		if !ok || strings.HasPrefix(name, ".") {
+			continue
+		}
+		u, err := s.Get(ctx, name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		users = append(users, u)
+	}
+	sort.Slice(users, func(i, j int) bool { return users[i].Name < users[j].Name })
+	return users, errors.Join(errs...)
+}
+
+// Put writes a user's file durably, in place of the present one.
+func (s *Users) Put(_ context.Context, u User) error {
+	if err := u.check(); err != nil {
+		return fmt.Errorf("user %s: %w", u.Name, err)
+	}
+	data, err := yaml.Marshal(u)
+	if err != nil {
+		return fmt.Errorf("user %s: %w", u.Name, err)
+	}
+	if err := writeFile(s.dir, u.Name+".yaml", data); err != nil {
+		return fmt.Errorf("user %s: %w", u.Name, err)
+	}
+	return nil
+}
+
+// Remove removes a user's file; fs.ErrNotExist if there is none. The user's files stay.
+func (s *Users) Remove(_ context.Context, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	err := os.Remove(filepath.Join(s.dir, name+".yaml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return &fs.PathError{Op: "user", Path: name, Err: fs.ErrNotExist}
+	}
+	return err
+}
+
+// writeFile replaces a small file whole: temporary file, fsync, rename, fsync of the folder.
+func writeFile(dir, name string, data []byte) error {
+	f, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename, as it should
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
