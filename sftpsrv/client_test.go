@@ -1,0 +1,519 @@
+package sftpsrv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pkg/sftp"
+
+	"gateway/auth"
+	"gateway/storage"
+)
+
+func TestPutGet(t *testing.T) {
+	f := serve(t)
+	for _, size := range []int{0, 1, 32768, 32769, 3 << 20} {
+		c := f.client(sftp.UseConcurrentWrites(true))
+		name := fmt.Sprintf("file %d", size)
+		content := pattern(size)
+		put(t, c, name, content)
+		f.expect(name, content)
+		if got := get(t, c, name); !bytes.Equal(got, content) {
+			t.Errorf("%d bytes: read back %d that differ", size, len(got))
+		}
+		// Again, over the present file.
+		slices.Reverse(content)
+		put(t, c, name, content)
+		f.expect(name, content)
+	}
+}
+
+func TestStagedUntilClose(t *testing.T) {
+	f := serve(t)
+	f.write("old", []byte("old content"))
+	c, other := f.client(), f.client()
+	for _, name := range []string{"old", "new"} {
+		before := f.published(name)
+		w, err := c.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(pattern(100)); err != nil {
+			t.Fatal(err)
+		}
+		f.expect(name, before)
+		if info, err := c.Stat(name); err != nil || info.Size() != 100 {
+			t.Errorf("%s: own session's STAT is %v, %v; want 100 bytes", name, info, err)
+		}
+		info, err := other.Stat(name)
+		if before == nil && !errors.Is(err, fs.ErrNotExist) || before != nil && info.Size() != int64(len(before)) {
+			t.Errorf("%s: another session's STAT is %v, %v", name, info, err)
+		}
+		if entries, err := c.ReadDir("/"); err != nil || before == nil && len(entries) != 1 {
+			t.Errorf("%s: READDIR shows %d entries, %v", name, len(entries), err)
+		}
+		if before == nil {
+			if _, err := c.Open(name); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("OPEN of a staged file for reading: %v", err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f.expect(name, pattern(100))
+	}
+}
+
+func TestPathOperations(t *testing.T) {
+	f := serve(t)
+	c := f.client()
+	mustDo(t, c.Mkdir("a"), c.MkdirAll("a/b/c"))
+	put(t, c, "a/x", []byte("x"))
+	put(t, c, "a/y", []byte("y"))
+	denied(t, "MKDIR on a file", c.Mkdir("a/x"))
+	denied(t, "RENAME onto a file", c.Rename("a/x", "a/y"))
+	mustDo(t, c.PosixRename("a/x", "a/y"))
+	f.expect("a/y", []byte("x"))
+	f.expect("a/x", nil)
+	mustDo(t, c.Rename("a/y", "a/b/ä"))
+	denied(t, "RMDIR of a full directory", c.RemoveDirectory("a/b"))
+	denied(t, "RENAME into itself", c.Rename("a", "a/b/c/a"))
+	if err := c.Remove("missing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("REMOVE of nothing: %v", err)
+	}
+	mustDo(t, c.Remove("a/b/ä"), c.RemoveDirectory("a/b/c"))
+	if _, err := os.Stat(f.dir + "/a/b/c"); !os.IsNotExist(err) {
+		t.Errorf("directory is still there: %v", err)
+	}
+	if real, err := c.RealPath("a/../../b/./c/"); err != nil || real != "/b/c" {
+		t.Errorf("REALPATH: %q, %v", real, err)
+	}
+	if wd, err := c.Getwd(); err != nil || wd != "/" {
+		t.Errorf("working directory: %q, %v", wd, err)
+	}
+	if err := c.Symlink("a", "link"); err == nil {
+		t.Error("SYMLINK succeeded")
+	}
+	for _, bad := range []string{"a\x00b", "a\nb", "\xff", storage.StagingName + "/x"} {
+		if _, err := c.Create(bad); err == nil {
+			t.Errorf("created %q", bad)
+		}
+	}
+	space, err := c.StatVFS("/")
+	if err != nil || space.TotalSpace() == 0 {
+		t.Errorf("statvfs: %v, %v", space, err)
+	}
+}
+
+func mustDo(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// denied wants SSH_FX_FAILURE, which clients act on.
+func denied(t *testing.T, what string, err error) {
+	t.Helper()
+	var status *sftp.StatusError
+	if !errors.As(err, &status) || status.Code != statusFailure {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
+func TestAttributes(t *testing.T) {
+	f := serve(t)
+	c := f.client()
+	put(t, c, "f", pattern(1000))
+	when := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	mustDo(t, c.Chtimes("f", when, when), c.Chmod("f", 0o600), c.Chown("f", 1, 2))
+	if info, err := c.Stat("f"); err != nil || !info.ModTime().Equal(when) {
+		t.Errorf("after SETSTAT: %v, %v", info, err)
+	}
+	mustDo(t, c.Truncate("f", 10))
+	f.expect("f", pattern(1000)[:10])
+	mustDo(t, c.Truncate("f", 12))
+	f.expect("f", append(pattern(1000)[:10], 0, 0))
+	if err := c.Chmod("missing", 0o600); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("SETSTAT of nothing: %v", err)
+	}
+	// While it is open for writing: by path and by handle.
+	w, err := c.Create("f")
+	mustDo(t, err)
+	_, err = w.Write(pattern(50))
+	mustDo(t, err, c.Chtimes("f", when, when), w.Truncate(20))
+	if info, err := w.Stat(); err != nil || info.Size() != 20 || !info.ModTime().Equal(when) {
+		t.Errorf("FSTAT: %v, %v", info, err)
+	}
+	mustDo(t, w.Close())
+	f.expect("f", pattern(50)[:20])
+	if info, err := c.Stat("f"); err != nil || !info.ModTime().Equal(when) {
+		t.Errorf("time set by path during the upload: %v, %v", info, err)
+	}
+}
+
+func TestOpenFlags(t *testing.T) {
+	old := []byte("0123456789")
+	tests := []struct {
+		name  string
+		flags int
+		want  string // of the present file, after writing "ab" at 0
+		fresh string // of a missing file; "-" where it cannot be opened
+	}{
+		{"write", os.O_WRONLY, "ab23456789", "-"},
+		{"create", os.O_WRONLY | os.O_CREATE, "ab23456789", "ab"},
+		{"truncate", os.O_WRONLY | os.O_TRUNC, "ab", "-"},
+		{"create, truncate", os.O_RDWR | os.O_CREATE | os.O_TRUNC, "ab", "ab"},
+		{"exclusive", os.O_WRONLY | os.O_CREATE | os.O_EXCL, "-", "ab"},
+		{"append", os.O_WRONLY | os.O_APPEND, "0123456789ab", "-"},
+		{"append, create", os.O_WRONLY | os.O_APPEND | os.O_CREATE, "0123456789ab", "ab"},
+	}
+	f := serve(t)
+	c := f.client()
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f.t = t
+			f.write("present", old)
+			os.Remove(f.dir + "/missing")
+			for name, want := range map[string]string{"present": test.want, "missing": test.fresh} {
+				w, err := c.OpenFile(name, test.flags)
+				if want == "-" {
+					if err == nil {
+						t.Errorf("%s was opened", name)
+						w.Close()
+					}
+					continue
+				}
+				mustDo(t, err)
+				_, err = w.Write([]byte("ab"))
+				mustDo(t, err, w.Close())
+				f.expect(name, []byte(want))
+			}
+		})
+	}
+	f.t = t
+}
+
+func TestReadOwnWrites(t *testing.T) {
+	f := serve(t)
+	c := f.client()
+	f.write("f", pattern(200<<10))
+	want := pattern(200 << 10)
+	w, err := c.OpenFile("f", os.O_RDWR)
+	mustDo(t, err)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		at := random.IntN(len(want) - 100)
+		piece := []byte(fmt.Sprintf("piece at %d", at))
+		_, err := w.WriteAt(piece, int64(at))
+		mustDo(t, err)
+		copy(want[at:], piece)
+		got := make([]byte, 100)
+		if _, err := w.ReadAt(got, int64(at)); err != nil || !bytes.Equal(got, want[at:at+100]) {
+			t.Fatalf("read back at %d: %v", at, err)
+		}
+	}
+	f.expect("f", pattern(200<<10))
+	mustDo(t, w.Close())
+	f.expect("f", want)
+}
+
+func TestRemoveAndRenameWhileOpen(t *testing.T) {
+	f := serve(t)
+	c := f.client()
+	open := func(name string) *sftp.File {
+		w, err := c.Create(name)
+		mustDo(t, err)
+		_, err = w.Write([]byte("new"))
+		mustDo(t, err)
+		return w
+	}
+	// Removed: nothing is published.
+	f.write("a", []byte("old"))
+	for _, name := range []string{"a", "b"} {
+		w := open(name)
+		mustDo(t, c.Remove(name), w.Close())
+		f.expect(name, nil)
+	}
+	// Renamed: what is published moves now, the upload at the end.
+	f.write("c", []byte("old"))
+	w := open("c")
+	mustDo(t, c.Rename("c", "d"))
+	f.expect("d", []byte("old"))
+	f.expect("c", nil)
+	mustDo(t, w.Close())
+	f.expect("d", []byte("new"))
+	f.expect("c", nil)
+	// A new file, renamed before CLOSE came.
+	w = open("e")
+	denied(t, "RENAME of an open upload onto a file", c.Rename("e", "d"))
+	mustDo(t, c.Rename("e", "g"))
+	if info, err := c.Stat("g"); err != nil || info.Size() != 3 {
+		t.Errorf("STAT of the new name: %v, %v", info, err)
+	}
+	mustDo(t, w.Close())
+	f.expect("g", []byte("new"))
+	f.expect("e", nil)
+	// A reader keeps its version.
+	r, err := c.Open("g")
+	mustDo(t, err, c.Remove("g"))
+	if got, err := io.ReadAll(r); err != nil || string(got) != "new" {
+		t.Errorf("read after REMOVE: %q, %v", got, err)
+	}
+	r.Close()
+}
+
+func TestManyHandles(t *testing.T) {
+	const n = 50
+	f := serve(t, func(c *Config) { c.MaxHandles = n })
+	c := f.client()
+	var files []*sftp.File
+	for i := range n {
+		w, err := c.Create(fmt.Sprint(i))
+		mustDo(t, err)
+		files = append(files, w)
+	}
+	_, err := c.Create("one more")
+	denied(t, "one handle more", err)
+	_, err = c.ReadDir("/")
+	denied(t, "a directory more", err)
+	var wait sync.WaitGroup
+	for i, w := range files {
+		wait.Go(func() {
+			if _, err := w.ReadFrom(bytes.NewReader(pattern(70000 + i))); err != nil {
+				t.Error(err)
+			}
+			if err := w.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	for i := range n {
+		f.expect(fmt.Sprint(i), pattern(70000+i))
+	}
+	entries, err := c.ReadDir("/")
+	if err != nil || len(entries) != n {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+}
+
+func TestLargeDirectory(t *testing.T) {
+	const n = 1500
+	f := serve(t)
+	for i := range n {
+		f.write(fmt.Sprintf("d/a rather long name to fill packets %05d", i), nil)
+	}
+	entries, err := f.client().ReadDir("d")
+	if err != nil || len(entries) != n {
+		t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	names := make(map[string]bool)
+	for _, e := range entries {
+		names[e.Name()] = true
+	}
+	if len(names) != n {
+		t.Errorf("%d different names", len(names))
+	}
+	if _, err := f.client().ReadDir("d/a rather long name to fill packets 00000"); err == nil {
+		t.Error("a file was listed")
+	}
+}
+
+func TestBrokenConnectionPublishesNothing(t *testing.T) {
+	f := serve(t, func(c *Config) { c.KeepPartial = -1 })
+	f.write("old", []byte("old"))
+	for _, name := range []string{"old", "new"} {
+		conn := f.mustDial()
+		c, err := sftp.NewClient(conn)
+		mustDo(t, err)
+		w, err := c.Create(name)
+		mustDo(t, err)
+		_, err = w.Write(pattern(100 << 10))
+		mustDo(t, err)
+		conn.Close()
+		c.Close()
+	}
+	f.suspended(0)
+	f.expect("old", []byte("old"))
+	f.expect("new", nil)
+}
+
+func TestResumeAfterBreak(t *testing.T) {
+	content := pattern(300 << 10)
+	const sent = 120 << 10
+	for _, existing := range []string{"", "an older file that is to be replaced"} {
+		f := serve(t)
+		if existing != "" {
+			f.write("f", []byte(existing))
+		}
+		conn := f.mustDial()
+		c, err := sftp.NewClient(conn)
+		mustDo(t, err)
+		w, err := c.Create("f")
+		mustDo(t, err)
+		_, err = w.Write(content[:sent])
+		mustDo(t, err)
+		// Ahead of a gap: must not count.
+		_, err = w.WriteAt(content[200<<10:210<<10], 200<<10)
+		mustDo(t, err)
+		conn.Close()
+		c.Close()
+		if got := f.suspended(1)["f"]; got.Size != sent || got.Owner != testUser {
+			t.Fatalf("suspended %+v, want %d bytes", got, sent)
+		}
+		// Nobody else sees it, and nobody reads it.
+		other, err := f.dial("bob")
+		mustDo(t, err)
+		bob, err := sftp.NewClient(other)
+		mustDo(t, err)
+		if info, err := bob.Stat("f"); existing == "" && err == nil || existing != "" && info.Size() != int64(len(existing)) {
+			t.Errorf("another user's STAT: %v, %v", info, err)
+		}
+		bob.Close()
+		other.Close()
+		c = f.client()
+		info, err := c.Stat("f")
+		if err != nil || info.Size() != sent {
+			t.Fatalf("owner's STAT: %v, %v", info, err)
+		}
+		if info, err := c.Lstat("f"); existing != "" && (err != nil || info.Size() != int64(len(existing))) {
+			t.Errorf("owner's LSTAT: %v, %v", info, err)
+		}
+		// Writing elsewhere is no continuation.
+		if existing != "" {
+			w, err = c.OpenFile("f", os.O_WRONLY)
+			mustDo(t, err)
+			_, err = w.WriteAt([]byte("AN"), 0)
+			mustDo(t, err, w.Close())
+			f.expect("f", []byte("AN"+existing[2:]))
+			continue
+		}
+		w, err = c.OpenFile("f", os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+		mustDo(t, err)
+		_, err = w.WriteAt(content[sent:], sent)
+		if err != nil { // the client refuses WriteAt under APPEND
+			_, err = w.Seek(sent, io.SeekStart)
+			mustDo(t, err)
+			_, err = w.Write(content[sent:])
+		}
+		mustDo(t, err, w.Close())
+		f.expect("f", content)
+		f.stop()
+	}
+}
+
+func TestReaderGetsPublishedSize(t *testing.T) {
+	f := serve(t)
+	f.write("f", []byte("published"))
+	conn := f.mustDial()
+	c, err := sftp.NewClient(conn)
+	mustDo(t, err)
+	w, err := c.Create("f")
+	mustDo(t, err)
+	_, err = w.Write([]byte("part"))
+	mustDo(t, err)
+	conn.Close()
+	c.Close()
+	f.suspended(1)
+	c = f.client()
+	if info, err := c.Stat("f"); err != nil || info.Size() != 4 {
+		t.Errorf("before reading: %v, %v", info, err)
+	}
+	if got := get(t, c, "f"); string(got) != "published" {
+		t.Errorf("read %q", got)
+	}
+	if info, err := c.Stat("f"); err != nil || info.Size() != 9 {
+		t.Errorf("after reading: %v, %v", info, err)
+	}
+	// A publish ends the interrupted upload.
+	put(t, c, "f", []byte("whole"))
+	f.expect("f", []byte("whole"))
+	c.Close()
+	f.stop()
+}
+
+// A connection that is found dead after its client came back and sent the file again
+// leaves nothing behind.
+func TestOvertakenUploadIsNotKept(t *testing.T) {
+	f := serve(t)
+	conn := f.mustDial()
+	dead, err := sftp.NewClient(conn)
+	mustDo(t, err)
+	for _, name := range []string{"new", "old"} {
+		if name == "old" {
+			f.write(name, []byte("old"))
+		}
+		w, err := dead.Create(name)
+		mustDo(t, err)
+		_, err = w.Write([]byte("par"))
+		mustDo(t, err)
+	}
+	c := f.client()
+	put(t, c, "new", []byte("whole"))
+	put(t, c, "old", []byte("whole"))
+	c.Close()
+	dead.Close()
+	conn.Close()
+	f.eventually("the end of the first connection", func() bool { return f.received() == 0 })
+	for u := range f.disk.Suspended(t.Context(), "") {
+		t.Errorf("suspended: %+v", u)
+	}
+	if info, err := f.client().Stat("new"); err != nil || info.Size() != 5 {
+		t.Errorf("STAT: %v, %v", info, err)
+	}
+}
+
+// panicky has a defect.
+type panicky struct{ storage.FS }
+
+func (p panicky) Stat(ctx context.Context, name string) (storage.Info, error) {
+	if name == "boom" {
+		panic("a defect")
+	}
+	return p.FS.Stat(ctx, name)
+}
+
+func TestDefectEndsOnlyItsSession(t *testing.T) {
+	f := serve(t, func(c *Config) {
+		open := c.Open
+		c.Open = func(ctx context.Context, id auth.Identity) (storage.FS, error) {
+			tree, err := open(ctx, id)
+			return panicky{tree}, err
+		}
+	})
+	conn := f.mustDial()
+	var clients []*sftp.Client
+	for range 2 {
+		c, err := sftp.NewClient(conn)
+		mustDo(t, err)
+		clients = append(clients, c)
+	}
+	w, err := clients[0].Create("f")
+	mustDo(t, err)
+	_, err = w.Write([]byte("part"))
+	mustDo(t, err)
+	if _, err := clients[0].Stat("boom"); err == nil {
+		t.Error("a defect is a success")
+	}
+	if err := w.Close(); err == nil {
+		t.Error("CLOSE after a defect succeeded")
+	}
+	f.expect("f", nil)
+	put(t, clients[1], "f", []byte("whole"))
+	f.expect("f", []byte("whole"))
+	if !strings.Contains(f.log.String(), "a defect") {
+		t.Error("the defect is not logged")
+	}
+}

@@ -1,0 +1,328 @@
+package sftpsrv
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/semaphore"
+)
+
+// connection is one TCP connection, from accept to close.
+type connection struct {
+	server *Server
+	raw    net.Conn
+	from   netip.Addr
+	place  *ticket
+	log    *slog.Logger
+
+	lastActive atomic.Int64 // Unix nanoseconds of the last request
+	asked      atomic.Int64 // when a keepalive was sent that is not answered; 0: none
+	alive      sync.WaitGroup
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	channels int
+}
+
+func newConnection(s *Server, raw net.Conn, from netip.Addr, place *ticket, log *slog.Logger) *connection {
+	return &connection{server: s, raw: raw, from: from, place: place, log: log, sessions: make(map[*session]struct{})}
+}
+
+func (c *connection) close() { c.raw.Close() }
+
+// busy reports whether a client has a file open or waits for an answer.
+func (c *connection) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for s := range c.sessions {
+		if s.busy() {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *connection) serve() {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("connection ended by a defect of the server", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	ctx, cancel := context.WithCancel(c.server.ctx)
+	defer cancel()
+	conn, channels, requests, err := c.handshake(ctx)
+	if err != nil {
+		return // logged by handshake
+	}
+	defer func() {
+		cancel()
+		_ = conn.Close()
+		_ = conn.Wait() // says how it ended, which is known
+		c.alive.Wait()
+	}()
+	shared, err := c.login(ctx, conn)
+	if err != nil {
+		c.log.Error("login failed", "error", err)
+		return
+	}
+	c.log.Info("login", "client", string(conn.ClientVersion()))
+	began := time.Now()
+	c.alive.Go(func() { ssh.DiscardRequests(requests) })
+	c.alive.Go(func() { c.watch(ctx, conn) })
+	c.serveChannels(ctx, channels, shared)
+	c.log.Info("logout", "after", time.Since(began).Round(time.Millisecond))
+}
+
+// handshake is everything up to a proved identity.
+func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
+	if tcp, ok := c.raw.(*net.TCPConn); ok {
+		// Without it the keepalive of SSH still finds dead peers.
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4})
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.server.config.HandshakeTimeout)
+	defer cancel()
+	if err := c.raw.SetDeadline(time.Now().Add(c.server.config.HandshakeTimeout)); err != nil {
+		return nil, nil, nil, err
+	}
+	l := &login{ctx: ctx, auth: c.server.config.Auth, from: c.from}
+	conn, channels, requests, err := ssh.NewServerConn(c.raw, l.config(c.server.config, c.server.keys))
+	if err != nil {
+		l.failed()
+		c.logRefused(err)
+		return nil, nil, nil, err
+	}
+	if err := c.raw.SetDeadline(time.Time{}); err != nil {
+		_ = conn.Close()
+		return nil, nil, nil, err
+	}
+	c.place.loggedIn()
+	return conn, channels, requests, nil
+}
+
+// logRefused says why there was no login: what was wrong with the last attempt. Clients
+// choose part of the text, so it is cut.
+func (c *connection) logRefused(err error) {
+	reason := err
+	var failures *ssh.ServerAuthError
+	if errors.As(err, &failures) {
+		for _, failure := range failures.Errors {
+			if !errors.Is(failure, ssh.ErrNoAuth) {
+				reason = failure
+			}
+		}
+	}
+	text := reason.Error()
+	c.log.Info("no login", "reason", text[:min(len(text), 300)])
+}
+
+// login opens what the user sees.
+func (c *connection) login(ctx context.Context, conn *ssh.ServerConn) (*resources, error) {
+	id, err := identity(conn)
+	if err != nil {
+		return nil, err
+	}
+	config := c.server.config
+	c.log = c.log.With("user", id.User.Name, "by", id.By)
+	tree, err := config.Open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	c.active()
+	return &resources{
+		fs: tree, user: id.User.Name, log: c.log,
+		pool:       &c.server.pool,
+		buffers:    semaphore.NewWeighted(connectionBuffers),
+		total:      c.server.buffered,
+		workers:    make(chan struct{}, maxWorkers),
+		partials:   newPartials(tree, id.User.Name, config.KeepPartial, time.Now),
+		maxHandles: config.MaxHandles,
+		keep:       config.KeepPartial,
+		now:        time.Now,
+		active:     c.active,
+	}, nil
+}
+
+func (c *connection) active() { c.lastActive.Store(time.Now().UnixNano()) }
+
+// watch ends a connection whose client is gone, idle for too long, or does not
+// take its answers.
+func (c *connection) watch(ctx context.Context, conn *ssh.ServerConn) {
+	config := c.server.config
+	period := min(config.KeepAlive, config.StallTimeout)
+	if config.IdleTimeout > 0 {
+		period = min(period, max(config.IdleTimeout/4, 10*time.Millisecond))
+	}
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	var lastAsked time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			if reason := c.overdue(now); reason != "" {
+				c.log.Warn("connection is closed", "reason", reason)
+				c.close()
+				return
+			}
+			if now.Sub(lastAsked) >= config.KeepAlive/2 && c.asked.CompareAndSwap(0, now.UnixNano()) {
+				lastAsked = now
+				c.alive.Go(func() { c.ask(conn) })
+			}
+		}
+	}
+}
+
+func (c *connection) overdue(now time.Time) string {
+	config := c.server.config
+	if asked := c.asked.Load(); asked != 0 && now.Sub(time.Unix(0, asked)) > 3*config.KeepAlive {
+		return "the client does not answer"
+	}
+	if config.IdleTimeout > 0 && now.Sub(time.Unix(0, c.lastActive.Load())) > config.IdleTimeout {
+		return "idle for too long"
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for s := range c.sessions {
+		if s.out.stalled(now, config.StallTimeout) {
+			return "the client does not take its answers"
+		}
+	}
+	return ""
+}
+
+// ask sends a keepalive and waits for any answer to it.
+func (c *connection) ask(conn *ssh.ServerConn) {
+	if _, _, err := conn.SendRequest("keepalive@openssh.com", true, nil); err == nil {
+		c.asked.Store(0)
+	}
+}
+
+// serveChannels serves sessions until the connection ends, and waits for them.
+func (c *connection) serveChannels(ctx context.Context, channels <-chan ssh.NewChannel, shared *resources) {
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	for open := range channels {
+		if open.ChannelType() != "session" {
+			_ = open.Reject(ssh.UnknownChannelType, "only sessions are served here")
+			continue
+		}
+		if !c.takeChannel() {
+			_ = open.Reject(ssh.ResourceShortage, "too many sessions")
+			continue
+		}
+		wait.Go(func() {
+			defer c.freeChannel()
+			c.serveChannel(ctx, open, shared)
+		})
+	}
+}
+
+func (c *connection) takeChannel() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.channels >= maxChannels {
+		return false
+	}
+	c.channels++
+	return true
+}
+
+func (c *connection) freeChannel() {
+	c.mu.Lock()
+	c.channels--
+	c.mu.Unlock()
+}
+
+// subsystemRequest is the payload of the request, RFC 4254 section 6.5.
+type subsystemRequest struct{ Name string }
+
+// exitStatus is the payload of exit-status, RFC 4254 section 6.10.
+type exitStatus struct{ Status uint32 }
+
+// serveChannel serves one channel. It returns when both sides have closed it: before
+// that the library keeps its state, which must count.
+func (c *connection) serveChannel(ctx context.Context, open ssh.NewChannel, shared *resources) {
+	channel, requests, err := open.Accept()
+	if err != nil {
+		return
+	}
+	purpose := choosePurpose(requests)
+	var discard sync.WaitGroup
+	discard.Go(func() { ssh.DiscardRequests(requests) })
+	// Answers to a client that is gone are lost, and so are the errors of sending them.
+	switch purpose {
+	case purposeSFTP:
+		status := exitStatus{0}
+		if err := c.serveSFTP(ctx, channel, shared); err != nil {
+			status.Status = 255 // as OpenSSH's sftp-server
+		}
+		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(status))
+	case purposeOther:
+		_, _ = io.WriteString(channel.Stderr(), "Only SFTP is available here: no shell and no commands.\r\n")
+		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(exitStatus{1}))
+	}
+	_ = channel.Close()
+	discard.Wait()
+}
+
+// purpose is what a channel is for.
+type purpose int
+
+const (
+	purposeNone purpose = iota // the client closed it before it said
+	purposeSFTP
+	purposeOther // a shell or a command
+)
+
+// choosePurpose waits for the request that says what a channel is for.
+func choosePurpose(requests <-chan *ssh.Request) purpose {
+	for r := range requests {
+		granted := purposeNone
+		switch r.Type {
+		case "subsystem":
+			var wanted subsystemRequest
+			if ssh.Unmarshal(r.Payload, &wanted) == nil && wanted.Name == "sftp" {
+				granted = purposeSFTP
+			}
+		case "shell", "exec":
+			granted = purposeOther
+		default: // pty-req, env, x11-req, auth-agent-req and the like
+		}
+		if err := r.Reply(granted != purposeNone, nil); err != nil {
+			return purposeNone
+		}
+		if granted != purposeNone {
+			return granted
+		}
+	}
+	return purposeNone
+}
+
+func (c *connection) serveSFTP(ctx context.Context, channel ssh.Channel, shared *resources) error {
+	s := newSession(ctx, shared, channel, channel)
+	s.hangUp = func() { _ = channel.Close() }
+	c.mu.Lock()
+	c.sessions[s] = struct{}{}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.sessions, s)
+		c.mu.Unlock()
+		c.server.noteChange()
+	}()
+	err := s.serve()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		c.log.Warn("session ended early", "error", err)
+	}
+	return err
+}

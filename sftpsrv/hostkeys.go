@@ -1,0 +1,127 @@
+package sftpsrv
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// hostKeyKinds are the host keys of a server, best first, under the file names that
+// OpenSSH gives them.
+var hostKeyKinds = [...]struct {
+	file     string
+	generate func() (crypto.PrivateKey, error)
+}{
+	{"ssh_host_ed25519_key", func() (crypto.PrivateKey, error) {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}},
+	{"ssh_host_ecdsa_key", func() (crypto.PrivateKey, error) {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}},
+	{"ssh_host_rsa_key", func() (crypto.PrivateKey, error) {
+		return rsa.GenerateKey(rand.Reader, 3072)
+	}},
+}
+
+// LoadOrCreateHostKeys returns the Ed25519, ECDSA P-256 and RSA host keys in dir, in
+// this order. What is missing is made (RSA has 3,072 bits) and written durably, in
+// OpenSSH's format with mode 0600; dir is made with 0700. Two processes that start at
+// once get the same keys. A key file that others may read is an error.
+func LoadOrCreateHostKeys(dir string) ([]ssh.Signer, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("folder for host keys: %w", err)
+	}
+	var signers []ssh.Signer
+	for _, kind := range hostKeyKinds {
+		file := filepath.Join(dir, kind.file)
+		signer, err := loadHostKey(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = createHostKey(file, kind.generate); err == nil {
+				signer, err = loadHostKey(file)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("host key %s: %w", file, err)
+		}
+		signers = append(signers, signer)
+	}
+	return signers, nil
+}
+
+func loadHostKey(file string) (ssh.Signer, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("others may read it (mode %#o); run chmod 600 on it if it is still secret, or remove it to get a new one", info.Mode().Perm())
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return ssh.ParsePrivateKey(text)
+}
+
+// createHostKey makes a key file. Where another process was first, its key stays.
+func createHostKey(file string, generate func() (crypto.PrivateKey, error)) error {
+	key, err := generate()
+	if err != nil {
+		return err
+	}
+	block, err := ssh.MarshalPrivateKey(key, "gateway")
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(file)
+	tmp, err := os.CreateTemp(dir, ".new-host-key-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }() // what stays is a second name of the key
+	if err := writeSynced(tmp, pem.EncodeToMemory(block)); err != nil {
+		return err
+	}
+	if err := os.Link(tmp.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func writeSynced(f *os.File, b []byte) error {
+	_, err := f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Fingerprints describes keys as "ssh-ed25519 SHA256:...", one each, as clients show
+// them when they connect for the first time.
+func Fingerprints(keys []ssh.Signer) []string {
+	lines := make([]string, len(keys))
+	for i, key := range keys {
+		lines[i] = key.PublicKey().Type() + " " + ssh.FingerprintSHA256(key.PublicKey())
+	}
+	return lines
+}

@@ -1,0 +1,166 @@
+package sftpsrv
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/crypto/ssh"
+
+	"gateway/auth"
+)
+
+// Algorithms, best first. No SHA-1, no NIST curves and no finite fields for the key
+// exchange, no encrypt-and-MAC. ChaCha20 comes last: without assembly for it the
+// library runs it at half the speed of AES-GCM.
+func algorithms() ssh.Config {
+	return ssh.Config{
+		KeyExchanges: []string{ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeCurve25519},
+		Ciphers: []string{
+			ssh.CipherAES128GCM, ssh.CipherAES256GCM,
+			ssh.CipherAES256CTR, ssh.CipherAES192CTR, ssh.CipherAES128CTR,
+			ssh.CipherChaCha20Poly1305,
+		},
+		MACs: []string{ssh.HMACSHA256ETM, ssh.HMACSHA512ETM},
+	}
+}
+
+// identityKey is under which the final Permissions carry the auth.Identity.
+type identityKey struct{}
+
+var (
+	errTooLong     = errors.New("user name or password is too long")
+	errKeyRefused  = errors.New("key is of a kind or size that is not accepted")
+	errNoChallenge = errors.New("keyboard-interactive was not answered")
+)
+
+// login checks who a connection is. What it remembers is for counting failures only:
+// who logged in is what the Permissions of the handshake say, because a client may
+// offer one key and then prove another (CVE-2024-45337).
+type login struct {
+	ctx      context.Context
+	auth     auth.Authenticator
+	from     netip.Addr
+	keys     bool // a key was offered
+	password bool // a password was checked: the Authenticator counted it
+}
+
+// config is the handshake of one connection.
+func (l *login) config(c Config, keys []ssh.Signer) *ssh.ServerConfig {
+	config := &ssh.ServerConfig{
+		Config:                  algorithms(),
+		PublicKeyAuthAlgorithms: ssh.SupportedAlgorithms().PublicKeyAuths,
+		ServerVersion:           "SSH-2.0-gateway",
+		PasswordCallback: func(conn ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+			return l.checkPassword(conn.User(), password)
+		},
+		PublicKeyCallback: func(conn ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+			return l.checkKey(conn.User(), key)
+		},
+		KeyboardInteractiveCallback: func(conn ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+			answers, err := ask("", "", []string{"Password: "}, []bool{false})
+			if err != nil || len(answers) != 1 {
+				return nil, errNoChallenge
+			}
+			return l.checkPassword(conn.User(), []byte(answers[0]))
+		},
+	}
+	if c.Banner != "" {
+		config.BannerCallback = func(ssh.ConnMetadata) string { return c.Banner }
+	}
+	for _, key := range keys {
+		config.AddHostKey(key)
+	}
+	return config
+}
+
+func (l *login) checkPassword(user string, password []byte) (*ssh.Permissions, error) {
+	if len(user) > maxUser || len(password) > maxPassword {
+		l.keys = true // not seen by the Authenticator, so counted at the end
+		return nil, errTooLong
+	}
+	l.password = true
+	return permissions(l.auth.Password(l.ctx, l.from, user, string(password)))
+}
+
+func (l *login) checkKey(user string, key ssh.PublicKey) (*ssh.Permissions, error) {
+	l.keys = true
+	if len(user) > maxUser {
+		return nil, errTooLong
+	}
+	if err := acceptableKey(key); err != nil {
+		return nil, err
+	}
+	return permissions(l.auth.PublicKey(l.ctx, l.from, user, key))
+}
+
+// permissions is how an identity travels through the handshake.
+func permissions(id auth.Identity, err error) (*ssh.Permissions, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &ssh.Permissions{ExtraData: map[any]any{identityKey{}: id}}, nil
+}
+
+// identity is who the handshake says that the user is.
+func identity(conn *ssh.ServerConn) (auth.Identity, error) {
+	if conn.Permissions != nil {
+		if id, ok := conn.Permissions.ExtraData[identityKey{}].(auth.Identity); ok {
+			return id, nil
+		}
+	}
+	return auth.Identity{}, errors.New("handshake ended without an identity")
+}
+
+// failed counts the connection as a failed login, when nothing counted it before: keys
+// are offered before possession is proved, so they do not count one by one.
+func (l *login) failed() {
+	if l.keys && !l.password {
+		l.auth.Failed(l.from)
+	}
+}
+
+// acceptableKey refuses certificates, and RSA keys that are weak or expensive.
+func acceptableKey(key ssh.PublicKey) error {
+	if _, ok := key.(*ssh.Certificate); ok {
+		return fmt.Errorf("%w: certificate", errKeyRefused)
+	}
+	crypto, ok := key.(ssh.CryptoPublicKey)
+	if !ok {
+		return nil
+	}
+	if public, ok := crypto.CryptoPublicKey().(*rsa.PublicKey); ok {
+		if bits := public.N.BitLen(); bits < minRSA || bits > maxRSA {
+			return fmt.Errorf("%w: RSA of %d bits", errKeyRefused, bits)
+		}
+	}
+	return nil
+}
+
+// usableHostKeys restricts RSA keys to SHA-2 signatures, and refuses weak ones.
+func usableHostKeys(keys []ssh.Signer) ([]ssh.Signer, error) {
+	if len(keys) == 0 {
+		return nil, errors.New("no host keys")
+	}
+	usable := make([]ssh.Signer, 0, len(keys))
+	for _, key := range keys {
+		if err := acceptableKey(key.PublicKey()); err != nil {
+			return nil, fmt.Errorf("host key: %w", err)
+		}
+		if key.PublicKey().Type() == ssh.KeyAlgoRSA {
+			signer, ok := key.(ssh.AlgorithmSigner)
+			if !ok {
+				return nil, fmt.Errorf("host key: %w: RSA without SHA-2", errKeyRefused)
+			}
+			restricted, err := ssh.NewSignerWithAlgorithms(signer, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
+			if err != nil {
+				return nil, fmt.Errorf("host key: %w", err)
+			}
+			key = restricted
+		}
+		usable = append(usable, key)
+	}
+	return usable, nil
+}

@@ -1,0 +1,183 @@
+package sftpsrv
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"gateway/storage"
+)
+
+// Interrupted uploads and who sees them.
+//
+// A client that wants to continue asks for the size of the remote file and sends what
+// comes after it. So the owner of a suspended upload sees its size
+//
+//   - by STAT, and by LSTAT too where nothing is published under the name;
+//   - by FSTAT after an OPEN for writing without TRUNC and READ.
+//
+// Nobody gets its bytes: OPEN for reading, READDIR, and STAT by others know only
+// what is published. Since a file that was to be replaced then has two sizes, a
+// session that opened the published one for reading is told that one's from then on.
+//
+// OPEN for writing without TRUNC continues the upload when the first WRITE begins
+// where it ended; any other WRITE is meant for the published file, and the
+// suspended upload stays as it was.
+
+// maxHidden bounds the names for which a connection is told the published size.
+const maxHidden = 1024
+
+// partials knows the suspended uploads of one user for one connection.
+type partials struct {
+	resumer storage.Resumer // nil: nothing is kept
+	owner   string
+	now     func() time.Time
+
+	mu     sync.Mutex
+	list   map[string]storage.Suspended // the newest by name
+	loaded time.Time                    // zero: not
+	hidden map[string]struct{}
+}
+
+func newPartials(tree storage.FS, owner string, keep time.Duration, now func() time.Time) *partials {
+	p := &partials{owner: owner, now: now, hidden: make(map[string]struct{})}
+	if r, ok := tree.(storage.Resumer); ok && keep > 0 {
+		p.resumer = r
+	}
+	return p
+}
+
+func (p *partials) enabled() bool { return p.resumer != nil }
+
+// find returns the suspended upload to a name.
+func (p *partials) find(ctx context.Context, name string) (storage.Suspended, bool) {
+	if !p.enabled() {
+		return storage.Suspended{}, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.loaded.IsZero() || p.now().Sub(p.loaded) > partialsFresh {
+		p.load(ctx)
+	}
+	found, ok := p.list[name]
+	return found, ok
+}
+
+// load reads the list. What cannot be listed cannot be continued; the client then
+// sends the file anew, which is no loss.
+func (p *partials) load(ctx context.Context) {
+	p.list = make(map[string]storage.Suspended)
+	p.loaded = p.now()
+	for suspended, err := range p.resumer.Suspended(ctx, p.owner) {
+		if err != nil {
+			return
+		}
+		expired := !suspended.Until.IsZero() && suspended.Until.Before(p.loaded)
+		if known, ok := p.list[suspended.Name]; !expired && (!ok || known.Updated.Before(suspended.Updated)) {
+			p.list[suspended.Name] = suspended
+		}
+	}
+}
+
+// forget makes the next find read the list again.
+func (p *partials) forget() {
+	p.mu.Lock()
+	p.loaded = time.Time{}
+	p.mu.Unlock()
+}
+
+// hide tells the published size of a name from now on.
+func (p *partials) hide(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.list[name]; !ok {
+		return
+	}
+	if len(p.hidden) >= maxHidden {
+		clear(p.hidden)
+	}
+	p.hidden[name] = struct{}{}
+}
+
+func (p *partials) isHidden(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, hidden := p.hidden[name]
+	return hidden
+}
+
+// discard removes the suspended upload to a name, unless it is the one to keep: the
+// file was published, removed, or interrupted again. It reports whether it did.
+func (p *partials) discard(ctx context.Context, log *slog.Logger, name string, keep storage.Token) bool {
+	suspended, ok := p.find(ctx, name)
+	if !ok || suspended.Token == keep {
+		return false
+	}
+	err := p.resumer.Discard(ctx, suspended.Token)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn("suspended upload could not be removed", "name", name, "error", err)
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.list, name)
+	delete(p.hidden, name)
+	return true
+}
+
+// overlay is what STAT (or LSTAT) says of a name of which storage said info and err.
+func (s *session) overlay(name string, info storage.Info, err error, lstat bool) (storage.Info, error) {
+	published := err == nil
+	if published && (lstat || info.IsDir()) || !published && !errors.Is(err, fs.ErrNotExist) {
+		return info, err
+	}
+	suspended, ok := s.partials.find(s.ctx, name)
+	if !ok || published && (info.ModTime.After(suspended.Updated) || s.partials.isHidden(name)) {
+		return info, err
+	}
+	if !published {
+		info = storage.Info{}
+	}
+	info.Size, info.ModTime = suspended.Size, suspended.Updated
+	return info, nil
+}
+
+// resume opens the suspended upload to the name of u, if there is one that is not
+// older than what is published.
+func (s *session) resume(u *upload) bool {
+	suspended, ok := s.partials.find(s.ctx, u.target)
+	if !ok || u.base != nil && u.base.ModTime.After(suspended.Updated) {
+		return false
+	}
+	staged, err := s.partials.resumer.Resume(s.ctx, suspended.Token)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, storage.ErrBusy) {
+			s.log.Warn("suspended upload cannot be continued", "name", u.target, "error", err)
+		}
+		s.partials.forget()
+		return false
+	}
+	u.staged, u.resumed, u.token = staged, true, suspended.Token
+	u.extents = extents{end: staged.Size()}
+	u.appendAt = staged.Size()
+	return true
+}
+
+// settle decides, at the first change of an upload that was resumed, whether the
+// client continues it or means the published file.
+func (s *session) settle(u *upload, offset int64) error {
+	if !u.resumed {
+		return nil
+	}
+	continues := offset == u.staged.Size()
+	if !continues && (u.base != nil || u.flags&openCreat != 0) {
+		s.abandon(u)
+		u.resumed = false
+		return s.stage(u, false)
+	}
+	u.resumed, u.dirty = false, true
+	return nil
+}
