@@ -1,0 +1,165 @@
+package webdav
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"gateway/auth"
+)
+
+const (
+	loginTTL   = time.Minute // how long a checked password is believed
+	maxLogins  = 4096        // of them are remembered
+	loginLimit = time.Minute // one check may take
+)
+
+// login identifies the user by HTTP Basic (RFC 7617).
+func (q *request) login(ctx context.Context) error {
+	if q.TLS == nil && !q.h.cfg.AllowPlainBasic && !q.from.IsLoopback() {
+		return refuse(http.StatusForbidden, "passwords are not accepted without TLS; use https")
+	}
+	if err := q.h.cfg.Auth.Allowed(q.from); err != nil {
+		return q.refuseLogin(err)
+	}
+	user, password, ok := q.BasicAuth()
+	if !ok {
+		return q.challenge()
+	}
+	s, err := q.h.logins.get(ctx, q.from, user, password)
+	if err != nil {
+		return q.refuseLogin(err)
+	}
+	q.session = s
+	return nil
+}
+
+// checkLogin is what the loginCache remembers the result of.
+func (h *Handler) checkLogin(ctx context.Context, from netip.Addr, user, password string) (*session, error) {
+	id, err := h.cfg.Auth.Password(ctx, from, user, password)
+	if err != nil {
+		return nil, err
+	}
+	return h.newSession(ctx, id)
+}
+
+func (q *request) challenge() error {
+	q.w.Header().Set("WWW-Authenticate", "Basic realm="+strconv.QuoteToASCII(q.h.cfg.Realm)+`, charset="UTF-8"`)
+	return refuse(http.StatusUnauthorized, "login required")
+}
+
+func (q *request) refuseLogin(err error) error {
+	switch { // the Authenticator logs the reason
+	case errors.Is(err, auth.ErrBanned):
+		return refuse(http.StatusTooManyRequests, "too many failed logins; try again later")
+	case errors.Is(err, auth.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return refuse(http.StatusServiceUnavailable, "the server is busy; try again")
+	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
+		return q.challenge()
+	}
+	return err
+}
+
+// loginCache remembers for a minute that a password was right, since Basic sends
+// it with every request and checking it costs a memory-hard hash. A user who is
+// disabled or changes the password is therefore let in for up to that minute.
+// It holds no password: the key is an HMAC of it under a key of this process.
+type loginCache struct {
+	check  func(ctx context.Context, from netip.Addr, user, password string) (*session, error)
+	key    [32]byte
+	now    func() time.Time
+	flight singleflight.Group
+
+	mu      sync.Mutex
+	entries map[loginKey]cachedLogin
+}
+
+type loginKey [sha256.Size]byte
+
+type cachedLogin struct {
+	session *session
+	expires time.Time
+}
+
+func newLoginCache(check func(context.Context, netip.Addr, string, string) (*session, error), now func() time.Time) *loginCache {
+	return &loginCache{check: check, now: now, entries: make(map[loginKey]cachedLogin)}
+}
+
+// get returns the session from the cache, or checks. Requests that bring the
+// same credentials from one address at once share one check.
+func (c *loginCache) get(ctx context.Context, from netip.Addr, user, password string) (*session, error) {
+	key := c.keyOf(from, user, password)
+	if s, ok := c.cached(key); ok {
+		return s, nil
+	}
+	done := c.flight.DoChan(string(key[:]), func() (any, error) {
+		// Others may wait for this check, so it does not end with one request.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loginLimit)
+		defer cancel()
+		s, err := c.check(ctx, from, user, password)
+		if err == nil {
+			c.put(key, s)
+		}
+		return s, err
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-done:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*session), nil
+	}
+}
+
+func (c *loginCache) keyOf(from netip.Addr, user, password string) (k loginKey) {
+	mac := hmac.New(sha256.New, c.key[:])
+	for _, s := range []string{from.String(), user, password} {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		mac.Write(n[:])
+		mac.Write([]byte(s))
+	}
+	mac.Sum(k[:0])
+	return k
+}
+
+func (c *loginCache) cached(k loginKey) (*session, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.entries[k]
+	if !ok || !c.now().Before(e.expires) {
+		return nil, false
+	}
+	return e.session, true
+}
+
+func (c *loginCache) put(k loginKey, s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	if len(c.entries) >= maxLogins {
+		for old, e := range c.entries {
+			if !now.Before(e.expires) {
+				delete(c.entries, old)
+			}
+		}
+	}
+	for old := range c.entries { // all fresh: any one has to go
+		if len(c.entries) < maxLogins {
+			break
+		}
+		delete(c.entries, old)
+	}
+	c.entries[k] = cachedLogin{session: s, expires: now.Add(loginTTL)}
+}

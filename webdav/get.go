@@ -1,0 +1,154 @@
+package webdav
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"gateway/storage"
+)
+
+// maxListing is how many entries the HTML listing shows.
+const maxListing = 10_000
+
+// get serves GET and HEAD (RFC 9110 sections 9.3.1 and 9.3.2), with ranges and
+// conditions.
+func (q *request) get(ctx context.Context) error {
+	f, err := q.fs.Open(ctx, q.name)
+	if errors.Is(err, storage.ErrIsDir) {
+		return q.listing(ctx)
+	}
+	if err != nil {
+		return as(err, http.StatusNotFound, "there is nothing here", storage.ErrNotDir)
+	}
+	defer f.Close()
+	if q.slash {
+		return refuse(http.StatusNotFound, "this is a file, not a folder")
+	}
+	info := f.Info()
+	kind := contentType(info.Name)
+	hd := q.w.Header()
+	hd.Set("Content-Type", kind)
+	if info.ETag != "" {
+		hd.Set("ETag", quoteETag(info))
+	}
+	hd.Set("Cache-Control", "private, no-cache")
+	// Files are other people's: what is in them must not act as this server's page.
+	hd.Set("Content-Security-Policy", "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'")
+	if active(kind) {
+		hd.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": info.Name}))
+	}
+	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, info.Size)}
+	http.ServeContent(q.w, q.Request, "", info.ModTime, body)
+	if body.err != nil {
+		// What was sent is short; the client must not take it for the file.
+		return body.err
+	}
+	return nil
+}
+
+// fileReader remembers an error, which http.ServeContent would not tell.
+type fileReader struct {
+	*io.SectionReader
+	ctx context.Context
+	err error
+}
+
+func (r *fileReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		r.err = err
+		return 0, err
+	}
+	n, err := r.SectionReader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}
+
+// contentType goes by the extension alone; content is never sniffed.
+func contentType(name string) string {
+	if t := mime.TypeByExtension(path.Ext(name)); t != "" {
+		return t
+	}
+	return "application/octet-stream"
+}
+
+// active reports whether a browser would run what a file of this type contains.
+func active(kind string) bool {
+	t, _, err := mime.ParseMediaType(kind)
+	return err != nil || strings.HasPrefix(t, "multipart/") ||
+		strings.HasSuffix(t, "/html") || strings.HasSuffix(t, "/xml") || strings.HasSuffix(t, "+xml") ||
+		strings.HasSuffix(t, "javascript") || t == "message/rfc822" || t == "application/x-shockwave-flash"
+}
+
+var listingPage = template.Must(template.New("listing").Parse(`<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{{.Path}}</title></head><body><h1>{{.Path}}</h1>
+<table><thead><tr><th>Name</th><th>Bytes</th><th>Modified (UTC)</th></tr></thead><tbody>
+{{if ne .Path "/"}}<tr><td><a href="../">../</a></td><td></td><td></td></tr>
+{{end}}{{range .Entries}}<tr><td><a href="{{.Href}}">{{.Name}}</a></td><td>{{.Size}}</td><td>{{.Modified}}</td></tr>
+{{end}}</tbody></table>
+{{if .Cut}}<p>There are more; only {{len .Entries}} are shown.</p>
+{{end}}</body></html>
+`))
+
+type listingEntry struct {
+	Name, Href, Modified string
+	Size                 any
+	dir                  bool
+}
+
+// listing shows a directory to a person.
+func (q *request) listing(ctx context.Context) error {
+	if !q.slash {
+		http.Redirect(q.w, q.Request, href(q.name, true), http.StatusMovedPermanently)
+		return nil
+	}
+	page := struct {
+		Path    string
+		Entries []listingEntry
+		Cut     bool
+	}{Path: strings.TrimSuffix("/"+q.name, "/") + "/"}
+	for info, err := range q.fs.List(ctx, q.name) {
+		if err != nil {
+			return err
+		}
+		if page.Cut = len(page.Entries) == maxListing; page.Cut {
+			break
+		}
+		e := listingEntry{Name: info.Name, Size: info.Size, dir: info.IsDir(),
+			Modified: info.ModTime.UTC().Format("2006-01-02 15:04:05")}
+		if e.dir {
+			e.Name, e.Size = e.Name+"/", ""
+		}
+		// "./" keeps a name with a colon from being read as a scheme.
+		e.Href = "./" + url.PathEscape(info.Name) + e.Name[len(info.Name):]
+		page.Entries = append(page.Entries, e)
+	}
+	slices.SortFunc(page.Entries, func(a, b listingEntry) int {
+		if a.dir != b.dir {
+			if a.dir {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	hd := q.w.Header()
+	hd.Set("Content-Type", "text/html; charset=utf-8")
+	hd.Set("Cache-Control", "private, no-cache")
+	hd.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	q.w.WriteHeader(http.StatusOK)
+	if q.Method == http.MethodHead {
+		return nil
+	}
+	return listingPage.Execute(q.w, page)
+}

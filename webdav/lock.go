@@ -1,0 +1,304 @@
+package webdav
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gateway/storage"
+)
+
+const (
+	// maxLockTimeout is granted at most, and where the client names no time;
+	// clients that live refresh, and a lock of one that died should not last.
+	maxLockTimeout = time.Hour
+	minLockTimeout = time.Second
+)
+
+// effect is a change that a method is about to make.
+type effect struct {
+	name   string
+	tree   bool // all below as well
+	member bool // the name appears in or disappears from its directory
+}
+
+// confirm fails with 423 unless the tokens of the request open every lock that
+// covers the effects (RFC 4918 section 7). Of shared locks one is enough.
+func (q *request) confirm(ctx context.Context, effects ...effect) error {
+	var blocked []string
+	check := func(key, name string, dir bool) error {
+		locks, err := q.h.locks.covering(ctx, key)
+		if err != nil {
+			return err
+		}
+		if len(locks) > 0 && !slices.ContainsFunc(locks, q.opens) {
+			blocked = append(blocked, href(name, dir))
+		}
+		return nil
+	}
+	for _, e := range effects {
+		key := q.lockKey(e.name)
+		if err := check(key, e.name, false); err != nil {
+			return err
+		}
+		if dir, ok := parent(e.name); ok && e.member {
+			if err := check(q.lockKey(dir), dir, true); err != nil {
+				return err
+			}
+		}
+		if !e.tree {
+			continue
+		}
+		locks, err := q.h.locks.below(ctx, key)
+		if err != nil {
+			return err
+		}
+		for _, l := range locks {
+			if err := check(l.root, e.name+l.root[len(key):], false); err != nil {
+				return err
+			}
+		}
+	}
+	if len(blocked) == 0 {
+		return nil
+	}
+	slices.Sort(blocked)
+	return &statusError{status: http.StatusLocked, condition: "lock-token-submitted", hrefs: slices.Compact(blocked)}
+}
+
+// opens reports whether the request may use the lock: the token was submitted,
+// and by the user who made the lock.
+func (q *request) opens(l lock) bool {
+	return l.user == q.id.User.Name && slices.Contains(q.tokens, l.token)
+}
+
+// lock serves LOCK (RFC 4918 section 9.10).
+func (q *request) lock(ctx context.Context) error {
+	depth, err := q.depth(depthInfinity)
+	if err != nil {
+		return err
+	}
+	if depth == depthOne {
+		return refuse(http.StatusBadRequest, "a lock has Depth 0 or infinity")
+	}
+	root, err := q.body()
+	if err != nil {
+		return err
+	}
+	timeout := lockTimeout(q.Header.Get("Timeout"))
+	if root == nil {
+		return q.refreshLock(ctx, timeout)
+	}
+	l, err := parseLockInfo(root)
+	if err != nil {
+		return err
+	}
+	l.root, l.infinite = q.lockKey(q.name), depth == depthInfinity
+	l.user, l.timeout = q.id.User.Name, timeout
+	_, err = q.fs.Stat(ctx, q.name)
+	unmapped := absent(err)
+	if err != nil && !unmapped {
+		return err
+	}
+	if err := q.mayLock(ctx, l, unmapped); err != nil {
+		return err
+	}
+	l, err = q.h.locks.create(ctx, l)
+	switch {
+	case errors.Is(err, errLockConflict):
+		return &statusError{status: http.StatusLocked, condition: "no-conflicting-lock",
+			hrefs: []string{q.lockRoot(q.name, l)}}
+	case errors.Is(err, errLockLimit):
+		return refuse(http.StatusInsufficientStorage, "too many locks are held")
+	case err != nil:
+		return err
+	}
+	status := http.StatusOK
+	if unmapped {
+		status = http.StatusCreated
+		if err := q.createLocked(ctx); err != nil {
+			_ = q.h.locks.remove(context.WithoutCancel(ctx), l.token)
+			return err
+		}
+	}
+	q.w.Header().Set("Lock-Token", "<"+l.token+">")
+	return q.writeLock(status, l)
+}
+
+// mayLock decides who may lock what. A lock keeps others from writing, so it
+// takes the right to write.
+func (q *request) mayLock(ctx context.Context, l lock, unmapped bool) error {
+	if unmapped {
+		return q.confirm(ctx, effect{name: q.name, member: true})
+	}
+	if !q.may(q.name, storage.PermOverwrite) {
+		return fs.ErrPermission
+	}
+	if l.infinite && len(q.mountsBelow(q.name)) > 0 {
+		return refuse(http.StatusForbidden, "this folder has mounts below it; lock one of those, or with Depth 0")
+	}
+	return nil
+}
+
+// createLocked makes the empty file that locking an unmapped URL stands for
+// (RFC 4918 section 7.3).
+func (q *request) createLocked(ctx context.Context) error {
+	if q.slash {
+		return refuse(http.StatusConflict, "make the folder before locking it")
+	}
+	up, err := q.fs.Create(ctx, q.name, storage.CreateOptions{Owner: q.id.User.Name, Exclusive: true})
+	if err == nil {
+		defer up.Abort(context.WithoutCancel(ctx))
+		_, err = up.Commit(ctx, storage.CommitOptions{IfNoneMatch: true})
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil // somebody else was faster; the lock holds all the same
+	}
+	return as(err, http.StatusConflict, "the folder does not exist", fs.ErrNotExist, storage.ErrNotDir)
+}
+
+// refreshLock serves a LOCK without a body (RFC 4918 section 9.10.2).
+func (q *request) refreshLock(ctx context.Context, timeout time.Duration) error {
+	if len(q.tokens) != 1 {
+		return refuse(http.StatusBadRequest, "LOCK without a body needs an If header with one lock token")
+	}
+	if _, err := q.coveringLock(ctx, q.tokens[0], http.StatusPreconditionFailed); err != nil {
+		return err
+	}
+	l, err := q.h.locks.refresh(ctx, q.tokens[0], timeout)
+	if err != nil {
+		return as(err, http.StatusPreconditionFailed, "there is no such lock", errNoLock)
+	}
+	return q.writeLock(http.StatusOK, l)
+}
+
+// unlock serves UNLOCK (RFC 4918 section 9.11).
+func (q *request) unlock(ctx context.Context) error {
+	token, ok := strings.CutPrefix(strings.TrimSpace(q.Header.Get("Lock-Token")), "<")
+	if token, ok = strings.CutSuffix(token, ">"); !ok || token == "" {
+		return refuse(http.StatusBadRequest, "UNLOCK needs a Lock-Token header with a token in angle brackets")
+	}
+	if _, err := q.coveringLock(ctx, token, http.StatusConflict); err != nil {
+		return err
+	}
+	if err := q.h.locks.remove(ctx, token); err != nil && !errors.Is(err, errNoLock) {
+		return err
+	}
+	q.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// coveringLock returns the lock with this token if it covers the target and
+// belongs to the user. Where there is none the status is missing.
+func (q *request) coveringLock(ctx context.Context, token string, missing int) (lock, error) {
+	locks, err := q.h.locks.covering(ctx, q.lockKey(q.name))
+	if err != nil {
+		return lock{}, err
+	}
+	for _, l := range locks {
+		if l.token != token {
+			continue
+		}
+		if l.user != q.id.User.Name {
+			return lock{}, refuse(http.StatusForbidden, "the lock is another user's")
+		}
+		return l, nil
+	}
+	return lock{}, &statusError{status: missing, condition: "lock-token-matches-request-uri"}
+}
+
+// parseLockInfo reads a lockinfo element (RFC 4918 section 14.11).
+func parseLockInfo(root *element) (lock, error) {
+	var l lock
+	bad := refuse(http.StatusBadRequest, "the lockinfo element is not one")
+	if root.xmlName != dav("lockinfo") {
+		return l, bad
+	}
+	scope, kind := root.child(dav("lockscope")), root.child(dav("locktype"))
+	if scope == nil || kind == nil || kind.child(dav("write")) == nil {
+		return l, bad
+	}
+	l.shared = scope.child(dav("shared")) != nil
+	if l.shared == (scope.child(dav("exclusive")) != nil) {
+		return l, bad
+	}
+	if owner := root.child(dav("owner")); owner != nil {
+		var b strings.Builder
+		writeContent(&b, owner)
+		if l.owner = b.String(); len(l.owner) > maxLockOwner {
+			return l, refuse(http.StatusRequestEntityTooLarge, "the owner element is too large")
+		}
+	}
+	return l, nil
+}
+
+// lockTimeout reads the Timeout header (RFC 4918 section 10.7): the first wish
+// that is understood, within what is granted.
+func lockTimeout(header string) time.Duration {
+	for wish := range strings.SplitSeq(header, ",") {
+		wish = strings.TrimSpace(wish)
+		if len(wish) < 7 || !strings.EqualFold(wish[:7], "second-") {
+			continue
+		}
+		if n, err := strconv.ParseUint(wish[7:], 10, 32); err == nil {
+			return min(max(time.Duration(n)*time.Second, minLockTimeout), maxLockTimeout)
+		}
+	}
+	return maxLockTimeout
+}
+
+func (q *request) writeLock(status int, l lock) error {
+	body := xml.Header + `<D:prop xmlns:D="DAV:"><D:lockdiscovery>` +
+		q.activeLock(q.name, l) + "</D:lockdiscovery></D:prop>\n"
+	hd := q.w.Header()
+	hd.Set("Content-Type", contentTypeXML)
+	hd.Set("Content-Length", strconv.Itoa(len(body)))
+	q.w.WriteHeader(status)
+	_, _ = q.w.Write([]byte(body))
+	return nil
+}
+
+// activeLock is the activelock element of a lock that covers name. Only the
+// user whose lock it is reads the token.
+func (q *request) activeLock(name string, l lock) string {
+	scope, depth := "exclusive", "0"
+	if l.shared {
+		scope = "shared"
+	}
+	if l.infinite {
+		depth = "infinity"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:%s/></D:lockscope><D:depth>%s</D:depth>",
+		scope, depth)
+	if l.owner != "" {
+		b.WriteString("<D:owner>" + l.owner + "</D:owner>")
+	}
+	left := (max(l.expires.Sub(q.h.now()), 0) + time.Second - 1) / time.Second
+	fmt.Fprintf(&b, "<D:timeout>Second-%d</D:timeout>", left)
+	if l.user == q.id.User.Name {
+		b.WriteString("<D:locktoken><D:href>" + l.token + "</D:href></D:locktoken>")
+	}
+	b.WriteString("<D:lockroot><D:href>" + escapeXML(q.lockRoot(name, l)) + "</D:href></D:lockroot></D:activelock>")
+	return b.String()
+}
+
+// lockRoot is the path at which the user sees the root of a lock that conflicts
+// with name or covers it: above it as many levels as the keys are apart.
+func (q *request) lockRoot(name string, l lock) string {
+	key := q.lockKey(name)
+	if within(l.root, key) {
+		return href(name+l.root[len(key):], false)
+	}
+	for range strings.Count(key, "/") - strings.Count(l.root, "/") {
+		name, _ = parent(name)
+	}
+	return href(name, false)
+}

@@ -1,0 +1,110 @@
+package webdav
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+const (
+	// minProgress bytes must move in Config.ProgressTimeout: about 136 a second by
+	// default, far below any line that people still use.
+	minProgress = 8 << 10
+	// discardTimeout bounds what net/http reads of a body that was not wanted.
+	discardTimeout = 5 * time.Second
+)
+
+// pace is the time left for the next minProgress bytes. Only time spent waiting
+// for the client counts, never that of a slow storage.
+type pace struct {
+	window time.Duration
+	left   time.Duration
+	moved  int
+}
+
+func (p *pace) deadline(now time.Time) time.Time { return now.Add(p.left) }
+
+func (p *pace) spent(d time.Duration, n int) {
+	p.left = max(p.left-d, 0)
+	if p.moved += n; p.moved >= minProgress {
+		p.moved, p.left = 0, p.window
+	}
+}
+
+// paced puts deadlines on both bodies of a request.
+func (h *Handler) paced(w http.ResponseWriter, r *http.Request) (*responseWriter, *pacedBody) {
+	rc := http.NewResponseController(w)
+	// The deadline of the response before this one is still on the connection.
+	_ = rc.SetWriteDeadline(time.Time{})
+	p := pace{window: h.cfg.ProgressTimeout, left: h.cfg.ProgressTimeout}
+	return &responseWriter{ResponseWriter: w, rc: rc, pace: p},
+		&pacedBody{ReadCloser: r.Body, rc: rc, pace: p, empty: r.Body == nil || r.ContentLength == 0}
+}
+
+// pacedBody is a request body whose sender must keep going.
+type pacedBody struct {
+	io.ReadCloser
+	rc    *http.ResponseController
+	pace  pace
+	empty bool // there is no body
+	ended bool // it was read to its end or failed
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	if b.empty {
+		return 0, io.EOF
+	}
+	start := time.Now()
+	_ = b.rc.SetReadDeadline(b.pace.deadline(start))
+	n, err := b.ReadCloser.Read(p)
+	b.pace.spent(time.Since(start), n)
+	b.ended = err != nil
+	// At the end net/http watches the connection to see the client leave; with
+	// the deadline still on it would take a slow Commit for that. HTTP/2 lets the
+	// deadline run between two reads as well. After a failure it stays, or
+	// net/http would go on reading what is left before it answers.
+	if err == nil || errors.Is(err, io.EOF) {
+		_ = b.rc.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// finish bounds the reading of what the handler left unread.
+func (b *pacedBody) finish() {
+	if !b.empty && !b.ended {
+		_ = b.rc.SetReadDeadline(time.Now().Add(discardTimeout))
+	}
+}
+
+// responseWriter remembers the status and cuts off a client that does not read.
+type responseWriter struct {
+	http.ResponseWriter
+	rc     *http.ResponseController
+	pace   pace
+	status int // 0 until the header is written
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *responseWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+		_ = w.rc.SetWriteDeadline(w.pace.deadline(time.Now()))
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *responseWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	start := time.Now()
+	_ = w.rc.SetWriteDeadline(w.pace.deadline(start))
+	n, err := w.ResponseWriter.Write(p)
+	w.pace.spent(time.Since(start), n)
+	// Stays on for what net/http flushes after the handler.
+	_ = w.rc.SetWriteDeadline(time.Now().Add(w.pace.window))
+	return n, err
+}

@@ -1,0 +1,75 @@
+package webdav
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+// NewHTTPServer is an http.Server with the limits of the configuration. There is
+// no limit on the time of a whole request: bodies are held to a pace instead.
+func (h *Handler) NewHTTPServer() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: h.cfg.ReadHeaderTimeout,
+		IdleTimeout:       h.cfg.IdleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		Protocols:         protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxConcurrentStreams,
+			MaxReceiveBufferPerConnection: 4 << 20,
+			MaxReceiveBufferPerStream:     1 << 20,
+			SendPingTimeout:               h.cfg.ProgressTimeout,
+			WriteByteTimeout:              h.cfg.ProgressTimeout,
+		},
+	}
+}
+
+// Serve answers on ln, over TLS unless tlsConfig is nil, until ctx ends. Then it
+// takes no more requests, waits for the running ones up to
+// Config.ShutdownTimeout, and returns nil; an error says that requests were cut
+// off or that the listener failed. ln is closed in any case.
+func (h *Handler) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) error {
+	srv := h.NewHTTPServer()
+	ln = netutil.LimitListener(ln, h.cfg.MaxConnections)
+	failed := make(chan error, 1)
+	go func() {
+		if tlsConfig == nil {
+			failed <- srv.Serve(ln)
+			return
+		}
+		srv.TLSConfig = tlsConfig.Clone()
+		srv.TLSConfig.MinVersion = max(srv.TLSConfig.MinVersion, tls.VersionTLS12)
+		failed <- srv.ServeTLS(ln, "", "")
+	}()
+	select {
+	case err := <-failed:
+		_ = srv.Close()
+		return fmt.Errorf("webdav: serve on %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	return h.shutdown(srv, failed)
+}
+
+func (h *Handler) shutdown(srv *http.Server, failed <-chan error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.ShutdownTimeout)
+	defer cancel()
+	err := srv.Shutdown(ctx)
+	if err != nil {
+		err = fmt.Errorf("webdav: requests still ran %v after the stop and were cut off: %w",
+			h.cfg.ShutdownTimeout.Round(time.Second), errors.Join(err, srv.Close()))
+	}
+	<-failed
+	return err
+}
