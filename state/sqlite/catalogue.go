@@ -1,0 +1,82 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"gateway/state"
+)
+
+// Publish implements state.Ledger.
+func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) error {
+	f.Phase = state.Published
+	err := check(f)
+	if err == nil && p.Target == "" {
+		err = fmt.Errorf("%q: empty target: %w", f.Path, state.ErrInvalid)
+	}
+	if err != nil {
+		return wrap(err, "publish")
+	}
+	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := putFiles(ctx, tx, []state.File{f}); err != nil {
+			return err
+		}
+		sum := p.SHA256
+		if sum == nil {
+			sum = []byte{}
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO publications
+			(target, job, source, size, sha256, verdict, reason, provenance, published) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			p.Target, f.Job, p.Source, p.Size, sum, p.Verdict, p.Reason, p.Provenance, toNano(p.Published))
+		return err
+	}), "publish")
+}
+
+// Publication implements state.Catalogue.
+func (s *Store) Publication(ctx context.Context, target string) (state.Publication, error) {
+	p := state.Publication{Target: target}
+	var published sql.NullInt64
+	err := s.read.QueryRowContext(ctx, `SELECT job, source, size, sha256, verdict, reason, provenance, published
+		FROM publications WHERE target = ? ORDER BY id DESC LIMIT 1`, target).
+		Scan(&p.Job, &p.Source, &p.Size, &p.SHA256, &p.Verdict, &p.Reason, &p.Provenance, &published)
+	p.Published = fromNano(published)
+	if err != nil {
+		return state.Publication{}, wrap(err, fmt.Sprintf("publication %q", target))
+	}
+	return p, nil
+}
+
+// FileByTarget implements state.Catalogue.
+func (s *Store) FileByTarget(ctx context.Context, destination, target string) (state.Job, state.File, error) {
+	f, err := scanFile(s.read.QueryRowContext(ctx, "SELECT "+fileColumns+` FROM files
+		WHERE target = ? AND job IN (SELECT id FROM jobs WHERE destination = ?)
+		ORDER BY updated DESC, job DESC LIMIT 1`, target, destination))
+	if err != nil {
+		return state.Job{}, state.File{}, wrap(err, fmt.Sprintf("target %q", target))
+	}
+	j, err := scanJob(s.read.QueryRowContext(ctx, "SELECT "+jobColumns+" FROM jobs WHERE id = ?", f.Job))
+	return j, f, wrap(err, fmt.Sprintf("job %d", f.Job))
+}
+
+// wrap names the operation and translates the driver's "no rows".
+func wrap(err error, op string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		err = state.ErrNotFound
+	case errors.Is(err, errClosed):
+		return err
+	}
+	return fmt.Errorf("state: %s: %w", op, err)
+}
+
+func isForeignKey(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code() == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
+}

@@ -1,0 +1,251 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"gateway/state"
+)
+
+const (
+	pageSize  = 512 // lines read at a time by Files
+	batchSize = 256 // paths asked for at a time by GetFiles
+)
+
+const fileColumns = `job, path, target, phase, size, modtime, precision, mdtm, seen,
+	token, "offset", sha256, verdict, reason, retry, tries, updated`
+
+// OpenJob implements state.Ledger.
+func (s *Store) OpenJob(ctx context.Context, source, destination string) (state.Job, error) {
+	j, err := s.findJob(ctx, source, destination)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return j, wrap(err, "open job")
+	}
+	err = s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx,
+			"INSERT INTO jobs (source, destination) VALUES (?, ?) ON CONFLICT DO NOTHING", source, destination)
+		return err
+	})
+	if err == nil {
+		j, err = s.findJob(ctx, source, destination)
+	}
+	return j, wrap(err, "open job")
+}
+
+const jobColumns = "id, source, destination, started, finished"
+
+func (s *Store) findJob(ctx context.Context, source, destination string) (state.Job, error) {
+	return scanJob(s.read.QueryRowContext(ctx,
+		"SELECT "+jobColumns+" FROM jobs WHERE source = ? AND destination = ?", source, destination))
+}
+
+type row interface{ Scan(...any) error }
+
+func scanJob(r row) (j state.Job, err error) {
+	var started, finished sql.NullInt64
+	err = r.Scan(&j.ID, &j.Source, &j.Destination, &started, &finished)
+	j.Started, j.Finished = fromNano(started), fromNano(finished)
+	return j, err
+}
+
+// FinishJob implements state.Ledger.
+func (s *Store) FinishJob(ctx context.Context, id int64, at time.Time) error {
+	return wrap(s.stampJob(ctx, id, "UPDATE jobs SET finished = ? WHERE id = ?", at), "finish job")
+}
+
+func (s *Store) stampJob(ctx context.Context, id int64, query string, at time.Time) error {
+	return s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, query, toNano(at), id)
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n == 1 {
+			return err
+		}
+		return fmt.Errorf("job %d: %w", id, state.ErrNotFound)
+	})
+}
+
+// Jobs implements state.Ledger.
+func (s *Store) Jobs(ctx context.Context) iter.Seq2[state.Job, error] {
+	return func(yield func(state.Job, error) bool) {
+		jobs, err := query(ctx, s.read, scanJob, "SELECT "+jobColumns+" FROM jobs ORDER BY id")
+		if err != nil {
+			yield(state.Job{}, wrap(err, "jobs"))
+			return
+		}
+		for _, j := range jobs {
+			if !yield(j, nil) {
+				return
+			}
+		}
+	}
+}
+
+// query reads all rows before it returns, so that no read transaction stays
+// open while the caller works: it would keep the log from being cut.
+func query[T any](ctx context.Context, db *sql.DB, scan func(row) (T, error), q string, args ...any) (list []T, err error) {
+	rows, err := db.QueryContext(ctx, q, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
+
+// PutFiles implements state.Ledger.
+func (s *Store) PutFiles(ctx context.Context, files ...state.File) error {
+	for _, f := range files {
+		if err := check(f); err != nil {
+			return wrap(err, "put files")
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return putFiles(ctx, tx, files)
+	}), "put files")
+}
+
+func check(f state.File) error {
+	switch {
+	case f.Path == "":
+		return fmt.Errorf("job %d: empty path: %w", f.Job, state.ErrInvalid)
+	case !f.Phase.Valid():
+		return fmt.Errorf("%q: unknown phase %q: %w", f.Path, f.Phase, state.ErrInvalid)
+	}
+	return nil
+}
+
+func putFiles(ctx context.Context, tx *sql.Tx, files []state.File) error {
+	stmt, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO files ("+fileColumns+
+		") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for _, f := range files {
+		_, err := stmt.ExecContext(ctx, f.Job, []byte(f.Path), f.Target, string(f.Phase), f.Size,
+			toNano(f.ModTime), int64(f.TimePrecision), toNano(f.MDTM), toNano(f.Seen),
+			f.Token, f.Offset, f.SHA256, f.Verdict, f.Reason, f.Retry, f.Tries, toNano(f.Updated))
+		if isForeignKey(err) {
+			return fmt.Errorf("job %d: %w", f.Job, state.ErrNotFound)
+		}
+		if err != nil {
+			return fmt.Errorf("%q: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+func scanFile(r row) (f state.File, err error) {
+	var path []byte
+	var modTime, mdtm, seen, updated sql.NullInt64
+	err = r.Scan(&f.Job, &path, &f.Target, (*string)(&f.Phase), &f.Size, &modTime, (*int64)(&f.TimePrecision), &mdtm, &seen,
+		&f.Token, &f.Offset, &f.SHA256, &f.Verdict, &f.Reason, &f.Retry, &f.Tries, &updated)
+	f.Path = string(path)
+	f.ModTime, f.MDTM, f.Seen, f.Updated = fromNano(modTime), fromNano(mdtm), fromNano(seen), fromNano(updated)
+	return f, err
+}
+
+// GetFile implements state.Ledger.
+func (s *Store) GetFile(ctx context.Context, job int64, path string) (state.File, error) {
+	f, err := scanFile(s.read.QueryRowContext(ctx,
+		"SELECT "+fileColumns+" FROM files WHERE job = ? AND path = ?", job, []byte(path)))
+	return f, wrap(err, fmt.Sprintf("job %d: %q", job, path))
+}
+
+// GetFiles implements state.Ledger.
+func (s *Store) GetFiles(ctx context.Context, job int64, paths ...string) (map[string]state.File, error) {
+	found := make(map[string]state.File, len(paths))
+	for len(paths) > 0 {
+		batch := paths[:min(batchSize, len(paths))]
+		paths = paths[len(batch):]
+		args := []any{job}
+		for _, p := range batch {
+			args = append(args, []byte(p))
+		}
+		files, err := query(ctx, s.read, scanFile, "SELECT "+fileColumns+" FROM files WHERE job = ? AND path IN ("+marks(len(batch))+")", args...)
+		if err != nil {
+			return nil, wrap(err, "get files")
+		}
+		for _, f := range files {
+			found[f.Path] = f
+		}
+	}
+	return found, nil
+}
+
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
+
+// Files implements state.Ledger.
+func (s *Store) Files(ctx context.Context, job int64, phases ...state.Phase) iter.Seq2[state.File, error] {
+	return func(yield func(state.File, error) bool) {
+		for after := ""; ; {
+			page, err := s.page(ctx, job, after, phases)
+			if err != nil {
+				yield(state.File{}, wrap(err, "files"))
+				return
+			}
+			for _, f := range page {
+				if !yield(f, nil) {
+					return
+				}
+			}
+			if len(page) < pageSize {
+				return
+			}
+			after = page[len(page)-1].Path
+		}
+	}
+}
+
+// page reads the lines after a path. Each phase is its own subquery, so that
+// the index gives its lines in order and only a page of each is sorted.
+func (s *Store) page(ctx context.Context, job int64, after string, phases []state.Phase) ([]state.File, error) {
+	const lines = "SELECT " + fileColumns + " FROM files WHERE job = ? AND path > ?"
+	end := fmt.Sprintf(" ORDER BY path LIMIT %d", pageSize)
+	if len(phases) == 0 {
+		return query(ctx, s.read, scanFile, lines+end, job, []byte(after))
+	}
+	var parts []string
+	var args []any
+	for _, p := range phases {
+		parts = append(parts, "SELECT * FROM ("+lines+" AND phase = ?"+end+")")
+		args = append(args, job, []byte(after), string(p))
+	}
+	return query(ctx, s.read, scanFile, strings.Join(parts, " UNION ALL ")+end, args...)
+}
+
+// Counts implements state.Ledger.
+func (s *Store) Counts(ctx context.Context, job int64) (map[state.Phase]state.Count, error) {
+	type line struct {
+		phase string
+		state.Count
+	}
+	lines, err := query(ctx, s.read, func(r row) (l line, err error) {
+		err = r.Scan(&l.phase, &l.Files, &l.Bytes)
+		return l, err
+	}, "SELECT phase, count(*), sum(max(size, 0)) FROM files WHERE job = ? GROUP BY phase", job)
+	if err != nil {
+		return nil, wrap(err, "counts")
+	}
+	counts := make(map[state.Phase]state.Count, len(lines))
+	for _, l := range lines {
+		counts[state.Phase(l.phase)] = l.Count
+	}
+	return counts, nil
+}

@@ -1,0 +1,124 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+)
+
+// maxGroup bounds how many calls share one transaction, and so one flush.
+const maxGroup = 128
+
+var errClosed = errors.New("state: the store is closed")
+
+// change is what one call wants written, all or none.
+type change func(context.Context, *sql.Tx) error
+
+type request struct {
+	ctx  context.Context
+	do   change
+	done chan error
+}
+
+// writer is the one place that writes. Calls that arrive while a transaction is
+// being flushed share the next one, so that many small calls at once cost one
+// flush. Each has its own savepoint: one that fails takes none with it.
+type writer struct {
+	db       *sql.DB
+	requests chan request
+	quit     chan struct{}
+	ended    chan struct{}
+	once     sync.Once
+}
+
+func startWriter(db *sql.DB) *writer {
+	w := &writer{
+		db:       db,
+		requests: make(chan request),
+		quit:     make(chan struct{}),
+		ended:    make(chan struct{}),
+	}
+	go w.run()
+	return w
+}
+
+func (w *writer) stop() {
+	w.once.Do(func() { close(w.quit) })
+	<-w.ended
+}
+
+// apply returns nil when the change is durable. Once the change was taken up
+// the answer is waited for, so that an error always means "not written".
+func (w *writer) apply(ctx context.Context, do change) error {
+	r := request{ctx: ctx, do: do, done: make(chan error, 1)}
+	select {
+	case w.requests <- r:
+		return <-r.done
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.quit:
+		return errClosed
+	}
+}
+
+func (w *writer) run() {
+	defer close(w.ended)
+	for {
+		select {
+		case <-w.quit:
+			return
+		case r := <-w.requests:
+			w.commit(w.gather(r))
+		}
+	}
+}
+
+func (w *writer) gather(first request) []request {
+	group := []request{first}
+	for len(group) < maxGroup {
+		select {
+		case r := <-w.requests:
+			group = append(group, r)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit writes a group in one transaction and answers every call in it.
+func (w *writer) commit(group []request) {
+	// Not the callers' contexts: one that gives up must not undo the others.
+	ctx := context.Background()
+	results := make([]error, len(group))
+	tx, err := w.db.BeginTx(ctx, nil)
+	if err == nil {
+		for i, r := range group {
+			if results[i] = r.ctx.Err(); results[i] == nil {
+				results[i] = applyOne(ctx, tx, r.do)
+			}
+		}
+		err = tx.Commit()
+	}
+	for i, r := range group {
+		if results[i] == nil {
+			results[i] = err
+		}
+		r.done <- results[i]
+	}
+}
+
+func applyOne(ctx context.Context, tx *sql.Tx, do change) error {
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT one"); err != nil {
+		return err
+	}
+	err := do(ctx, tx)
+	if err != nil {
+		if _, undo := tx.ExecContext(ctx, "ROLLBACK TO one"); undo != nil {
+			return errors.Join(err, undo)
+		}
+	}
+	_, release := tx.ExecContext(ctx, "RELEASE one")
+	return errors.Join(err, release)
+}

@@ -1,0 +1,157 @@
+// Package state is what the gateway remembers between runs: the ledger of
+// migrations, what was published with which proof, and what is in quarantine.
+//
+// The interfaces are here; state/sqlite is the embedded default. Package
+// statetest holds every implementation to the contract. A call that returned
+// nil is durable.
+//
+// It does not hold file contents (storage does) nor users (auth does).
+package state
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// Sentinels that callers branch on.
+var (
+	ErrNotFound = errors.New("no such record")
+	ErrConflict = errors.New("the record was changed by somebody else")
+	// ErrClaimed is Claim's answer while another run has the job.
+	ErrClaimed = errors.New("another run of this job is under way")
+	// ErrInvalid is for a record that cannot be kept: an unknown phase, an empty path or target.
+	ErrInvalid = errors.New("invalid record")
+)
+
+// Phase is where a file of a job stands.
+//
+//	found -> fetching -> fetched -> verified -> published
+//	                 \-> failed     \-> quarantined -> published (released)
+//	                                               \-> rejected (bytes discarded)
+type Phase string
+
+// The phases of a file.
+const (
+	Found       Phase = "found"
+	Fetching    Phase = "fetching"
+	Fetched     Phase = "fetched"
+	Verified    Phase = "verified"
+	Published   Phase = "published"
+	Quarantined Phase = "quarantined"
+	Rejected    Phase = "rejected"
+	Failed      Phase = "failed"
+)
+
+// Valid reports whether it is one of the phases above.
+func (p Phase) Valid() bool {
+	switch p {
+	case Found, Fetching, Fetched, Verified, Published, Quarantined, Rejected, Failed:
+		return true
+	}
+	return false
+}
+
+// Job is one migration: a source, a destination, and all the runs of it.
+type Job struct {
+	ID          int64
+	Source      string // URL without the password
+	Destination string // storage and folder
+	Started     time.Time
+	Finished    time.Time // zero while a run is under way or was killed
+}
+
+// File is one line of the ledger. Its key is (Job, Path).
+//
+// Times are kept to the nanosecond between the years 1678 and 2262; others are
+// moved to the nearer end.
+type File struct {
+	Job    int64
+	Path   string // raw bytes of the path on the source, slash-joined, relative to the job's root
+	Target string // name in the destination, UTF-8
+
+	Phase         Phase
+	Size          int64         // -1: unknown
+	ModTime       time.Time     // as the listing gave it, to be compared with the next listing
+	TimePrecision time.Duration // 0: unknown time; else the resolution ModTime is known to
+	MDTM          time.Time     // what the server's MDTM said when the fetch began; zero: not asked
+	Seen          time.Time     // start of the last run whose walk found it on the source
+
+	Token   string // staged upload, "" if none
+	Offset  int64  // bytes of it that are durable
+	SHA256  []byte // of the whole, once fetched
+	Verdict string
+	Reason  string // why it failed or was quarantined, in plain words
+	Retry   bool   // Failed only: worth another try
+	Tries   int
+	Updated time.Time
+}
+
+// Publication is a published file and its proof.
+type Publication struct {
+	Target     string // destination storage and name
+	Job        int64
+	Source     string // URL of the file, without the password
+	Size       int64
+	SHA256     []byte
+	Verdict    string
+	Reason     string
+	Provenance []byte // in-toto statement, JSON
+	Published  time.Time
+}
+
+// Ledger keeps jobs and their files.
+type Ledger interface {
+	// OpenJob returns the job of this source and destination, made if it is new.
+	// Opening it does not start a run: see Claim.
+	OpenJob(ctx context.Context, source, destination string) (Job, error)
+	// Claim takes the job for one run: it stamps Started, clears Finished, and
+	// keeps every other run out, in this process and in others, with ErrClaimed.
+	// held is done when ctx is or when the claim was lost; the run works under
+	// it. The claim ends with release, or with the process, however it dies.
+	Claim(ctx context.Context, id int64, at time.Time) (held context.Context, release func() error, err error)
+	// FinishJob stamps the end of a run; ErrNotFound.
+	FinishJob(ctx context.Context, id int64, at time.Time) error
+	// Jobs yields every job, oldest first.
+	Jobs(ctx context.Context) iter.Seq2[Job, error]
+
+	// PutFiles writes lines of the ledger, all or none; a line with the same key
+	// is replaced. ErrInvalid for a line that cannot be kept, ErrNotFound for an
+	// unknown job.
+	PutFiles(ctx context.Context, files ...File) error
+	// GetFile fails with ErrNotFound.
+	GetFile(ctx context.Context, job int64, path string) (File, error)
+	// GetFiles returns those of the paths that have a line, by path.
+	GetFiles(ctx context.Context, job int64, paths ...string) (map[string]File, error)
+	// Files yields the files of a job in one of the phases (none: all), by path
+	// in byte order. It is no snapshot: lines may be written meanwhile, and a
+	// line is yielded as it was when its page was read, at most once.
+	Files(ctx context.Context, job int64, phases ...Phase) iter.Seq2[File, error]
+	// Counts sums the lines of a job by phase.
+	Counts(ctx context.Context, job int64) (map[Phase]Count, error)
+
+	// Publish writes the file as Published and its publication in one transaction.
+	Publish(ctx context.Context, f File, p Publication) error
+}
+
+// Count is a number of files and the sum of their known sizes in bytes.
+type Count struct {
+	Files int64
+	Bytes int64
+}
+
+// Catalogue answers what is known about a published or quarantined file.
+type Catalogue interface {
+	// Publication is the latest of this target; ErrNotFound.
+	Publication(ctx context.Context, target string) (Publication, error)
+	// FileByTarget finds the newest ledger line for a target in any phase; ErrNotFound.
+	FileByTarget(ctx context.Context, destination, target string) (Job, File, error)
+}
+
+// Store is all of it.
+type Store interface {
+	Ledger
+	Catalogue
+	Close() error
+}
