@@ -1,0 +1,41 @@
+// Package integrity decides whether a file that came over an untrusted
+// transport may be published, and keeps the proof.
+//
+// The chain is: digests of the bytes received, evidence fetched beside them (a
+// checksum manifest and its OpenPGP signature), a verdict, the operator's
+// policy, and a provenance statement.
+//
+// # Verdicts
+//
+//   - Authentic: a manifest signed by a key that the operator pinned lists
+//     exactly this name with a strong digest of exactly these bytes.
+//   - Intact: a checksum from the same untrusted server matches. That proves
+//     that nothing broke on the way; whoever can change the file can change the
+//     checksum with it. A manifest without a signature, or a digest by MD5 or
+//     SHA-1, never proves more than this.
+//   - Unverified: nothing usable speaks about the file.
+//   - Bad: usable evidence contradicts the bytes. Bad is never published,
+//     whatever the policy says.
+//
+// # Promises
+//
+//   - Only keys named by the configuration are trusted, by full fingerprint.
+//     The package fetches nothing and runs no other program.
+//   - A manifest is read only after its signature has verified. A manifest
+//     whose signature fails, or that has one line that does not parse, proves
+//     nothing at all.
+//   - Names match as whole relative names, byte for byte; never by base name.
+//   - Everything that grows with input has a limit: see Limits,
+//     MaxSignatureBytes, MaxSignatures, MaxKeyringBytes and MaxPolicyBytes.
+//   - Values are safe for concurrent use once built, except Digester.
+//
+// # What it does not do
+//
+// It does not know how old evidence may be: a signer's older manifest, served
+// again, still verifies. Evidence and Signer carry the signature's time so that
+// a caller can refuse to go back. It does not protect a signed manifest that is
+// moved: a manifest names files relative to its own folder, so the same signed
+// manifest in another folder vouches for the same names there; a policy that
+// names one manifest at the root of the source does not have that weakness. It
+// does not sign statements, and it does not follow certifications between keys.
+package integrity
