@@ -1,0 +1,60 @@
+# The gateway's tasks. "make help" lists them; Go, make, git and apt are all that a machine needs.
+
+# Tools of "make lint", built from source into .cache by the Go command. Pinned: a new version may find
+# new faults, and that should be a commit of its own.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.9.0
+
+CACHE         := $(CURDIR)/.cache
+GOLANGCI_LINT := $(CACHE)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+GOVULNCHECK   := $(CACHE)/bin/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
+
+# The race detector needs cgo and so a C compiler; without one the tests run, but without it.
+RACE := $(if $(shell command -v "$${CC:-gcc}"),-race)
+
+# gotest is go test that tells which tests were left out; in CI that is a failure.
+GOTEST := go run ./tests/gotest
+
+# All but the end-to-end tests and those of the servers themselves.
+QUICK = $(shell go list ./... | grep -v '^gateway/tests/servers$$' | grep -v '^gateway/tests$$')
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-quick fetch lint fmt vet clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## run the gateway with its defaults
+	go run ./cmd/gateway serve
+
+build: ## build the binary ./gateway
+	go build -o gateway ./cmd/gateway
+
+test: fetch vet ## fetch what the tests need and run them all
+	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector"
+	$(GOTEST) $(RACE) -timeout 14m ./...
+
+test-quick: ## run all but the end-to-end tests, without the race detector
+	$(GOTEST) -timeout 2m $(QUICK)
+
+fetch: ## unpack the servers and clients of the tests into .cache
+	./tests/fetch-debs.sh
+
+vet: ## go vet
+	go vet ./...
+
+lint: vet $(GOLANGCI_LINT) $(GOVULNCHECK) ## golangci-lint and govulncheck; the first time builds them (2 minutes)
+	$(GOLANGCI_LINT) run ./...
+	$(GOVULNCHECK) ./...
+
+$(GOLANGCI_LINT):
+	GOBIN=$(dir $@) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(GOVULNCHECK):
+	GOBIN=$(dir $@) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+
+fmt: ## format the source
+	gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+clean: ## remove what was built and fetched
+	rm -rf gateway $(CACHE)
