@@ -1,0 +1,270 @@
+package ftpbridge
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// listToken is the path with which the library is told to RETR when a listing
+// is wanted; it never reaches a server. The library's own List parses lines
+// and drops those it does not know, and its NameList knows one command only.
+const listToken = "listing"
+
+// control is the control connection as the library sees it. The library writes
+// commands and reads replies through it; every reply is read whole, checked
+// and mended first, so that the library never sees a line it cannot take. The
+// session sends commands of its own with exchange, between the library's.
+type control struct {
+	raw     net.Conn // TCP
+	nc      net.Conn // TCP or TLS over it
+	br      *bufio.Reader
+	timeout time.Duration
+	log     *slog.Logger
+
+	out      []byte // a command that the library has not finished writing
+	in       []byte // of a reply, not yet read by the library
+	verb     string // of the last command
+	swap     string // goes out in place of the library's RETR listToken
+	moving   bool   // between the 1yz and the final reply of a transfer
+	noEPSV   bool   // the server's EPSV does not work
+	features map[string]string
+	last     reply // as the server sent it
+	fault    error // why the last reply was kept from the library
+	dead     atomic.Bool
+}
+
+func newControl(raw net.Conn, timeout time.Duration, log *slog.Logger) *control {
+	c := &control{raw: raw, timeout: timeout, log: log}
+	c.use(raw)
+	return c
+}
+
+// use puts nc (TLS, say) in the place of the connection so far.
+func (c *control) use(nc net.Conn) {
+	c.nc = nc
+	c.br = bufio.NewReader(nc)
+}
+
+// transferVerbs have a preliminary and a final reply.
+var transferVerbs = map[string]bool{"RETR": true, "LIST": true, "MLSD": true, "NLST": true, "STOR": true, "APPE": true}
+
+// Read gives the library one mended reply at a time.
+func (c *control) Read(p []byte) (int, error) {
+	if len(c.in) == 0 {
+		r, err := c.await()
+		if err != nil {
+			return 0, err
+		}
+		c.in = c.filter(r).wire()
+	}
+	n := copy(p, c.in)
+	c.in = c.in[n:]
+	return n, nil
+}
+
+// filter hides replies that make no sense behind a refusal and remembers why.
+func (c *control) filter(r reply) reply {
+	if c.verb == "FEAT" && r.ok() {
+		c.features = parseFeatures(r)
+	}
+	if transferVerbs[c.verb] {
+		switch {
+		case r.code/100 == 1:
+			r.code = 150
+		case r.ok() && c.moving:
+			r.code = 226
+		}
+		c.moving = r.code/100 == 1
+		return r
+	}
+	m, err := mend(c.verb, r)
+	if err != nil {
+		c.fault = err
+		return reply{code: 501, lines: []string{"unusable reply"}}
+	}
+	return m
+}
+
+// await reads the reply that counts: a 1yz counts for the start of a transfer
+// only (120 before the greeting is RFC 959 section 5.4).
+func (c *control) await() (reply, error) {
+	for range maxPreliminary {
+		r, err := c.read()
+		if err != nil {
+			c.dead.Store(true)
+			return reply{}, err
+		}
+		c.last = r
+		if c.log.Enabled(context.Background(), slog.LevelDebug) {
+			c.log.Debug("ftp reply", "command", c.verb, "reply", quoteReply(r.code, r.text()))
+		}
+		if r.code == 421 {
+			c.dead.Store(true) // the server closes, RFC 959 section 5.4
+		}
+		if r.code/100 != 1 || transferVerbs[c.verb] && !c.moving {
+			return r, nil
+		}
+	}
+	c.dead.Store(true)
+	return reply{}, fmt.Errorf("%w: more than %d preliminary replies", ErrProtocol, maxPreliminary)
+}
+
+// read allows Timeout for the first byte and Timeout for all the rest, so that
+// a reply that comes byte by byte ends too.
+func (c *control) read() (reply, error) {
+	for range 2 {
+		if err := c.nc.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
+			return reply{}, describe(err)
+		}
+		if _, err := c.br.Peek(1); err != nil {
+			return reply{}, describe(err)
+		}
+	}
+	r, err := readReply(c.br)
+	if err != nil {
+		return reply{}, describe(err)
+	}
+	return r, nil
+}
+
+// Write takes the library's commands line by line.
+func (c *control) Write(p []byte) (int, error) {
+	if len(c.out)+len(p) > maxCommand {
+		return 0, fmt.Errorf("%w: a command of more than %d bytes", ErrName, maxCommand)
+	}
+	c.out = append(c.out, p...)
+	for {
+		line, rest, ok := strings.Cut(string(c.out), "\r\n")
+		if !ok {
+			return len(p), nil
+		}
+		c.out = append(c.out[:0], rest...)
+		if line == "EPSV" && c.noEPSV {
+			c.in = reply{code: 500, lines: []string{"known not to work"}}.wire()
+			continue
+		}
+		if strings.HasSuffix(line, "RETR "+listToken) && c.swap != "" {
+			line = strings.TrimSuffix(line, "RETR "+listToken) + c.swap
+		}
+		if err := c.send(line); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// send writes one command.
+func (c *control) send(line string) error {
+	if strings.ContainsAny(line, "\r\n\x00") {
+		return ErrName
+	}
+	if c.br.Buffered() > 0 {
+		// Nobody asked for this: a reply too many would be taken for the
+		// answer to every command that follows.
+		r, err := readReply(c.br)
+		c.dead.Store(true)
+		if err != nil {
+			return describe(err)
+		}
+		c.last = r
+		return fmt.Errorf("%w: unasked reply %s", ErrUnreachable, quoteReply(r.code, r.text()))
+	}
+	verb, arg, _ := strings.Cut(line, " ")
+	c.verb, c.fault = verb, nil
+	if verb != "PASS" {
+		c.log.Debug("ftp command", "command", verb, "argument", arg)
+	}
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		return describe(err)
+	}
+	if _, err := io.WriteString(c.nc, line+"\r\n"); err != nil {
+		c.dead.Store(true)
+		return describe(err)
+	}
+	return nil
+}
+
+// exchange is a command of the session's own. A refusal is not an error here.
+func (c *control) exchange(line string) (reply, error) {
+	if err := c.send(line); err != nil {
+		return reply{}, err
+	}
+	return c.await()
+}
+
+// The rest of net.Conn. Deadlines are control's own business.
+
+func (c *control) Close() error                     { c.dead.Store(true); return c.raw.Close() }
+func (c *control) LocalAddr() net.Addr              { return c.raw.LocalAddr() }
+func (c *control) RemoteAddr() net.Addr             { return c.raw.RemoteAddr() }
+func (c *control) SetDeadline(time.Time) error      { return nil }
+func (c *control) SetReadDeadline(time.Time) error  { return nil }
+func (c *control) SetWriteDeadline(time.Time) error { return nil }
+
+// dataConn is a data connection with a deadline on progress: it must bring
+// minProgress bytes for every timeout that a reader waits for it. The time
+// that the reader itself takes is not counted.
+type dataConn struct {
+	raw     net.Conn
+	nc      net.Conn
+	timeout time.Duration
+	waited  time.Duration
+	got     int
+	ended   bool // the peer closed in an orderly way
+}
+
+// newDataConn wraps raw in TLS when cfg is set. The handshake waits for the
+// first Read: servers begin it only after the transfer command.
+func newDataConn(raw net.Conn, cfg *tls.Config, timeout time.Duration) *dataConn {
+	d := &dataConn{raw: raw, nc: raw, timeout: timeout}
+	if cfg != nil {
+		d.nc = tls.Client(raw, cfg)
+	}
+	return d
+}
+
+// Read ends with io.EOF only when the peer closed in an orderly way; over TLS
+// that is with a close_notify (RFC 8446 section 6.1).
+func (d *dataConn) Read(p []byte) (int, error) {
+	if err := d.nc.SetReadDeadline(time.Now().Add(max(d.timeout-d.waited, time.Millisecond))); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	n, err := d.nc.Read(p)
+	d.waited += time.Since(start)
+	if d.got += n; d.got >= minProgress {
+		d.waited, d.got = 0, 0
+	}
+	d.ended = d.ended || errors.Is(err, io.EOF)
+	return n, err
+}
+
+func (d *dataConn) Write(p []byte) (int, error) {
+	if err := d.nc.SetWriteDeadline(time.Now().Add(d.timeout)); err != nil {
+		return 0, err
+	}
+	return d.nc.Write(p)
+}
+
+// Close reports nothing after the peer's orderly end: everything has arrived
+// then, and a peer that is gone already makes TLS's own goodbye fail.
+func (d *dataConn) Close() error {
+	if err := d.nc.Close(); !d.ended {
+		return err
+	}
+	return nil
+}
+
+func (d *dataConn) LocalAddr() net.Addr              { return d.raw.LocalAddr() }
+func (d *dataConn) RemoteAddr() net.Addr             { return d.raw.RemoteAddr() }
+func (d *dataConn) SetDeadline(time.Time) error      { return nil }
+func (d *dataConn) SetReadDeadline(time.Time) error  { return nil }
+func (d *dataConn) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,412 @@
+package ftpbridge
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"gateway/integrity"
+	"gateway/listing"
+	"gateway/state"
+	"gateway/storage"
+)
+
+// errChanged is for a file that is not the one it was a moment ago.
+var errChanged = errors.New("it changed on the source while it was fetched")
+
+const (
+	// carefulSize is from which size on a file's size and time are asked
+	// before and after the transfer, whatever the listing said.
+	carefulSize = 8 << 20
+	// carefulTime is the same for how long a transfer took.
+	carefulTime = 2 * time.Second
+)
+
+// stagingOwner tells the staged uploads of a job from those of anybody else.
+func stagingOwner(source, destination string) string {
+	sum := sha256.Sum256([]byte(source + "\n" + destination))
+	return "migrate:" + hex.EncodeToString(sum[:8])
+}
+
+// transferState is one file on its way into a staged upload. The digester has
+// seen exactly the off bytes that are staged.
+type transferState struct {
+	*run
+	f        *state.File
+	up       storage.Upload
+	algs     []integrity.Algorithm
+	digester *integrity.Digester
+	off      int64
+	durable  int64 // of off, at the last checkpoint
+	changes  int   // versions that were given up
+	buf      []byte
+}
+
+// openTransfer goes on with what an earlier run left, or begins.
+func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integrity.Evidence) (*transferState, error) {
+	t := &transferState{run: r, f: f, algs: r.algorithms(*f, evidence)}
+	var err error
+	if t.digester, err = integrity.NewDigester(t.algs...); err != nil {
+		return nil, err
+	}
+	resumed, err := t.resume(ctx)
+	if err != nil || resumed {
+		return t, err
+	}
+	f.Token, f.Offset = "", 0
+	t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1)})
+	if errors.Is(err, fs.ErrNotExist) { // its folder went away since the walk
+		if err = storage.MkdirAll(ctx, r.Dest, parent(f.Target)); err == nil {
+			t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1)})
+		}
+	}
+	return t, err
+}
+
+// resume opens the staged bytes of an earlier run. Their digest is computed
+// from the bytes themselves: what the earlier run believed does not count.
+func (t *transferState) resume(ctx context.Context) (bool, error) {
+	res, ok := t.Dest.(storage.Resumer)
+	if !ok || t.f.Token == "" || t.f.Offset <= 0 {
+		return false, t.discard(ctx, *t.f)
+	}
+	up, err := res.Resume(ctx, storage.Token(t.f.Token))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	t.up = up
+	t.off = min(t.f.Offset, up.Size())
+	if err = up.Truncate(t.off); err == nil {
+		err = hashInto(ctx, t.digester, up, t.off)
+	}
+	if err != nil {
+		return false, errors.Join(err, t.suspend(ctx))
+	}
+	t.durable = t.off
+	t.progress.update(func(r *Report) { r.ResumedFiles++; r.SavedBytes += t.off })
+	return true, nil
+}
+
+// pull fetches what is missing. It can be called again after it failed.
+func (t *transferState) pull(ctx context.Context, s *Session) error {
+	for {
+		began := time.Now()
+		resumed := t.off > 0
+		err := t.observe(ctx, s)
+		if err == nil {
+			err = t.read(ctx, s)
+		}
+		if err == nil {
+			err = t.confirm(ctx, s, resumed || time.Since(began) > carefulTime)
+		}
+		if !errors.Is(err, errChanged) {
+			return err
+		}
+		if t.changes++; t.changes >= maxChanges {
+			return fmt.Errorf("%w: %d times in a row", err, t.changes)
+		}
+		t.Logger.Debug("migrate: fetching anew", "path", printable(t.f.Path), "error", err)
+		if err := t.restart(); err != nil {
+			return err
+		}
+		if s.Broken() {
+			return ErrBroken // retry gives another session
+		}
+	}
+}
+
+// restart gives up what was fetched and what was known of the version.
+func (t *transferState) restart() (err error) {
+	t.off, t.durable = 0, 0
+	t.f.Size, t.f.MDTM = -1, time.Time{}
+	if t.digester, err = integrity.NewDigester(t.algs...); err != nil {
+		return err
+	}
+	return t.up.Truncate(0)
+}
+
+// observe makes sure that the file is the version of which the bytes before off
+// are staged. At the beginning it learns what the listing did not tell.
+func (t *transferState) observe(ctx context.Context, s *Session) error {
+	if t.off > 0 {
+		return t.sameVersion(ctx, s)
+	}
+	f := t.f
+	careful := f.Size < 0 || f.Size >= carefulSize
+	if careful {
+		size, err := s.Size(ctx, f.Path)
+		switch {
+		case err == nil:
+			f.Size = size
+		case !errors.Is(err, ErrUnsupported):
+			return err
+		}
+	}
+	if f.Size > t.MaxFileSize {
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, f.Size, t.MaxFileSize)
+	}
+	if f.TimePrecision == time.Second && !careful {
+		return nil // a round trip less for each of many small files
+	}
+	at, err := t.modTime(ctx, s)
+	if err == nil && at.IsZero() && t.changes > 0 {
+		return t.relist(ctx, s, false)
+	}
+	f.MDTM = at
+	return err
+}
+
+// sameVersion fails with errChanged if the server describes another file than
+// before. Answers of one kind are compared with answers of the same kind.
+func (t *transferState) sameVersion(ctx context.Context, s *Session) error {
+	f := t.f
+	size, err := s.Size(ctx, f.Path)
+	switch {
+	case err == nil && size != f.Size && f.Size >= 0:
+		return fmt.Errorf("%w: its size was %d and is %d bytes", errChanged, f.Size, size)
+	case err != nil && !errors.Is(err, ErrUnsupported):
+		return err
+	}
+	if f.MDTM.IsZero() {
+		return t.relist(ctx, s, true)
+	}
+	at, err := t.modTime(ctx, s)
+	if err == nil && !at.Equal(f.MDTM) {
+		err = fmt.Errorf("%w: its time was %s and is %s", errChanged, f.MDTM.Format(time.RFC3339), at.Format(time.RFC3339))
+	}
+	return err
+}
+
+// modTime is zero where the server has no MDTM.
+func (t *transferState) modTime(ctx context.Context, s *Session) (time.Time, error) {
+	if t.noMDTM.Load() || len(s.Info().Features) > 0 && !s.Info().Has("MDTM") {
+		return time.Time{}, nil
+	}
+	at, err := s.ModTime(ctx, t.f.Path)
+	if errors.Is(err, ErrUnsupported) {
+		t.noMDTM.Store(true)
+		return time.Time{}, nil
+	}
+	return at, err
+}
+
+// relist reads the file's folder again, to compare what it says of the file with
+// what it said before, or to take that over.
+func (t *transferState) relist(ctx context.Context, s *Session, compare bool) error {
+	dir, name := parent(t.f.Path), t.f.Path[strings.LastIndexByte(t.f.Path, '/')+1:]
+	res, err := s.List(ctx, dir)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(res.Entries, func(e listing.Entry) bool { return string(e.RawName) == name })
+	if i < 0 {
+		return fmt.Errorf("%w: its folder does not list it any more", errChanged)
+	}
+	e := res.Entries[i]
+	if e.Type == listing.Link {
+		return nil // its size and time are the link's own
+	}
+	now := *t.f
+	describeEntry(&now, e)
+	if !compare {
+		*t.f = now
+		return nil
+	}
+	if !unchanged(*t.f, now, location(t.Source)) {
+		return fmt.Errorf("%w: its folder lists another size or time", errChanged)
+	}
+	return nil
+}
+
+// read transfers from off to the end. The bytes just before off come again and
+// must be the same: a server may ignore REST, or have another file by now.
+func (t *transferState) read(ctx context.Context, s *Session) error {
+	if t.off > 0 && t.off == t.f.Size {
+		return nil
+	}
+	from := max(0, t.off-overlap)
+	t.progress.event(Event{Kind: EventStarted, Path: t.pathOf(*t.f), Size: t.f.Size, Offset: t.off})
+	rc, err := s.Fetch(ctx, t.f.Path, from)
+	if err != nil && from > 0 && errors.Is(err, ErrUnsupported) && !s.Broken() {
+		keep := *t.f
+		if err := t.restart(); err != nil {
+			return err
+		}
+		t.f.Size, t.f.MDTM = keep.Size, keep.MDTM // it is the same version still
+		from = 0
+		rc, err = s.Fetch(ctx, t.f.Path, 0)
+	}
+	if err != nil {
+		return err
+	}
+	err = t.compare(rc, from)
+	if err == nil {
+		err = t.stage(ctx, rc)
+	}
+	cerr := rc.Close()
+	if err != nil {
+		return err
+	}
+	return cerr
+}
+
+func (t *transferState) compare(rc io.Reader, from int64) error {
+	if from == t.off {
+		return nil
+	}
+	theirs, ours := make([]byte, t.off-from), make([]byte, t.off-from)
+	if _, err := t.up.ReadAt(ours, from); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	n, err := io.ReadFull(rc, theirs)
+	t.progress.update(func(r *Report) { r.FetchedBytes += int64(n) })
+	switch {
+	case !bytes.Equal(theirs[:n], ours[:n]) || errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: the bytes before offset %d are others now, or the server ignores offsets", errChanged, t.off)
+	case err != nil:
+		return err
+	}
+	return nil
+}
+
+// stage writes and hashes what comes, and makes progress durable as it goes.
+func (t *transferState) stage(ctx context.Context, rc io.Reader) error {
+	if t.buf == nil {
+		t.buf = make([]byte, fetchBuffer)
+	}
+	last := time.Now()
+	for {
+		n, err := readFull(rc, t.buf)
+		if n > 0 {
+			if werr := t.write(t.buf[:n]); werr != nil {
+				return werr
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		due := t.off-t.durable >= t.Checkpoint || t.off > t.durable && time.Since(last) >= checkpointEvery
+		if due && t.off != t.f.Size {
+			if err := t.checkpoint(ctx); err != nil {
+				return err
+			}
+			last = time.Now()
+		}
+	}
+}
+
+// readFull reads until p is full or an error, which comes with the bytes before it.
+func readFull(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = r.Read(p[n:])
+		n += m
+	}
+	return n, err
+}
+
+func (t *transferState) write(p []byte) error {
+	if limit := t.f.Size; limit >= 0 && t.off+int64(len(p)) > limit {
+		return fmt.Errorf("%w: more came than its %d bytes", errChanged, limit)
+	}
+	if t.off+int64(len(p)) > t.MaxFileSize {
+		return fmt.Errorf("%w: more than %d bytes came", ErrTooLarge, t.MaxFileSize)
+	}
+	if _, err := t.up.WriteAt(p, t.off); err != nil {
+		return err
+	}
+	if _, err := t.digester.Write(p); err != nil {
+		return err
+	}
+	t.off += int64(len(p))
+	t.progress.update(func(r *Report) { r.FetchedBytes += int64(len(p)) })
+	t.progress.event(Event{Kind: EventBytes, Path: t.pathOf(*t.f), Size: t.f.Size, Offset: t.off})
+	return nil
+}
+
+// checkpoint makes the bytes so far survive the process.
+func (t *transferState) checkpoint(ctx context.Context) error {
+	token, err := t.up.Checkpoint(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.durable = t.off
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return t.note(ctx, token)
+}
+
+func (t *transferState) note(ctx context.Context, token storage.Token) error {
+	t.durable = t.off
+	t.f.Phase, t.f.Token, t.f.Offset, t.f.Updated = state.Fetching, string(token), t.off, t.now()
+	return fatal(t.store.PutFiles(ctx, *t.f))
+}
+
+// suspend ends a transfer that failed or was stopped; the bytes wait for the
+// next run. After it the upload cannot be used.
+func (t *transferState) suspend(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if t.off > 0 {
+		token, err := t.up.Suspend(ctx, storage.SuspendOptions{Until: t.now().Add(partialKept)})
+		if err == nil {
+			return t.note(ctx, token)
+		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return errors.Join(err, t.up.Abort(ctx))
+		}
+	}
+	t.f.Token, t.f.Offset = "", 0
+	return t.up.Abort(ctx)
+}
+
+// confirm holds what came against what the server says now.
+func (t *transferState) confirm(ctx context.Context, s *Session, careful bool) error {
+	wrong := t.f.Size >= 0 && t.off != t.f.Size
+	if !wrong && !careful {
+		return nil
+	}
+	if err := t.sameVersion(ctx, s); err != nil {
+		return err
+	}
+	if wrong {
+		return fmt.Errorf("%w: the server sent %d of %d bytes and said that this was all", io.ErrUnexpectedEOF, t.off, t.f.Size)
+	}
+	return nil
+}
+
+// algorithms are the digests that the policy can make use of.
+func (r *run) algorithms(f state.File, evidence []*integrity.Evidence) []integrity.Algorithm {
+	if r.Policy == nil {
+		return nil
+	}
+	return r.Policy.Algorithms(subject(f, r.Folder, nil), evidence...)
+}
+
+func (r *run) digester(f state.File, evidence []*integrity.Evidence) (*integrity.Digester, error) {
+	return integrity.NewDigester(r.algorithms(f, evidence)...)
+}
+
+// hashInto feeds the first n bytes of something staged or published to w.
+func hashInto(ctx context.Context, w io.Writer, from io.ReaderAt, n int64) error {
+	got, err := io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(storage.Reader(ctx, from), n), make([]byte, fetchBuffer))
+	if err == nil && got != n {
+		err = fmt.Errorf("%d of %d staged bytes are there: %w", got, n, io.ErrUnexpectedEOF)
+	}
+	return err
+}

@@ -1,0 +1,325 @@
+package ftpbridge
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"gateway/listing"
+	"gateway/state"
+	"gateway/storage"
+)
+
+// scan walks the source and brings the ledger up to date: lines that are new or
+// changed become found, the others keep their phase.
+func (r *run) scan(ctx context.Context) error {
+	counts, err := r.store.Counts(ctx, r.job.ID)
+	if err != nil {
+		return fatal(err)
+	}
+	s := &scanner{
+		run: r, ctx: ctx, rebuilt: true, first: len(counts) == 0,
+		names: newFolders(r.Folder, r.Dest.Properties().CaseSensitive),
+	}
+	if err := Walk(ctx, retryingLister{r}, "", WalkOptions{}, s.found); err != nil {
+		return err
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	r.rebuilt = s.rebuilt
+	return nil
+}
+
+// retryingLister gives Walk a pool that does not give up at the first failure.
+type retryingLister struct{ r *run }
+
+func (l retryingLister) List(ctx context.Context, dir string) (res listing.Result, err error) {
+	err = l.r.retry(ctx, func(s *Session) (bool, error) {
+		res, err = s.List(ctx, dir)
+		return false, err
+	})
+	return res, err
+}
+
+func (l retryingLister) Stat(ctx context.Context, path string) (e listing.Entry, err error) {
+	err = l.r.retry(ctx, func(s *Session) (bool, error) {
+		e, err = s.Stat(ctx, path)
+		return false, err
+	})
+	return e, err
+}
+
+func (l retryingLister) Join(dir, name string) string { return l.r.pool.Join(dir, name) }
+func (l retryingLister) Show(path string) string      { return l.r.pool.Show(path) }
+
+// scanner takes what Walk finds.
+type scanner struct {
+	*run
+	ctx     context.Context // of the one call of scan
+	names   *folders
+	batch   []state.File
+	first   bool // the ledger was empty
+	rebuilt bool // no folder was left out
+}
+
+func (s *scanner) found(f Found) error {
+	if f.Err != nil {
+		return s.problem(f)
+	}
+	s.names.leave(f.Depth)
+	e := f.Entry
+	if e.Type == listing.Link {
+		behind, why, err := s.follow(f)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			s.skip(f.Rel, why)
+			return nil
+		}
+		e = behind
+	}
+	switch e.Type {
+	case listing.Dir:
+		return s.folder(f)
+	case listing.File:
+		return s.file(f, e)
+	}
+	s.skip(f.Rel, "it is neither a file nor a folder")
+	return nil
+}
+
+func (s *scanner) problem(f Found) error {
+	if isFatal(f.Err) {
+		return f.Err
+	}
+	item := Item{Path: printable(s.pool.Show(f.Rel)), Reason: plain(f.Err), Retry: Temporary(f.Err)}
+	if item.Path == "" {
+		item.Path = "/"
+	}
+	s.progress.update(func(r *Report) {
+		if errors.Is(f.Err, ErrSkipped) {
+			r.Skipped.add(item)
+		} else {
+			r.Unread.add(item)
+		}
+	})
+	s.rebuilt = false
+	return nil
+}
+
+func (s *scanner) skip(rel, reason string) {
+	s.progress.update(func(r *Report) {
+		r.Skipped.add(Item{Path: printable(s.pool.Show(rel)), Reason: reason})
+	})
+}
+
+// follow describes the file that a link leads to, or says why the link is left
+// out. Links to folders are not followed, so that no walk is endless.
+func (s *scanner) follow(f Found) (e listing.Entry, why string, err error) {
+	e = f.Entry
+	e.Type, e.SizeEstimated, e.ModTime = listing.File, false, listing.Time{}
+	err = s.retry(s.ctx, func(sess *Session) (bool, error) {
+		var err error
+		if e.Size, err = sess.Size(s.ctx, f.Rel); err != nil {
+			return false, err
+		}
+		t, err := sess.ModTime(s.ctx, f.Rel)
+		if err == nil {
+			e.ModTime = listing.Time{Time: t, Precision: listing.Second, ZoneKnown: true}
+		}
+		if err != nil && passing(s.ctx, err) {
+			return false, err
+		}
+		return false, nil
+	})
+	switch {
+	case err == nil:
+		return e, "", nil
+	case isFatal(err) || s.ctx.Err() != nil:
+		return e, "", err
+	case errors.Is(err, ErrUnsupported):
+		e.Size = -1
+		return e, "", nil // the transfer will tell
+	}
+	err = s.retry(s.ctx, func(sess *Session) (bool, error) {
+		_, err := sess.List(s.ctx, f.Rel)
+		return false, err
+	})
+	switch {
+	case err == nil:
+		return e, "it is a link to a folder; links to folders are not followed", nil
+	case isFatal(err) || s.ctx.Err() != nil:
+		return e, "", err
+	}
+	return e, "it is a link that leads to no file", nil
+}
+
+// folder makes a folder in the destination, also one that stays empty.
+func (s *scanner) folder(f Found) error {
+	target, fault := s.names.name(f.Entry.Name, string(f.Entry.RawName))
+	if fault == "" {
+		switch err := storage.MkdirAll(s.ctx, s.Dest, target); {
+		case isFatal(err) || s.ctx.Err() != nil:
+			return err
+		case err != nil:
+			fault = "it cannot be made in the destination: " + plain(err)
+		}
+	}
+	if fault != "" {
+		s.progress.update(func(r *Report) {
+			r.Unread.add(Item{Path: printable(s.pool.Show(f.Rel)), Reason: fault})
+		})
+		return fs.SkipDir
+	}
+	s.names.enter(target)
+	s.progress.update(func(r *Report) { r.Folders++ })
+	return nil
+}
+
+func (s *scanner) file(f Found, e listing.Entry) error {
+	line := state.File{Job: s.job.ID, Path: f.Rel, Phase: state.Found, Seen: s.start, Updated: s.now()}
+	describeEntry(&line, e)
+	var fault string
+	if line.Target, fault = s.names.name(e.Name, string(e.RawName)); fault != "" {
+		line.Phase, line.Reason = state.Failed, fault
+	}
+	s.progress.update(func(r *Report) { r.Found.add(line.Size) })
+	if s.batch = append(s.batch, line); len(s.batch) < scanBatch {
+		return nil
+	}
+	return s.flush()
+}
+
+// describeEntry takes over what a listing says of a file.
+func describeEntry(f *state.File, e listing.Entry) {
+	f.Size, f.ModTime, f.TimePrecision = e.Size, time.Time{}, 0
+	if e.SizeEstimated {
+		f.Size = -1
+	}
+	if p := precision(e.ModTime.Precision); p != 0 && storage.ValidModTime(e.ModTime.Time) {
+		f.ModTime, f.TimePrecision = e.ModTime.UTC(), p
+	}
+}
+
+// flush compares a batch with the ledger and writes what became of it.
+func (s *scanner) flush() error {
+	if len(s.batch) == 0 {
+		return nil
+	}
+	paths := make([]string, len(s.batch))
+	for i, f := range s.batch {
+		paths[i] = f.Path
+	}
+	known, err := s.store.GetFiles(s.ctx, s.job.ID, paths...)
+	if err != nil {
+		return fatal(err)
+	}
+	for i, f := range s.batch {
+		if old, ok := known[f.Path]; ok && old.Target != "" {
+			s.batch[i], err = s.update(old, f)
+		} else {
+			s.batch[i], err = s.claim(f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.store.PutFiles(s.ctx, s.batch...); err != nil {
+		return fatal(err)
+	}
+	s.batch = s.batch[:0]
+	var e Event
+	s.progress.update(func(r *Report) { e = Event{Kind: EventWalked, Files: r.Found.Files, Bytes: r.Found.Bytes} })
+	s.progress.event(e)
+	return nil
+}
+
+// claim keeps a new file away from a name that another line of the job has.
+func (s *scanner) claim(f state.File) (state.File, error) {
+	if s.first || f.Target == "" {
+		return f, nil
+	}
+	_, other, err := s.store.FileByTarget(s.ctx, s.destination, f.Target)
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		return f, nil
+	case err != nil:
+		return f, fatal(err)
+	case other.Job == f.Job && other.Path != f.Path && other.Phase != state.Failed:
+		f.Phase, f.Target = state.Failed, ""
+		f.Reason = "its name in the destination is that of " + printable(other.Path)
+	}
+	return f, nil
+}
+
+// update is what becomes of a known line after the walk saw its file again. It
+// keeps its name in the destination whatever the charset looks like today.
+func (s *scanner) update(old, now state.File) (state.File, error) {
+	now.Target = old.Target
+	if !unchanged(old, now, location(s.Source)) {
+		err := s.discard(s.ctx, old)
+		now.Phase, now.Reason = state.Found, ""
+		return now, err
+	}
+	old.Seen = s.start
+	if old.Phase != state.Published {
+		return old, nil
+	}
+	info, err := s.Dest.Stat(s.ctx, old.Target)
+	if err == nil && !info.IsDir() && info.Size == old.Size {
+		s.progress.update(func(r *Report) { r.Unchanged.add(old.Size) })
+		return old, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return old, fatal(err)
+	}
+	now.MDTM = old.MDTM
+	now.Phase, now.Reason = state.Found, ""
+	return now, nil
+}
+
+// unchanged compares what two listings said, as exactly as the vaguer one can.
+// A listing that tells neither size nor time proves nothing. loc is the zone in
+// which the listing's days begin.
+func unchanged(a, b state.File, loc *time.Location) bool {
+	sizes := a.Size >= 0 && b.Size >= 0
+	times := a.TimePrecision != 0 && b.TimePrecision != 0
+	if sizes && a.Size != b.Size {
+		return false
+	}
+	if !times {
+		return sizes
+	}
+	p := max(a.TimePrecision, b.TimePrecision)
+	return cut(a.ModTime.In(loc), p).Equal(cut(b.ModTime.In(loc), p))
+}
+
+// cut drops what lies below a precision.
+func cut(t time.Time, p time.Duration) time.Time {
+	if p < 24*time.Hour {
+		return t.Truncate(p)
+	}
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, t.Location())
+}
+
+func location(s Source) *time.Location {
+	if s.Location == nil {
+		return time.UTC
+	}
+	return s.Location
+}
+
+func precision(p listing.Precision) time.Duration {
+	switch p {
+	case listing.Second:
+		return time.Second
+	case listing.Minute:
+		return time.Minute
+	case listing.Day:
+		return 24 * time.Hour
+	}
+	return 0
+}

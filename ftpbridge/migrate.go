@@ -1,0 +1,250 @@
+package ftpbridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"gateway/integrity"
+	"gateway/state"
+	"gateway/storage"
+)
+
+// Defaults of MigrateOptions.
+const (
+	DefaultTries       = 5
+	DefaultRetryWait   = time.Second
+	DefaultCheckpoint  = 32 << 20
+	DefaultMaxFileSize = 1 << 40
+	DefaultVerifier    = "urn:gateway:migrate"
+)
+
+const (
+	maxRetryWait    = 30 * time.Second
+	checkpointEvery = 10 * time.Second    // a slow transfer is checkpointed by time
+	partialKept     = 30 * 24 * time.Hour // how long an unfinished file waits for the next run
+	maxChanges      = 3                   // versions of one file that are tried in one run
+	overlap         = 64 << 10            // bytes read again and compared before a transfer goes on
+	fetchBuffer     = 256 << 10           // bytes in one write to the destination
+	scanBatch       = 512                 // entries of the walk in one transaction of the ledger
+)
+
+// ErrOptions is for MigrateOptions that cannot be used.
+var ErrOptions = errors.New("invalid option")
+
+// MigrateOptions says what to move where. Source, Dest and Store are required.
+type MigrateOptions struct {
+	Source Source
+	// Dest takes the files. Unfinished and quarantined files survive the
+	// process only if it is a storage.Resumer.
+	Dest storage.FS
+	// DestName is what the ledger calls Dest; it has no colon. Folder is where
+	// in it the files go, "" for its root.
+	DestName, Folder string
+	// Policy decides what is published. Without one everything is, as
+	// unverified, and the report says so.
+	Policy *integrity.Policy
+	Store  state.Store
+	// Connections is the most sessions at once; 0 takes Source.Connections.
+	Connections int
+	// Overwrite lets a file replace one in Dest that this job did not put there.
+	Overwrite bool
+	// MaxFileSize in bytes bounds files whose size the server does not tell,
+	// and refuses larger ones; 0 is DefaultMaxFileSize.
+	MaxFileSize int64
+	// Tries is how often something is tried that fails without progress, at
+	// least 1; 0 is DefaultTries. RetryWait is the first wait between, which
+	// grows; 0 is DefaultRetryWait.
+	Tries     int
+	RetryWait time.Duration
+	// Checkpoint is after how many bytes a file's progress is made durable;
+	// 0 is DefaultCheckpoint.
+	Checkpoint int64
+	// Progress hears of every step, from one goroutine at a time. It must be quick.
+	Progress func(Event)
+	// Verifier is the URI that provenance names as the verifier.
+	Verifier string
+	Now      func() time.Time // nil is time.Now
+	Logger   *slog.Logger     // nil is silent
+}
+
+// Destination is what the ledger calls the folder of a storage: "name:folder".
+func Destination(name, folder string) string { return name + ":" + folder }
+
+func (o MigrateOptions) withDefaults() (MigrateOptions, error) {
+	bad := func(format string, args ...any) (MigrateOptions, error) {
+		return o, fmt.Errorf("migrate: %w: %s", ErrOptions, fmt.Sprintf(format, args...))
+	}
+	if o.Dest == nil || o.Store == nil || o.DestName == "" || strings.Contains(o.DestName, ":") {
+		return bad("Dest, Store and a DestName without colon are needed")
+	}
+	folder, err := storage.CleanName(o.Folder)
+	if err != nil {
+		return bad("destination folder: %v", err)
+	}
+	o.Folder = folder
+	if o.Connections != 0 {
+		o.Source.Connections = o.Connections
+	}
+	if err := o.Source.validate(); err != nil {
+		return o, fmt.Errorf("migrate: %w", err)
+	}
+	if o.Tries < 0 || o.RetryWait < 0 || o.Checkpoint < 0 || o.MaxFileSize < 0 {
+		return bad("a limit is negative")
+	}
+	setDefault(&o.Tries, DefaultTries)
+	setDefault(&o.RetryWait, DefaultRetryWait)
+	setDefault(&o.Checkpoint, DefaultCheckpoint)
+	setDefault(&o.MaxFileSize, DefaultMaxFileSize)
+	setDefault(&o.Verifier, DefaultVerifier)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Source.Logger == nil {
+		o.Source.Logger = o.Logger
+	}
+	if o.Policy != nil {
+		o.Policy = o.Policy.ForSource(plainURL(o.Source), strings.TrimSuffix(plainURL(o.Source), "/")+"/", o.Source.URL.Hostname())
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Migrate copies what is new or changed on the source since the last run of the
+// same source and destination, and goes on where that one was stopped, however
+// it was. The report is valid in any case.
+//
+// Each file is published whole, with its digest and what proves it, or goes to
+// quarantine, or is reported as failed; the run goes on past such files. The
+// error is for what ends a run: the source cannot be reached or listed (the
+// errors of Dial and List), the destination is full (storage.ErrNoSpace,
+// ErrQuota), the store fails, another run has the job (state.ErrClaimed), the
+// options are wrong (ErrOptions, ErrSource), or ctx ended. Unfinished files then
+// wait for the next run.
+func Migrate(ctx context.Context, o MigrateOptions) (Report, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return Report{}, err
+	}
+	r := newRun(o)
+	if r.job, err = o.Store.OpenJob(ctx, o.Source.Redacted(), r.destination); err != nil {
+		return r.report, fmt.Errorf("migrate: %w", err)
+	}
+	r.baseURL = plainURL(o.Source)
+	held, release, err := o.Store.Claim(ctx, r.job.ID, r.start)
+	if err != nil {
+		return r.report, fmt.Errorf("migrate %s to %s: %w", r.job.Source, r.destination, err)
+	}
+	err = r.migrate(held)
+	// What is known is written down and reported also when ctx ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	err = errors.Join(err, r.finish(ctx, err == nil), release())
+	if err != nil {
+		r.report.Error = plain(err)
+		return r.report, fmt.Errorf("migrate %s to %s: %w", r.job.Source, r.destination, err)
+	}
+	return r.report, nil
+}
+
+// run is one run of a job.
+type run struct {
+	MigrateOptions
+	publisher
+
+	destination string
+	owner       string // of staged uploads
+	start       time.Time
+	pool        *Pool
+	evidence    *evidenceCache
+	rebuilt     bool // the walk read every folder
+	noMDTM      atomic.Bool
+	progress    progress
+	report      Report
+}
+
+func newRun(o MigrateOptions) *run {
+	r := &run{MigrateOptions: o, destination: Destination(o.DestName, o.Folder), start: o.Now().UTC()}
+	r.publisher = publisher{
+		store: o.Store, fsys: o.Dest, destName: o.DestName, overwrite: o.Overwrite, verifier: o.Verifier, now: o.Now,
+	}
+	r.owner = stagingOwner(o.Source.Redacted(), r.destination)
+	r.evidence = newEvidenceCache()
+	r.progress = progress{report: &r.report, tell: o.Progress}
+	r.report = Report{Source: o.Source.Redacted(), Destination: r.destination, Started: r.start}
+	if o.Policy == nil {
+		r.report.Warnings = append(r.report.Warnings,
+			"no policy was given: nothing was verified, every file is published as unverified")
+	}
+	if !o.Source.Secure() {
+		r.report.Warnings = append(r.report.Warnings,
+			"plain FTP: whoever sits on the network between can read the password and change the files")
+	}
+	return r
+}
+
+func (r *run) migrate(ctx context.Context) error {
+	pool, err := NewPool(r.Source)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pool.Close() }() // says goodbye, cannot fail
+	r.pool = pool
+	if err := storage.MkdirAll(ctx, r.Dest, r.Folder); err != nil {
+		return err
+	}
+	if err := r.discardOrphans(ctx); err != nil {
+		return err
+	}
+	if err := r.scan(ctx); err != nil {
+		return err
+	}
+	return r.work(ctx)
+}
+
+// discardOrphans removes staged bytes of this job that no line of the ledger
+// knows: a run was killed between making them durable and writing that down.
+func (r *run) discardOrphans(ctx context.Context) error {
+	res, ok := r.Dest.(storage.Resumer)
+	if !ok {
+		return nil
+	}
+	known := make(map[storage.Token]bool)
+	for f, err := range r.store.Files(ctx, r.job.ID, open()...) { // the other phases keep no bytes
+		if err != nil {
+			return err
+		}
+		if f.Token != "" {
+			known[storage.Token(f.Token)] = true
+		}
+	}
+	var orphans []storage.Token
+	for s, err := range res.Suspended(ctx, r.owner) {
+		if err != nil {
+			return err
+		}
+		if !known[s.Token] {
+			orphans = append(orphans, s.Token)
+		}
+	}
+	for _, t := range orphans {
+		if err := res.Discard(ctx, t); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, storage.ErrBusy) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package ftpbridge
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"gateway/storage"
+)
+
+// fatalError ends the run: every other file would meet it too.
+type fatalError struct{ error }
+
+func (e fatalError) Unwrap() error { return e.error }
+
+func fatal(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fatalError{err}
+}
+
+func isFatal(err error) bool {
+	var f fatalError
+	return errors.As(err, &f) || errors.Is(err, storage.ErrNoSpace) || errors.Is(err, storage.ErrQuota)
+}
+
+// passing reports whether a failure may pass by itself. A dial that timed out
+// looks like an ended context, so ctx itself is asked.
+func passing(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && !isFatal(err) &&
+		(Temporary(err) || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrTimeout))
+}
+
+// retry runs fn with a session, and again, after a growing wait and on another
+// session if need be, while it fails for reasons that pass. fn reports whether
+// it got on; then the count starts anew. A source that cannot be reached at all
+// is fatal.
+func (r *run) retry(ctx context.Context, fn func(*Session) (progress bool, err error)) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = r.RetryWait, max(maxRetryWait, r.RetryWait)
+	for tries := 1; ; tries++ {
+		s, err := r.pool.Get(ctx)
+		if err != nil {
+			if !passing(ctx, err) || tries >= r.Tries {
+				return fatal(err)
+			}
+		} else {
+			var progress bool
+			progress, err = fn(s)
+			r.pool.Put(s)
+			if err == nil || !passing(ctx, err) {
+				return err
+			}
+			if progress {
+				tries = 0
+				wait.Reset()
+			}
+			if tries >= r.Tries {
+				return err
+			}
+		}
+		r.progress.retried()
+		r.Logger.Debug("migrate: trying again", "try", tries+1, "error", err)
+		if err := sleep(ctx, wait.NextBackOff()); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,459 @@
+package ftpbridge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jlaffaye/ftp"
+
+	"gateway/listing"
+)
+
+// ServerInfo is what a server says of itself.
+type ServerInfo struct {
+	Greeting string
+	Syst     string            // text of the reply to SYST, "" when refused
+	Features map[string]string // FEAT, names in upper case; empty when refused
+	Software string            // a guess, "" when nothing gives it away
+	Dialect  string            // "unix", "dos"
+	Home     string            // login directory, raw bytes; "" when PWD gave none
+	TLS      string            // "TLS 1.3", "" on a plain connection
+}
+
+// Has reports whether FEAT names the feature.
+func (i ServerInfo) Has(feature string) bool {
+	_, ok := i.Features[feature]
+	return ok
+}
+
+// knowledge is what all sessions of one Source find out together.
+type knowledge struct {
+	detector *listing.Detector
+
+	mu       sync.Mutex
+	dialect  dialect
+	doubling doubling
+	hidden   hiddenFiles
+	noMLSD   bool
+}
+
+func newKnowledge() *knowledge {
+	return &knowledge{detector: listing.NewDetector(), dialect: unixDialect{}}
+}
+
+func (k *knowledge) paths() dialect {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.dialect
+}
+
+// show decodes a raw path for people, by charset or else by what was seen so far.
+func (k *knowledge) show(charset, path string) string {
+	if charset == "" {
+		charset, _ = k.detector.Charset()
+	}
+	return listing.Decode([]byte(path), charset)
+}
+
+// Session is one logged-in control connection. It is for one goroutine at a
+// time; while a fetch is open, every other call fails with ErrInUse.
+//
+// Paths are the raw bytes that the server lists, never decoded. A path that is
+// not absolute counts from Root.
+type Session struct {
+	src     Source
+	know    *knowledge
+	ctl     *control
+	lib     *ftp.ServerConn
+	tls     *tls.Config // nil on plain connections
+	info    ServerInfo
+	dialect dialect
+	root    string
+	cwd     string
+
+	busy atomic.Bool
+	dial func(addr string) (net.Conn, error) // for data connections, with the call's context
+
+	mu     sync.Mutex // guards data and killed
+	data   *dataConn
+	killed bool
+}
+
+// Dial connects and logs in. Errors wrap ErrSource, ErrUnreachable, ErrTimeout,
+// ErrTLS, ErrLogin, ErrBusy or ErrProtocol.
+func Dial(ctx context.Context, src Source) (*Session, error) {
+	return dial(ctx, src, newKnowledge())
+}
+
+func dial(ctx context.Context, src Source, know *knowledge) (*Session, error) {
+	if err := src.validate(); err != nil {
+		return nil, err
+	}
+	s := &Session{src: src, know: know}
+	raw, err := s.connect(ctx)
+	if err != nil {
+		return nil, s.failed(ctx, "connect", "", err)
+	}
+	s.ctl = newControl(raw, src.timeout(), src.logger())
+	end, err := s.begin(ctx)
+	if err != nil {
+		s.kill()
+		return nil, s.failed(ctx, "connect", "", err)
+	}
+	defer end()
+	for _, step := range []struct {
+		op string
+		do func(context.Context) error
+	}{{"connect", s.open}, {"log in", s.login}, {"ask", s.ask}} {
+		if err := step.do(ctx); err != nil {
+			s.kill()
+			return nil, s.failed(ctx, step.op, "", err)
+		}
+	}
+	return s, nil
+}
+
+func (s *Session) connect(ctx context.Context) (net.Conn, error) {
+	d := net.Dialer{Timeout: min(s.src.timeout(), maxDialTime), KeepAlive: 30 * time.Second}
+	raw, err := d.DialContext(ctx, "tcp", s.src.addr())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w; check host, port and firewall", ErrUnreachable, err)
+	}
+	return raw, nil
+}
+
+// open brings the connection to the point where a user may log in: TLS, the
+// greeting, and the library on top.
+func (s *Session) open(ctx context.Context) error {
+	if s.src.Secure() {
+		cfg, err := s.src.tlsConfig()
+		if err != nil {
+			return err
+		}
+		s.tls = cfg
+	}
+	if s.src.implicit() {
+		if err := s.secure(ctx); err != nil {
+			return err
+		}
+	}
+	greeting, err := s.ctl.await()
+	switch {
+	case errors.Is(err, ErrTimeout):
+		return fmt.Errorf("%w: it took the connection and said nothing for %v; is this an FTP server, or one that wants ftps:// (implicit TLS)?",
+			ErrTimeout, s.src.timeout())
+	case err != nil:
+		return err
+	case greeting.code == 421 || !greeting.ok() && busyWords.MatchString(greeting.text()):
+		return fmt.Errorf("%w: it says %s; wait, or use fewer connections", ErrBusy, quoteReply(greeting.code, greeting.text()))
+	case !greeting.ok():
+		return fmt.Errorf("%w: it says %s", ErrUnreachable, quoteReply(greeting.code, greeting.text()))
+	}
+	s.info.Greeting = greeting.text()
+	if s.src.Secure() && !s.src.implicit() {
+		if err := s.authTLS(ctx); err != nil {
+			return err
+		}
+	}
+	s.ctl.in = reply{220, []string{"ready"}}.wire() // the library wants to read it itself
+	return s.startLibrary()
+}
+
+// authTLS is RFC 4217 section 4. Plain bytes that came with the reply would be
+// taken for encrypted ones: whoever sits in the line could have put them there.
+func (s *Session) authTLS(ctx context.Context) error {
+	r, err := s.ctl.exchange("AUTH TLS")
+	if err != nil {
+		return err
+	}
+	if r.code != 234 {
+		return fmt.Errorf("%w: %w; only if the network is trusted, use ftp://", ErrTLS, r.err("AUTH TLS"))
+	}
+	if s.ctl.br.Buffered() > 0 {
+		return fmt.Errorf("%w: plain text after the reply to AUTH TLS; somebody may be in the line", ErrTLS)
+	}
+	return s.secure(ctx)
+}
+
+func (s *Session) secure(ctx context.Context) error {
+	tc, err := handshake(ctx, s.ctl.raw, s.tls, s.src.timeout())
+	if err != nil {
+		return err
+	}
+	s.info.TLS = tls.VersionName(tc.ConnectionState().Version)
+	s.ctl.use(tc)
+	return nil
+}
+
+// startLibrary hands the library the control connection first and data
+// connections from then on. DialWithTLS is the flag for PBSZ and PROT only:
+// with a dial function the library leaves all encryption to it.
+func (s *Session) startLibrary() error {
+	started := false
+	opts := []ftp.DialOption{
+		ftp.DialWithDisabledUTF8(true), // a refusal would break Login
+		ftp.DialWithDialFunc(func(_, addr string) (net.Conn, error) {
+			if !started {
+				started = true
+				return s.ctl, nil
+			}
+			return s.dialData(addr)
+		}),
+	}
+	if s.tls != nil {
+		opts = append(opts, ftp.DialWithTLS(s.tls))
+	}
+	lib, err := ftp.Dial(s.src.addr(), opts...)
+	if err != nil {
+		return describe(err)
+	}
+	s.lib = lib
+	return nil
+}
+
+func (s *Session) login(context.Context) error {
+	err := s.lib.Login(s.src.user(), s.src.password())
+	if err == nil {
+		return nil
+	}
+	last := s.ctl.last
+	refusal := last.err(s.ctl.verb)
+	switch verb := s.ctl.verb; {
+	case s.ctl.dead.Load() && last.code != 421:
+		return describe(err)
+	case last.code == 421 || errors.Is(refusal, ErrBusy):
+		return fmt.Errorf("%w: %w; wait, or use fewer connections", ErrBusy, refusal)
+	case verb == "PBSZ" || verb == "PROT":
+		return fmt.Errorf("%w: the server will not encrypt data connections: %w", ErrTLS, refusal)
+	case verb != "USER" && verb != "PASS":
+		return fmt.Errorf("%w: %w", ErrProtocol, refusal)
+	case last.code == 332:
+		return fmt.Errorf("%w: the server wants an account (ACCT) besides user %q: %w", ErrLogin, s.src.user(), refusal)
+	case s.tls == nil && secureWords.MatchString(last.text()):
+		return fmt.Errorf("%w: %w; use ftpes:// or ftps://", ErrTLS, refusal)
+	}
+	return fmt.Errorf("%w: %w; check user %q and the password", ErrLogin, refusal, s.src.user())
+}
+
+// ask finds out what the server is and where the login ended up.
+func (s *Session) ask(context.Context) error {
+	r, err := s.ctl.exchange("SYST")
+	if err != nil {
+		return err
+	}
+	if r.ok() { // VMS answers 200
+		s.info.Syst = r.text()
+	}
+	s.info.Features = s.ctl.features
+	s.info.Software = software(s.info.Greeting, s.info.Syst)
+	s.dialect = detectDialect(s.info.Greeting, s.info.Syst)
+	s.info.Dialect = s.dialect.name()
+	s.know.mu.Lock()
+	s.know.dialect = s.dialect
+	if s.know.doubling == doublingUnknown {
+		s.know.doubling = knownDoubling(s.info.Software)
+	}
+	s.know.mu.Unlock()
+	if err := s.chooseUTF8(); err != nil {
+		return err
+	}
+	return s.findHome()
+}
+
+// chooseUTF8 asks for UTF-8 names where the server offers them (RFC 2640
+// section 3.2); CLNT first, for servers that listen to nobody unnamed. What
+// they answer does not matter: names are read as they come.
+func (s *Session) chooseUTF8() error {
+	cs := strings.ToLower(s.src.Charset)
+	if !s.info.Has("UTF8") || cs != "" && cs != "utf-8" && cs != "utf8" {
+		return nil
+	}
+	if s.info.Has("CLNT") {
+		if _, err := s.ctl.exchange("CLNT gateway"); err != nil {
+			return err
+		}
+	}
+	_, err := s.ctl.exchange("OPTS UTF8 ON")
+	return err
+}
+
+func (s *Session) findHome() error {
+	r, err := s.ctl.exchange("PWD")
+	if err != nil {
+		return err
+	}
+	if r.code == 257 || r.code == 250 {
+		s.info.Home, err = parsePWD(r.text())
+	} else {
+		err = r.err("PWD")
+	}
+	path := s.src.path()
+	switch {
+	case s.dialect.absolute(path):
+		s.root = path
+	case err != nil:
+		return fmt.Errorf("%w; name the folder by its full path (ftp://host//full/path)", err)
+	default:
+		s.root = s.dialect.join(s.info.Home, path)
+	}
+	s.cwd = s.info.Home
+	return nil
+}
+
+// dialData opens a data connection, to the address of the control connection's
+// peer whatever the server said. Where the port of an EPSV reply is dead,
+// PASV is tried and used from then on.
+func (s *Session) dialData(addr string) (net.Conn, error) {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := s.dialPeer(port)
+	if err != nil && s.ctl.verb == "EPSV" {
+		r, rerr := s.ctl.exchange("PASV")
+		if rerr != nil {
+			return nil, rerr
+		}
+		if r.code != 227 {
+			return nil, fmt.Errorf("%w (after EPSV: %w)", r.err("PASV"), err)
+		}
+		n, perr := parsePASV(r.text())
+		if perr != nil {
+			s.ctl.fault = perr
+			return nil, perr
+		}
+		s.ctl.noEPSV = true
+		raw, err = s.dialPeer(strconv.Itoa(n))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: data connection: %w; the server's passive ports may be closed by a firewall", ErrUnreachable, err)
+	}
+	d := newDataConn(raw, s.tls, s.src.timeout())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.killed {
+		_ = raw.Close()
+		return nil, ErrBroken
+	}
+	s.data = d
+	return d, nil
+}
+
+func (s *Session) dialPeer(port string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(s.ctl.RemoteAddr().String())
+	if err != nil {
+		return nil, err
+	}
+	return s.dial(net.JoinHostPort(host, port))
+}
+
+// begin reserves the session for one call. When ctx ends the connections are
+// cut, since a half-made call leaves nothing to go on with.
+func (s *Session) begin(ctx context.Context) (end func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if s.Broken() {
+		return nil, ErrBroken
+	}
+	if !s.busy.CompareAndSwap(false, true) {
+		return nil, ErrInUse
+	}
+	stop := context.AfterFunc(ctx, s.kill)
+	s.dial = func(addr string) (net.Conn, error) {
+		d := net.Dialer{Timeout: min(s.src.timeout(), maxDataDial), KeepAlive: 30 * time.Second}
+		return d.DialContext(ctx, "tcp", addr)
+	}
+	return func() {
+		stop()
+		s.busy.Store(false)
+	}, nil
+}
+
+// kill cuts the connections. It may be called at any time, from any goroutine.
+func (s *Session) kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.killed = true
+	if s.ctl != nil {
+		_ = s.ctl.Close()
+	}
+	if s.data != nil {
+		_ = s.data.raw.Close()
+	}
+}
+
+// Broken reports whether the session can no longer be used.
+func (s *Session) Broken() bool { return s.ctl.dead.Load() }
+
+// Info is what the server said at login.
+func (s *Session) Info() ServerInfo { return s.info }
+
+// Root is the absolute path of the source's URL, raw bytes.
+func (s *Session) Root() string { return s.root }
+
+// Join names an entry of dir. name must come from List, which checked it.
+func (s *Session) Join(dir, name string) string { return s.dialect.join(dir, name) }
+
+// Close says QUIT when nothing is under way, and closes the connection.
+func (s *Session) Close() error {
+	if !s.Broken() && s.busy.CompareAndSwap(false, true) {
+		// Courtesy only: the server logs an orderly end. Its answer is not awaited.
+		_ = s.ctl.send("QUIT")
+		if tc, ok := s.ctl.nc.(*tls.Conn); ok {
+			_ = tc.CloseWrite()
+		}
+	}
+	s.kill()
+	return nil
+}
+
+// call is the frame of every method that asks about one path.
+func (s *Session) call(ctx context.Context, op, path string, do func(full string) error) error {
+	end, err := s.begin(ctx)
+	if err != nil {
+		return s.failed(ctx, op, path, err)
+	}
+	defer end()
+	full, err := s.full(path)
+	if err == nil {
+		err = do(full)
+	}
+	if err != nil {
+		return s.failed(ctx, op, path, err)
+	}
+	return nil
+}
+
+// failed says what could not be done, with what, where. The context's error
+// comes first: a connection that we cut looks like one that broke.
+func (s *Session) failed(ctx context.Context, op, path string, err error) error {
+	if cerr := ctx.Err(); cerr != nil {
+		err = cerr
+	}
+	if errors.Is(err, ErrTimeout) && !strings.Contains(err.Error(), s.src.timeout().String()) {
+		err = fmt.Errorf("%w for %v", err, s.src.timeout())
+	}
+	what := op
+	if path != "" {
+		what += " " + strconv.Quote(s.Show(path))
+	}
+	return fmt.Errorf("ftp: %s: %s: %w", s.src.addr(), what, err)
+}
+
+// Show decodes a raw path for people, by the charset found so far.
+func (s *Session) Show(path string) string { return s.know.show(s.src.Charset, path) }
+
+// debug is for what a user needs to see only when something is odd.
+func (s *Session) debug(msg string, args ...any) {
+	s.src.logger().Debug(msg, append([]any{slog.String("source", s.src.Redacted())}, args...)...)
+}

@@ -1,0 +1,201 @@
+package ftpbridge
+
+import (
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"gateway/listing"
+)
+
+// Source is where a legacy server is and how to talk to it. Its String never
+// shows the password.
+type Source struct {
+	// URL is ftp:// (plain), ftpes:// (TLS by AUTH, RFC 4217) or ftps://
+	// (TLS from the first byte). The path is taken as in RFC 1738 section
+	// 3.2.2: relative to the login directory, absolute when it begins with
+	// a second slash or %2F; percent escapes give exact bytes.
+	URL *url.URL
+	// Password is used when the URL has none. Anonymous logins need none.
+	Password string
+	// TLS is the base configuration, nil for the defaults.
+	TLS *tls.Config
+	// CAFile is a PEM file of the authorities to trust instead of the system's.
+	CAFile string
+	// Fingerprint pins the server's certificate: its SHA-256 in hexadecimal,
+	// colons allowed. Nothing else is checked then.
+	Fingerprint string
+	// Charset of names and Format of listings; "" finds them out.
+	Charset, Format string
+	// Location is the zone of the times in listings that name none; nil is UTC.
+	Location *time.Location
+	// Timeout is how long any connection may be silent, 100 ms to 1 h; 0 is DefaultTimeout.
+	Timeout time.Duration
+	// Connections is the most sessions of a Pool, 1 to MaxConnections; 0 is 1.
+	Connections int
+	// Logger gets warnings and the dialogue at debug level; nil is silent.
+	Logger *slog.Logger
+}
+
+// ParseSource reads a source URL. Its errors wrap ErrSource and name the URL
+// without the password.
+func ParseSource(raw string) (Source, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		// The error of url.Parse quotes the URL with its password.
+		return Source{}, fmt.Errorf("%w %q: not a URL; write ftp://user@host/path and percent-escape special characters in user and password",
+			ErrSource, redactRaw(raw))
+	}
+	s := Source{URL: u}
+	if err := s.validate(); err != nil {
+		return Source{}, err
+	}
+	return s, nil
+}
+
+// redactRaw hides what may be a password in something that is not a URL.
+func redactRaw(raw string) string {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok {
+		scheme, rest = "", raw
+	}
+	switch at := strings.LastIndexByte(rest, '@'); {
+	case at >= 0:
+		rest = "***@" + rest[at+1:]
+	case strings.Contains(rest, ":"):
+		host, _, _ := strings.Cut(rest, ":")
+		rest = host + ":***"
+	}
+	if ok {
+		return scheme + "://" + rest
+	}
+	return rest
+}
+
+var defaultPorts = map[string]string{"ftp": "21", "ftpes": "21", "ftps": "990"}
+
+func (s Source) validate() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w %q: %s", ErrSource, s.Redacted(), fmt.Sprintf(format, args...))
+	}
+	if s.URL == nil {
+		return fmt.Errorf("%w: no URL", ErrSource)
+	}
+	switch {
+	case defaultPorts[s.URL.Scheme] == "":
+		return bad("the scheme must be ftp, ftpes (explicit TLS) or ftps (implicit TLS)")
+	case s.URL.Hostname() == "":
+		return bad("no host")
+	case s.URL.RawQuery != "" || s.URL.ForceQuery || s.URL.Fragment != "":
+		return bad("write ? as %%3F and # as %%23")
+	case strings.ContainsAny(s.URL.Path, "\r\n\x00"):
+		return bad("the path has a line break or NUL")
+	case strings.ContainsAny(s.user()+s.password(), "\r\n\x00"):
+		return bad("the user or password has a line break or NUL")
+	case s.Timeout != 0 && (s.Timeout < 100*time.Millisecond || s.Timeout > time.Hour):
+		return bad("timeout %v; must be 100ms to 1h", s.Timeout)
+	case s.Connections < 0 || s.Connections > MaxConnections:
+		return bad("%d connections; must be 1 to %d", s.Connections, MaxConnections)
+	}
+	if p := s.URL.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return bad("port %s; must be 1 to 65535", p)
+		}
+	}
+	if s.Fingerprint != "" {
+		if _, err := parseFingerprint(s.Fingerprint); err != nil {
+			return bad("%v", err)
+		}
+	}
+	return nil
+}
+
+func parseFingerprint(s string) ([]byte, error) {
+	sum, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(s), ":", ""))
+	if err != nil || len(sum) != 32 {
+		return nil, fmt.Errorf("fingerprint %q is not a SHA-256 in hexadecimal (64 digits)", s)
+	}
+	return sum, nil
+}
+
+// Redacted is the URL without the password, for messages and the ledger.
+func (s Source) Redacted() string {
+	if s.URL == nil {
+		return ""
+	}
+	if s.URL.Opaque != "" { // "user:password@host", without the slashes
+		return redactRaw(s.URL.String())
+	}
+	u := *s.URL
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+	return u.String()
+}
+
+// String is Redacted, so that a printed Source never shows its password.
+func (s Source) String() string { return s.Redacted() }
+
+// GoString is String.
+func (s Source) GoString() string { return s.Redacted() }
+
+// LogValue is Redacted.
+func (s Source) LogValue() slog.Value { return slog.StringValue(s.Redacted()) }
+
+func (s Source) addr() string {
+	port := s.URL.Port()
+	if port == "" {
+		port = defaultPorts[s.URL.Scheme]
+	}
+	return net.JoinHostPort(s.URL.Hostname(), port)
+}
+
+func (s Source) user() string {
+	if u := s.URL.User.Username(); u != "" {
+		return u
+	}
+	return "anonymous"
+}
+
+func (s Source) password() string {
+	if p, ok := s.URL.User.Password(); ok {
+		return p
+	}
+	if s.Password == "" && s.user() == "anonymous" {
+		return "anonymous@"
+	}
+	return s.Password
+}
+
+// Secure reports whether the connections are encrypted. Where they are not, whoever
+// sits between reads the password and can change every file.
+func (s Source) Secure() bool { return s.URL.Scheme != "ftp" }
+
+func (s Source) implicit() bool { return s.URL.Scheme == "ftps" }
+
+func (s Source) timeout() time.Duration {
+	if s.Timeout == 0 {
+		return DefaultTimeout
+	}
+	return s.Timeout
+}
+
+func (s Source) connections() int { return max(s.Connections, 1) }
+
+func (s Source) logger() *slog.Logger {
+	if s.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Logger
+}
+
+// path is the URL's path in RFC 1738's sense: "" is the login directory.
+func (s Source) path() string { return strings.TrimPrefix(s.URL.Path, "/") }
+
+func (s Source) format() listing.Format { return listing.Format(s.Format) }
