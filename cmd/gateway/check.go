@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"gateway/auth"
+)
+
+type checkConfigCmd struct{}
+
+// Run checks without making anything.
+func (checkConfigCmd) Run(e *env) error {
+	c, err := e.config()
+	if err != nil {
+		return err
+	}
+	file := c.File()
+	if file == "" {
+		file = "no configuration file: the defaults"
+	}
+	fmt.Fprintf(e.out, "configuration  %s\ndata           %s\n", file, c.Data)
+	for _, name := range c.StorageNames() {
+		fmt.Fprintf(e.out, "storage        %s = %s\n", name, c.Storages[name].Path)
+	}
+	if _, err := os.Stat(c.UsersDir()); errors.Is(err, os.ErrNotExist) {
+		fmt.Fprintln(e.out, "users          none yet; serve makes the first one")
+		return nil
+	}
+	users, err := auth.OpenUsers(c.UsersDir())
+	if err != nil {
+		return err
+	}
+	list, mistakes := users.List(e.ctx)
+	for _, u := range list {
+		for _, m := range u.Mounts {
+			if _, ok := c.Storages[storageName(m.Storage)]; !ok {
+				mistakes = errors.Join(mistakes, fmt.Errorf("user %s: mount %s: there is no storage %q", u.Name, m.Path, m.Storage))
+			}
+		}
+	}
+	fmt.Fprintf(e.out, "users          %d\n", len(list))
+	if mistakes == nil {
+		fmt.Fprintln(e.out, "no mistakes found")
+	}
+	return mistakes
+}

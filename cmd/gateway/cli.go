@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"gateway/config"
+)
+
+// Exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1 // what was asked for was not done, or not wholly
+	exitUsage  = 2 // the command line cannot be understood
+)
+
+// streams are the standard streams of a command.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// cli is the command line.
+type cli struct {
+	Config string `help:"Configuration file (default: gateway.yaml if it is there)." short:"c" type:"path" placeholder:"FILE"`
+	Data   string `help:"Data folder (default: gateway-data, or what the configuration says)." type:"path" placeholder:"DIR"`
+
+	Serve       serveCmd       `cmd:"" help:"Serve files over SFTP and HTTPS/WebDAV."`
+	Migrate     migrateCmd     `cmd:"" help:"Fetch, verify and publish all files of an FTP server."`
+	Ls          lsCmd          `cmd:"" help:"List a folder of an FTP server."`
+	User        userCmd        `cmd:"" help:"Add, change, list and remove users."`
+	Explain     explainCmd     `cmd:"" help:"Say why a file was published or not."`
+	Quarantine  quarantineCmd  `cmd:"" help:"List, release or reject files that were not published."`
+	ParseList   parseListCmd   `cmd:"" help:"Read an FTP listing on standard input, print its entries as JSON."`
+	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration and the user files."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+}
+
+// env is what every command gets: its context, streams and configuration.
+type env struct {
+	streams
+	ctx context.Context
+	cli *cli
+}
+
+// errSilent makes the exit status 1 where the command has said all itself.
+var errSilent = errors.New("failed")
+
+// run parses the arguments, runs the command and returns the exit status.
+func run(ctx context.Context, args []string, s streams) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("gateway"),
+		kong.Description("Files over SFTP and HTTPS/WebDAV; old FTP servers moved behind it, every file verified."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		panic(err) // the struct tags above are wrong: a mistake in this file
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	kctx, err := parser.Parse(args)
+	switch {
+	case exited >= 0: // --help has printed
+		return exited
+	case err != nil:
+		fmt.Fprintf(s.err, "gateway: %v\nSee: gateway --help\n", err)
+		return exitUsage
+	}
+	if err := kctx.Run(&env{streams: s, ctx: ctx, cli: &c}); err != nil {
+		if !errors.Is(err, errSilent) {
+			fmt.Fprintln(s.err, "gateway: "+oneLineEach(err))
+		}
+		return exitFailed
+	}
+	return exitOK
+}
+
+// oneLineEach indents the further lines of joined errors.
+func oneLineEach(err error) string {
+	return strings.ReplaceAll(err.Error(), "\n", "\ngateway: ")
+}
+
+// config loads the configuration that the flags name.
+func (e *env) config() (config.Config, error) {
+	return config.Load(e.cli.Config, e.cli.Data)
+}
+
+// newLogger writes to w as configured.
+func newLogger(w io.Writer, c config.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // validated by config
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+type versionCmd struct{}
+
+// Run prints the version that the build recorded.
+func (versionCmd) Run(e *env) error {
+	version, revision := "(unknown)", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value[:min(12, len(s.Value))]
+			}
+		}
+		version += revision + " " + info.GoVersion
+	}
+	_, err := fmt.Fprintln(e.out, "gateway", version)
+	return err
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"gateway/ftpbridge"
+	"gateway/listing"
+)
+
+// sourceFlags are what can be said about a legacy server beside its URL.
+type sourceFlags struct {
+	PasswordFile string        `help:"File that holds the password of the FTP server (default: in the URL, or $GATEWAY_SOURCE_PASSWORD)." type:"path" placeholder:"FILE"`
+	Timeout      time.Duration `help:"How long a connection may be silent." default:"60s"`
+	Charset      string        `help:"Charset of the server's file names (default: found out)." placeholder:"NAME"`
+	Timezone     string        `help:"Zone of the server's listings." default:"UTC" placeholder:"ZONE"`
+	CAFile       string        `help:"Certificates that may sign the server's (FTPS)." name:"ca-file" type:"path" placeholder:"FILE"`
+	Fingerprint  string        `help:"SHA-256 of the server's certificate (FTPS), instead of a CA." placeholder:"HEX"`
+}
+
+type lsCmd struct {
+	Source string `arg:"" help:"URL of the folder: ftp://user@host/path, ftps:// or ftpes://."`
+	sourceFlags
+}
+
+// Run prints a line for each entry.
+func (l *lsCmd) Run(e *env) error {
+	src, err := l.source(e, l.Source)
+	if err != nil {
+		return err
+	}
+	if !src.Secure() {
+		fmt.Fprintln(e.err, "warning: plain FTP: the password crosses the network unprotected;\nuse ftpes:// or ftps:// if the server can")
+	}
+	s, err := ftpbridge.Dial(e.ctx, src)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	r, err := s.List(e.ctx, "")
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, f := range r.Entries {
+		// Only the size is aligned to the right; the name ends the line.
+		fmt.Fprintf(w, "%s\t%s\t %s  %s\n", kindLetter(f.Type), listedSize(f), listedTime(f.ModTime), listedName(f))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, s := range r.Skipped {
+		fmt.Fprintf(e.err, "line %d was not read: %s: %q\n", s.Line, s.Reason, s.Raw)
+	}
+	charset := r.Charset
+	if charset == "" {
+		charset = "ASCII"
+	}
+	_, err = fmt.Fprintf(e.err, "%d entries, %d lines not read, format %s, names in %s\n", len(r.Entries), r.SkippedTotal, r.Format, charset)
+	if len(r.Entries) == 0 && r.SkippedTotal > 0 {
+		return errors.Join(err, errSilent)
+	}
+	return err
+}
+
+func kindLetter(t listing.Type) string {
+	switch t {
+	case listing.File:
+		return "-"
+	case listing.Dir:
+		return "d"
+	case listing.Link:
+		return "l"
+	}
+	return "?"
+}
+
+func listedSize(f listing.Entry) string {
+	switch {
+	case f.Size < 0:
+		return "-"
+	case f.SizeEstimated:
+		return fmt.Sprintf("~%d", f.Size)
+	}
+	return fmt.Sprint(f.Size)
+}
+
+func listedTime(t listing.Time) string {
+	switch t.Precision {
+	case listing.Day:
+		return t.Format("2006-01-02      ")
+	case listing.Minute, listing.Second:
+		return t.Format("2006-01-02 15:04")
+	}
+	return strings.Repeat(" ", len("2006-01-02 15:04"))
+}
+
+func listedName(f listing.Entry) string {
+	name := printable(f.Name)
+	if f.Type == listing.Link && f.Target != "" {
+		name += " -> " + printable(f.Target)
+	}
+	return name
+}
+
+// printable escapes what could drive a terminal: names and words from servers
+// are hostile input.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) && r != utf8.RuneError {
+			b.WriteRune(r)
+		} else {
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"gateway/ftpbridge"
+	"gateway/integrity"
+)
+
+// passwordVariable may hold the FTP server's password, which on a command line
+// every user of the machine could read.
+const passwordVariable = "GATEWAY_SOURCE_PASSWORD"
+
+type migrateCmd struct {
+	Source      string `arg:"" help:"URL of the old server: ftp://user@host/path, ftps:// or ftpes://."`
+	Dest        string `arg:"" help:"Where the files go: a folder, or STORAGE:FOLDER."`
+	Policy      string `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
+	Connections int    `help:"How many files to fetch at once, 1 to 16." default:"4"`
+	Overwrite   bool   `help:"Replace files at the destination that did not come from this source."`
+	JSON        bool   `help:"Print events and the report as JSON lines." name:"json"`
+	sourceFlags
+}
+
+// Run migrates and reports. The exit status is 0 only if everything on the
+// source is published.
+func (m *migrateCmd) Run(e *env) error {
+	src, err := m.source(e, m.Source)
+	if err != nil {
+		return err
+	}
+	var policy *integrity.Policy
+	if m.Policy != "" {
+		if policy, err = integrity.LoadPolicy(m.Policy); err != nil {
+			return err
+		}
+	}
+	g, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	to, err := g.place(m.Dest)
+	if err != nil {
+		return err
+	}
+	show := newProgress(e, m.JSON)
+	// The bars own the terminal while they are drawn; warnings go through them.
+	log := newLogger(show.log(), g.cfg.Log)
+	src.Logger = log
+	report, err := ftpbridge.Migrate(e.ctx, ftpbridge.MigrateOptions{
+		Source: src, Dest: to.disk, DestName: to.storage, Folder: to.name,
+		Policy: policy, Store: g.state, Connections: m.Connections, Overwrite: m.Overwrite,
+		Progress: show.event, Logger: log,
+	})
+	show.close()
+	if perr := m.print(e, report); perr != nil {
+		return errors.Join(err, perr)
+	}
+	switch {
+	case e.ctx.Err() != nil:
+		return errors.New("interrupted; run the same command again to go on where it stopped")
+	case err != nil:
+		return err
+	case !report.Complete():
+		return errSilent
+	}
+	return nil
+}
+
+func (m *migrateCmd) print(e *env, r ftpbridge.Report) error {
+	if r.Started.IsZero() {
+		return nil // it did not begin; the error says why
+	}
+	if m.JSON {
+		return printJSON(e.out, map[string]any{"event": "report", "report": r})
+	}
+	return r.WriteText(e.out)
+}
+
+// source reads the URL and what the flags and the environment add to it.
+func (f *sourceFlags) source(e *env, url string) (ftpbridge.Source, error) {
+	src, err := ftpbridge.ParseSource(url)
+	if err != nil {
+		return src, err
+	}
+	src.Password = os.Getenv(passwordVariable)
+	if f.PasswordFile != "" {
+		data, err := os.ReadFile(f.PasswordFile)
+		if err != nil {
+			return src, fmt.Errorf("password file: %w", err)
+		}
+		src.Password = strings.TrimRight(string(data), "\r\n")
+	}
+	if src.Location, err = time.LoadLocation(f.Timezone); err != nil {
+		return src, fmt.Errorf("--timezone %q is not known; write for example Europe/Berlin", f.Timezone)
+	}
+	src.Timeout, src.Charset, src.CAFile, src.Fingerprint = f.Timeout, f.Charset, f.CAFile, f.Fingerprint
+	c, err := e.config()
+	if err != nil {
+		return src, err
+	}
+	src.Logger = newLogger(e.err, c.Log)
+	return src, nil
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"gateway/auth"
+	"gateway/sftpsrv"
+	"gateway/storage"
+	"gateway/webdav"
+)
+
+// sweepEvery is how often expired uploads are removed.
+const sweepEvery = time.Hour
+
+type serveCmd struct{}
+
+// Run serves until the context ends, then lets transfers finish.
+func (serveCmd) Run(e *env) error {
+	g, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	s, err := newServing(g)
+	if err != nil {
+		return err
+	}
+	if err := s.listen(); err != nil {
+		return err
+	}
+	first, err := g.firstUser(e.ctx)
+	if err != nil {
+		return errors.Join(err, s.closeListeners())
+	}
+	s.announce(e, first)
+	return s.run(e.ctx)
+}
+
+// serving is the two front ends with what they need.
+type serving struct {
+	g        *gateway
+	logins   *auth.Logins
+	hostKeys []ssh.Signer
+	cert     *tls.Config
+	certSum  string
+
+	sftp, https net.Listener // nil: off
+}
+
+func newServing(g *gateway) (*serving, error) {
+	l := g.cfg.Logins
+	logins, err := auth.NewLogins(g.users, auth.NewGuard(auth.GuardLimits{Failures: l.Failures, Window: l.Window, Ban: l.Ban}), g.log)
+	if err != nil {
+		return nil, err
+	}
+	s := &serving{g: g, logins: logins}
+	if s.hostKeys, err = sftpsrv.LoadOrCreateHostKeys(g.cfg.KeysDir()); err != nil {
+		return nil, err
+	}
+	cert, err := g.certificate()
+	if err != nil {
+		return nil, err
+	}
+	s.cert = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	s.certSum = fmt.Sprintf("%x", sha256.Sum256(cert.Certificate[0]))
+	return s, nil
+}
+
+func (g *gateway) certificate() (tls.Certificate, error) {
+	h := g.cfg.HTTPS
+	if h.Certificate != "" {
+		cert, err := tls.LoadX509KeyPair(h.Certificate, h.Key)
+		if err != nil {
+			return cert, fmt.Errorf("https certificate %s with key %s: %w", h.Certificate, h.Key, err)
+		}
+		return cert, nil
+	}
+	cert, _, err := webdav.SelfSigned(g.cfg.KeysDir(), certificateHosts(h.Listen))
+	return cert, err
+}
+
+// certificateHosts are the names in a self-signed certificate.
+func certificateHosts(listen string) []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	if host, _, err := net.SplitHostPort(listen); err == nil && host != "" && !strings.Contains(strings.Join(hosts, " "), host) {
+		hosts = append(hosts, host)
+	}
+	return hosts
+}
+
+func (s *serving) listen() error {
+	open := func(front, addr string, off bool) (net.Listener, error) {
+		if off {
+			return nil, nil
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, fmt.Errorf("%s: cannot listen on %s: %w; is another gateway running? set %s.listen in the configuration to another address", front, addr, err, front)
+		}
+		return l, nil
+	}
+	var err error
+	if s.sftp, err = open("sftp", s.g.cfg.SFTP.Listen, s.g.cfg.SFTP.Off); err != nil {
+		return err
+	}
+	if s.https, err = open("https", s.g.cfg.HTTPS.Listen, s.g.cfg.HTTPS.Off); err != nil {
+		return errors.Join(err, s.closeListeners())
+	}
+	return nil
+}
+
+func (s *serving) closeListeners() error {
+	var errs []error
+	for _, l := range []net.Listener{s.sftp, s.https} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// firstUser makes a user where there is none and returns the password.
+func (g *gateway) firstUser(ctx context.Context) (password string, err error) {
+	users, err := g.users.List(ctx)
+	if err != nil || len(users) > 0 {
+		return "", err
+	}
+	password = auth.GeneratePassword()
+	hash, err := auth.HashPassword(password)
+	if err != nil {
+		return "", err
+	}
+	return password, g.users.Put(ctx, auth.User{
+		Name:         firstUserName,
+		PasswordHash: hash,
+		Mounts:       []auth.Mount{{Path: "/", Permissions: auth.Permissions(storage.PermReadWrite)}},
+	})
+}
+
+const firstUserName = "user"
+
+// announce says where it runs and how to connect. It fits 80 columns.
+func (s *serving) announce(e *env, password string) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "The gateway is running. Its files are in %s\n\n", s.g.cfg.Storages["default"].Path)
+	if s.sftp != nil {
+		fmt.Fprintf(&b, "  SFTP   %s\n         host key %s\n", s.sftp.Addr(), ssh.FingerprintSHA256(s.hostKeys[0].PublicKey()))
+	}
+	if s.https != nil {
+		fmt.Fprintf(&b, "  HTTPS  https://%s/\n         certificate %s\n", s.https.Addr(), sha256Lines(s.certSum))
+	}
+	if password != "" {
+		fmt.Fprintf(&b, "\nA first user was made; the password is shown only this once:\n\n  %s  %s\n", firstUserName, password)
+		s.announceCommands(&b)
+	}
+	if s.loopbackOnly() {
+		b.WriteString("\nOnly this machine can connect. To open it to others, set sftp.listen and\nhttps.listen in gateway.yaml; see docs/configuration.md.\n")
+	}
+	b.WriteString("\nStop with Ctrl-C.\n")
+	fmt.Fprint(e.out, b.String())
+}
+
+func (s *serving) announceCommands(b *strings.Builder) {
+	b.WriteString("\nConnect with:\n\n")
+	if s.sftp != nil {
+		host, port, _ := net.SplitHostPort(s.sftp.Addr().String())
+		fmt.Fprintf(b, "  sftp -P %s %s@%s\n", port, firstUserName, reachable(host))
+	}
+	if s.https != nil {
+		host, port, _ := net.SplitHostPort(s.https.Addr().String())
+		at := net.JoinHostPort(reachable(host), port)
+		fmt.Fprintf(b, "  curl -k -u %s -T FILE https://%s/\n", firstUserName, at)
+		fmt.Fprintf(b, "  rclone copy --no-check-certificate --webdav-url https://%s \\\n    --webdav-user %s --webdav-pass \"$(rclone obscure PASSWORD)\" DIR :webdav:\n", at, firstUserName)
+	}
+}
+
+// reachable is the host to name in a command: this machine for "every address".
+func reachable(host string) string {
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		return "127.0.0.1"
+	}
+	return host
+}
+
+func (s *serving) loopbackOnly() bool {
+	for _, l := range []net.Listener{s.sftp, s.https} {
+		if l == nil {
+			continue
+		}
+		if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
+			return false
+		}
+	}
+	return true
+}
+
+// sha256Lines breaks a fingerprint so that it can be compared by eye.
+func sha256Lines(hexsum string) string {
+	return "SHA256 " + hexsum[:32] + "\n                            " + hexsum[32:]
+}
+
+// run serves until the context ends or a front end fails.
+func (s *serving) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	start := func(name string, serve func(context.Context) error) {
+		wg.Go(func() {
+			if err := serve(ctx); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	if s.sftp != nil {
+		srv, err := sftpsrv.New(sftpsrv.Config{HostKeys: s.hostKeys, Auth: s.logins, Open: s.g.view, Logger: s.g.log.With("front", "sftp")})
+		if err != nil {
+			return err
+		}
+		start("sftp", func(ctx context.Context) error { return srv.Serve(ctx, s.sftp) })
+	}
+	if s.https != nil {
+		h, err := webdav.New(webdav.Config{Auth: s.logins, Open: s.g.view, Logger: s.g.log.With("front", "https")})
+		if err != nil {
+			return err
+		}
+		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.cert) })
+	}
+	start("sweep", s.g.sweep)
+	wg.Wait()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	s.g.log.Info("stopped")
+	return nil
+}
+
+// sweep removes what expired in the staging folders from time to time.
+func (g *gateway) sweep(ctx context.Context) error {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		for name, d := range g.storages {
+			if err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
+				g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
+			}
+		}
+	}
+}
