@@ -274,8 +274,8 @@ func (v *View) Space(ctx context.Context, name string) (Space, error) {
 		return Space{}, PathError("space", s.name, quotaErr)
 	}
 	left := max(limit-used, 0)
-	if err != nil {
-		return Space{Total: limit, Free: left, Available: left}, nil
+	if err != nil { // the backend does not know its space: the quota is all there is
+		return Space{Total: limit, Free: left, Available: left}, nil //nolint:nilerr // ErrUnsupported is no failure
 	}
 	return Space{
 		Total: min(space.Total, limit), Free: min(space.Free, left), Available: min(space.Available, left),

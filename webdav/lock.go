@@ -181,8 +181,9 @@ func (q *request) refreshLock(ctx context.Context, timeout time.Duration) error 
 
 // unlock serves UNLOCK (RFC 4918 section 9.11).
 func (q *request) unlock(ctx context.Context) error {
-	token, ok := strings.CutPrefix(strings.TrimSpace(q.Header.Get("Lock-Token")), "<")
-	if token, ok = strings.CutSuffix(token, ">"); !ok || token == "" {
+	header := strings.TrimSpace(q.Header.Get("Lock-Token"))
+	token := strings.TrimSuffix(strings.TrimPrefix(header, "<"), ">")
+	if token == "" || header != "<"+token+">" {
 		return refuse(http.StatusBadRequest, "UNLOCK needs a Lock-Token header with a token in angle brackets")
 	}
 	if _, err := q.coveringLock(ctx, token, http.StatusConflict); err != nil {

@@ -153,7 +153,7 @@ func TestLockLife(t *testing.T) {
 		t.Error("another user reads the token, or does not see the lock:", b)
 	}
 	refreshed := s.send(step{method: "LOCK", path: "/new", header: with + "\nTimeout: Second-1000"})
-	if refreshed.status != 200 || !regexp.MustCompile("Second-(1000|9\\d\\d)").MatchString(refreshed.body) || refreshed.header.Get("Lock-Token") != "" {
+	if refreshed.status != 200 || !regexp.MustCompile(`Second-(1000|9\d\d)`).MatchString(refreshed.body) || refreshed.header.Get("Lock-Token") != "" {
 		t.Errorf("%d %s", refreshed.status, refreshed.body)
 	}
 	unlock := "Lock-Token: <" + token + ">"

@@ -70,6 +70,8 @@ func (h *Handler) shutdown(srv *http.Server, failed <-chan error) error {
 		err = fmt.Errorf("webdav: requests still ran %v after the stop and were cut off: %w",
 			h.cfg.ShutdownTimeout.Round(time.Second), errors.Join(err, srv.Close()))
 	}
-	<-failed
+	if serving := <-failed; !errors.Is(serving, http.ErrServerClosed) {
+		err = errors.Join(err, serving)
+	}
 	return err
 }

@@ -104,7 +104,7 @@ func (s *serving) listen() error {
 		if off {
 			return nil, nil
 		}
-		l, err := net.Listen("tcp", addr)
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 		if err != nil {
 			return nil, fmt.Errorf("%s: cannot listen on %s: %w; is another gateway running? set %s.listen in the configuration to another address", front, addr, err, front)
 		}

@@ -112,7 +112,7 @@ func Open(dir string, o Options) (*Disk, error) {
 	}
 	d := &Disk{o: o}
 	if err := d.open(dir); err != nil {
-		d.Close()
+		_ = d.Close() // what failed is reported
 		return nil, fmt.Errorf("storage/disk: open %s: %w", filepath.Clean(dir), err)
 	}
 	// What cannot be removed now is tried again, and reported, by the next Sweep.
@@ -220,7 +220,7 @@ func (d *Disk) show(info fs.FileInfo, path string) (entry, error) {
 // isNothing reports whether err says that a path leads to nothing that is shown.
 func (d *Disk) isNothing(err error) bool {
 	err = cause(err)
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errHidden) || err == d.escapes ||
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errHidden) || errors.Is(err, d.escapes) ||
 		errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }
 

@@ -14,7 +14,7 @@ import (
 func cause(err error) error {
 	for {
 		var next error
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // it takes the wrappers off one by one
 		case *fs.PathError:
 			next = e.Err
 		case *os.LinkError:
@@ -63,9 +63,9 @@ func (d *Disk) fail(op, name string, err error) error {
 		return nil
 	}
 	err = cause(err)
-	if errno, ok := err.(syscall.Errno); ok {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		err = sentinel(errno)
-	} else if err == d.escapes {
+	} else if errors.Is(err, d.escapes) {
 		err = fs.ErrNotExist
 	}
 	return storage.PathError(op, name, err)

@@ -64,7 +64,7 @@ func inode(info fs.FileInfo) inodeID {
 // links is the number of names that a file has.
 func links(info fs.FileInfo) uint64 {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(s.Nlink) // narrower on some architectures
+		return uint64(s.Nlink) //nolint:unconvert // narrower on some architectures
 	}
 	return 0
 }

@@ -402,7 +402,7 @@ func limitedChild() error {
 		return err
 	}
 	if err := putFile(ctx, d, "f", newContent, storage.CommitOptions{}); !errors.Is(err, storage.ErrNoSpace) {
-		return fmt.Errorf("put: %v", err)
+		return fmt.Errorf("put: %w", err)
 	}
 	// A front end that overlooks the error cannot publish what is incomplete.
 	u, err := d.Create(ctx, "f", storage.CreateOptions{Size: -1})
@@ -410,7 +410,7 @@ func limitedChild() error {
 		return err
 	}
 	if _, err := u.WriteAt([]byte(newContent), 0); !errors.Is(err, storage.ErrNoSpace) {
-		return fmt.Errorf("write: %v", err)
+		return fmt.Errorf("write: %w", err)
 	}
 	if _, err := u.Commit(ctx, storage.CommitOptions{}); err == nil {
 		return errors.New("an incomplete upload was published")
@@ -424,7 +424,7 @@ func limitedChild() error {
 		return err
 	}
 	if _, err := u.WriteAt([]byte(newContent[good:]), good); !errors.Is(err, storage.ErrNoSpace) {
-		return fmt.Errorf("write: %v", err)
+		return fmt.Errorf("write: %w", err)
 	}
 	token, err := u.Suspend(ctx, storage.SuspendOptions{})
 	if err != nil {

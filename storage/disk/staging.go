@@ -285,7 +285,7 @@ func (d *Disk) Suspended(ctx context.Context, owner string) iter.Seq2[storage.Su
 				return true, nil
 			}
 			if _, err := d.staging.Lstat(id + partSuffix); err != nil {
-				return true, nil
+				return true, nil //nolint:nilerr // no part: nothing to resume
 			}
 			s, err := d.readSidecar(id)
 			if errors.Is(err, fs.ErrNotExist) || err == nil && owner != "" && s.Owner != owner {

@@ -288,7 +288,7 @@ func (d *Disk) Copy(ctx context.Context, from, to string, o storage.CommitOption
 	if err != nil {
 		return storage.Info{}, d.fail("copy", to, err)
 	}
-	defer u.Abort(ctx)
+	defer func() { _ = u.Abort(ctx) }() // after a commit it does nothing
 	if err := u.copyFrom(ctx, from); err != nil {
 		return storage.Info{}, d.failReading("copy", from, err)
 	}
@@ -316,9 +316,9 @@ func (d *Disk) Space(ctx context.Context, name string) (storage.Space, error) {
 func spaceOf(f *os.File) (space storage.Space, err error) {
 	var s unix.Statfs_t
 	err = control(f, func(fd int) error { return unix.Fstatfs(fd, &s) })
-	unit := int64(s.Frsize)
+	unit := int64(s.Frsize) //nolint:unconvert // narrower on some architectures
 	if unit == 0 {
-		unit = int64(s.Bsize)
+		unit = int64(s.Bsize) //nolint:unconvert // as above
 	}
 	return storage.Space{
 		Total:     int64(s.Blocks) * unit,

@@ -82,7 +82,7 @@ func testWrites(t *testing.T, fsys storage.FS) {
 				}
 				staged := make([]byte, len(model)+1)
 				n, err := u.ReadAt(staged, 0)
-				if err != io.EOF || !bytes.Equal(staged[:n], model) {
+				if !errors.Is(err, io.EOF) || !bytes.Equal(staged[:n], model) {
 					r.Fatalf("staged are %d bytes (%v), want %d", n, err, len(model))
 				}
 			},

@@ -21,7 +21,7 @@ func testCreate(t *testing.T, fsys storage.FS) {
 	}
 	content := "HELLOhello " + strings.Repeat("\x00", 9) + "end"
 	staged := make([]byte, 30)
-	if n, err := u.ReadAt(staged, 0); n != 23 || err != io.EOF || string(staged[:n]) != content {
+	if n, err := u.ReadAt(staged, 0); n != 23 || !errors.Is(err, io.EOF) || string(staged[:n]) != content {
 		t.Errorf("staged are %q, %v", staged[:n], err)
 	}
 	wantNames(t, fsys, "")
@@ -215,7 +215,7 @@ func testOpenVersion(t *testing.T, fsys storage.FS) {
 	check := func(when string) {
 		t.Helper()
 		data := make([]byte, f.Info().Size)
-		if _, err := f.ReadAt(data, 0); err != nil && err != io.EOF {
+		if _, err := f.ReadAt(data, 0); err != nil && !errors.Is(err, io.EOF) {
 			t.Fatalf("%s: %v", when, err)
 		}
 		if string(data) != version(1) {
