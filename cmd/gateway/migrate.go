@@ -9,6 +9,7 @@ import (
 
 	"gateway/ftpbridge"
 	"gateway/integrity"
+	"gateway/state"
 )
 
 // passwordVariable may hold the FTP server's password, which on a command line
@@ -63,6 +64,8 @@ func (m *migrateCmd) Run(e *env) error {
 	switch {
 	case e.ctx.Err() != nil:
 		return errors.New("interrupted; run the same command again to go on where it stopped")
+	case errors.Is(err, state.ErrClaimed):
+		return fmt.Errorf("%w; wait until it has ended, or stop it", err)
 	case err != nil:
 		return err
 	case !report.Complete():
