@@ -89,12 +89,14 @@ func active(kind string) bool {
 		strings.HasSuffix(t, "javascript") || t == "message/rfc822" || t == "application/x-shockwave-flash"
 }
 
+// listingPage is read by programs too: lftp takes what stands between blanks for
+// size and date.
 var listingPage = template.Must(template.New("listing").Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{{.Path}}</title></head><body><h1>{{.Path}}</h1>
 <table><thead><tr><th>Name</th><th>Bytes</th><th>Modified (UTC)</th></tr></thead><tbody>
 {{if ne .Path "/"}}<tr><td><a href="../">../</a></td><td></td><td></td></tr>
-{{end}}{{range .Entries}}<tr><td><a href="{{.Href}}">{{.Name}}</a></td><td>{{.Size}}</td><td>{{.Modified}}</td></tr>
+{{end}}{{range .Entries}}<tr><td><a href="{{.Href}}">{{.Name}}</a></td> <td>{{.Size}}</td> <td>{{.Modified}}</td></tr>
 {{end}}</tbody></table>
 {{if .Cut}}<p>There are more; only {{len .Entries}} are shown.</p>
 {{end}}</body></html>
@@ -130,7 +132,8 @@ func (q *request) listing(ctx context.Context) error {
 			e.Name, e.Size = e.Name+"/", ""
 		}
 		// "./" keeps a name with a colon from being read as a scheme.
-		e.Href = "./" + url.PathEscape(info.Name) + e.Name[len(info.Name):]
+		// The template would write a plus as an entity, which lftp does not know.
+		e.Href = "./" + strings.ReplaceAll(url.PathEscape(info.Name), "+", "%2B") + e.Name[len(info.Name):]
 		page.Entries = append(page.Entries, e)
 	}
 	slices.SortFunc(page.Entries, func(a, b listingEntry) int {
