@@ -32,7 +32,7 @@ type userAddCmd struct {
 	Folder      *string  `help:"Folder of the storage that the user sees as / (default: one named like the user; \"\" for the whole storage)." placeholder:"DIR"`
 	Storage     string   `help:"Storage that holds the folder." default:"default"`
 	Permissions []string `help:"What the user may do: read-write, read-only, drop-box, or a list of list, read, create, overwrite, mkdir, rename, delete, set-time." default:"read-write"`
-	Key         []string `help:"SSH public key: a line, or a file of lines such as ~/.ssh/id_ed25519.pub." placeholder:"KEY"`
+	Key         []string `help:"SSH public key: a line, or a file of lines such as ~/.ssh/id_ed25519.pub." sep:"none" placeholder:"KEY"`
 	NoPassword  bool     `help:"Log in with a key only."`
 	Quota       string   `help:"How much the user may store, such as 10GB." placeholder:"SIZE"`
 	passwordFlags
@@ -237,8 +237,11 @@ func (e *env) newPassword(user string, generate bool) (string, error) {
 	f, ok := e.in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		line, err := bufio.NewReader(io.LimitReader(e.in, auth.MaxPassword+2)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("password on standard input: %w", err)
+		}
 		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return "", fmt.Errorf("no password on standard input (%w); give one line, or --generate", err)
+			return "", errors.New("no password on standard input; give one line, or --generate")
 		}
 		return auth.HashPassword(line)
 	}
