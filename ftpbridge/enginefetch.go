@@ -108,7 +108,7 @@ func (t *transferState) pull(ctx context.Context, s *Session) error {
 			err = t.read(ctx, s)
 		}
 		if err == nil {
-			err = t.confirm(ctx, s, resumed || time.Since(began) > carefulTime)
+			err = t.confirm(ctx, s, resumed || t.f.Size >= carefulSize || time.Since(began) > carefulTime)
 		}
 		if !errors.Is(err, errChanged) {
 			return err
@@ -230,11 +230,9 @@ func (t *transferState) relist(ctx context.Context, s *Session, compare bool) er
 }
 
 // read transfers from off to the end. The bytes just before off come again and
-// must be the same: a server may ignore REST, or have another file by now.
+// must be the same: a server may ignore REST, or have another file by now. It is
+// asked even where all bytes are staged: they came without its confirmation.
 func (t *transferState) read(ctx context.Context, s *Session) error {
-	if t.off > 0 && t.off == t.f.Size {
-		return nil
-	}
 	from := max(0, t.off-overlap)
 	t.progress.event(Event{Kind: EventStarted, Path: t.pathOf(*t.f), Size: t.f.Size, Offset: t.off})
 	rc, err := s.Fetch(ctx, t.f.Path, from)

@@ -104,6 +104,39 @@ func TestFetchShortButConfirmed(t *testing.T) {
 	equal(t, m.staged(), 0)
 }
 
+// All bytes came, and each time the server took them back or said nothing.
+func TestFetchUnconfirmed(t *testing.T) {
+	body := random(bigBytes)
+	for _, end := range []string{"551 disk error", ""} {
+		srv := withBig(t, func(c *talk, path string, rest int64, call int) { c.part(body[rest:], end) })
+		m := newMove(t, srv.source(t, ""))
+		m.run()
+		equal(t, len(m.files()), 0)
+		if f := m.line("big"); f.Phase != state.Failed || !f.Retry || !strings.Contains(f.Reason, end) {
+			t.Errorf("%+v", f)
+		}
+		srv.handlers = nil
+		rep := m.run()
+		equal(t, m.files(), map[string]string{"big": body})
+		equal(t, rep.FetchedBytes, int64(overlap))
+		equal(t, m.staged(), 0)
+	}
+}
+
+// A big file is asked about after its transfer, however quick that was.
+func TestFetchBigChanging(t *testing.T) {
+	body := random(carefulSize)
+	srv := serve(t, map[string]string{"big": body})
+	var asked atomic.Int32
+	srv.handlers = map[string]func(*talk, string){
+		"MDTM": func(c *talk, arg string) { c.say("213 202001020304%02d", asked.Add(1)) },
+	}
+	m := newMove(t, srv.source(t, ""))
+	rep := m.run()
+	reasons(t, rep.Failed, map[string]string{"big": "its time was"})
+	equal(t, len(m.files()), 0)
+}
+
 func TestFetchMoreThanListed(t *testing.T) {
 	body := random(bigBytes)
 	srv := withBig(t, func(c *talk, path string, rest int64, call int) {
@@ -280,7 +313,7 @@ func TestFetchCancelled(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	if rep.Pending.Files != 1 || rep.Finished.IsZero() || !strings.Contains(text(rep), "Run the same command again") {
+	if rep.Pending.Files != 1 || rep.Finished.IsZero() || rep.Error != "it was interrupted" || !strings.Contains(text(rep), "Run the same command again") {
 		t.Errorf("%s", text(rep))
 	}
 	if f := m.line("big"); f.Phase != state.Fetching || f.Offset < 512<<10 || f.Token == "" {

@@ -16,7 +16,7 @@ import (
 )
 
 // errTaken is for a name under which somebody else's file is.
-var errTaken = errors.New("the destination already has another file under this name; remove it, or allow overwriting")
+var errTaken = errors.New("the destination already has another file under this name; remove it, or allow overwriting (--overwrite)")
 
 // commitTries bounds how often a publish is begun anew because somebody changed
 // the target at that moment.

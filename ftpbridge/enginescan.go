@@ -99,13 +99,7 @@ func (s *scanner) problem(f Found) error {
 	if item.Path == "" {
 		item.Path = "/"
 	}
-	s.progress.update(func(r *Report) {
-		if errors.Is(f.Err, ErrSkipped) {
-			r.Skipped.add(item)
-		} else {
-			r.Unread.add(item)
-		}
-	})
+	s.progress.update(func(r *Report) { r.Unread.add(item) })
 	s.rebuilt = false
 	return nil
 }
@@ -259,7 +253,15 @@ func (s *scanner) claim(f state.File) (state.File, error) {
 // keeps its name in the destination whatever the charset looks like today.
 func (s *scanner) update(old, now state.File) (state.File, error) {
 	now.Target = old.Target
-	if !unchanged(old, now, location(s.Source)) {
+	same := unchanged(old, now, location(s.Source))
+	if same && old.Phase == state.Published && recent(old) {
+		var err error
+		if same, err = s.sameTime(old); err != nil {
+			return old, err
+		}
+		old.Updated = s.now() // known to be the same until now, and not asked again
+	}
+	if !same {
 		err := s.discard(s.ctx, old)
 		now.Phase, now.Reason = state.Found, ""
 		return now, err
@@ -279,6 +281,26 @@ func (s *scanner) update(old, now state.File) (state.File, error) {
 	now.MDTM = old.MDTM
 	now.Phase, now.Reason = state.Found, ""
 	return now, nil
+}
+
+// recent reports whether a file was published so soon after its last change that
+// a further one may have left the minute, or the day, of its listing as it was.
+func recent(f state.File) bool {
+	age := f.Updated.Sub(f.MDTM)
+	return f.TimePrecision > time.Second && !f.MDTM.IsZero() && age.Abs() < f.TimePrecision+clockSkew
+}
+
+// sameTime asks whether a file still has the time that it had when it was fetched.
+func (s *scanner) sameTime(f state.File) (bool, error) {
+	var at time.Time
+	err := s.retry(s.ctx, func(sess *Session) (_ bool, err error) {
+		at, err = sess.ModTime(s.ctx, f.Path)
+		return false, err
+	})
+	if isFatal(err) || s.ctx.Err() != nil {
+		return false, err
+	}
+	return err == nil && at.Equal(f.MDTM), nil
 }
 
 // unchanged compares what two listings said, as exactly as the vaguer one can.

@@ -116,7 +116,7 @@ func quoteReply(code int, text string) string {
 func describe(err error) error {
 	var ne net.Error
 	switch {
-	case err == nil, errors.Is(err, ErrProtocol), errors.Is(err, ErrTLS), errors.Is(err, ErrTimeout):
+	case err == nil, errors.Is(err, ErrProtocol), errors.Is(err, ErrTLS), errors.Is(err, ErrTimeout), errors.Is(err, ErrUnreachable):
 		return err
 	case errors.As(err, &ne) && ne.Timeout():
 		return ErrTimeout

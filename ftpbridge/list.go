@@ -211,7 +211,7 @@ func (s *Session) parse(raw []byte, format listing.Format) (listing.Result, erro
 	// nobody asked for names with LIST.
 	guessed := res.Format == listing.Names && format == ""
 	if err != nil || guessed || len(res.Entries) == 0 && len(res.Skipped) > 0 {
-		return res, fmt.Errorf("%w: it begins with %s; if these are files, name the listing's format", ErrListing, firstLines(raw))
+		return res, fmt.Errorf("%w: it begins with %s; no format of listings that is known", ErrListing, firstLines(raw))
 	}
 	s.clean(&res)
 	return res, nil

@@ -31,6 +31,7 @@ const (
 	maxChanges      = 3                   // versions of one file that are tried in one run
 	overlap         = 64 << 10            // bytes read again and compared before a transfer goes on
 	fetchBuffer     = 256 << 10           // bytes in one write to the destination
+	clockSkew       = time.Minute         // between the source's clock and this machine's
 	scanBatch       = 512                 // entries of the walk in one transaction of the ledger
 )
 
@@ -126,7 +127,7 @@ func setDefault[T comparable](v *T, def T) {
 
 // Migrate copies what is new or changed on the source since the last run of the
 // same source and destination, and goes on where that one was stopped, however
-// it was. The report is valid in any case.
+// it was. The report is valid in any case, and zero if the run did not begin.
 //
 // Each file is published whole, with its digest and what proves it, or goes to
 // quarantine, or is reported as failed; the run goes on past such files. The
@@ -142,20 +143,24 @@ func Migrate(ctx context.Context, o MigrateOptions) (Report, error) {
 	}
 	r := newRun(o)
 	if r.job, err = o.Store.OpenJob(ctx, o.Source.Redacted(), r.destination); err != nil {
-		return r.report, fmt.Errorf("migrate: %w", err)
+		return Report{}, fmt.Errorf("migrate: %w", err)
 	}
 	r.baseURL = plainURL(o.Source)
 	held, release, err := o.Store.Claim(ctx, r.job.ID, r.start)
 	if err != nil {
-		return r.report, fmt.Errorf("migrate %s to %s: %w", r.job.Source, r.destination, err)
+		return Report{}, fmt.Errorf("migrate %s to %s: %w", r.job.Source, r.destination, err)
 	}
 	err = r.migrate(held)
+	stopped := ctx.Err() != nil
 	// What is known is written down and reported also when ctx ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	err = errors.Join(err, r.finish(ctx, err == nil), release())
 	if err != nil {
 		r.report.Error = plain(err)
+		if stopped { // whatever it was doing just then failed because of that
+			r.report.Error = "it was interrupted"
+		}
 		return r.report, fmt.Errorf("migrate %s to %s: %w", r.job.Source, r.destination, err)
 	}
 	return r.report, nil
@@ -204,13 +209,21 @@ func (r *run) migrate(ctx context.Context) error {
 	}
 	defer func() { _ = pool.Close() }() // says goodbye, cannot fail
 	r.pool = pool
-	if err := storage.MkdirAll(ctx, r.Dest, r.Folder); err != nil {
-		return err
+	// The first connection is not tried again: what is wrong with it is wrong with
+	// the URL, mostly, and somebody is waiting for the answer.
+	first, err := pool.Get(ctx)
+	if err != nil {
+		return fatal(err)
 	}
+	pool.Put(first)
 	if err := r.discardOrphans(ctx); err != nil {
 		return err
 	}
 	if err := r.scan(ctx); err != nil {
+		return err
+	}
+	// Not earlier: a source that cannot be read leaves nothing behind.
+	if err := storage.MkdirAll(ctx, r.Dest, r.Folder); err != nil {
 		return err
 	}
 	return r.work(ctx)

@@ -77,6 +77,33 @@ func TestMigrateChanges(t *testing.T) {
 	equal(t, rep.Failed.Total, int64(0))
 }
 
+// A change that neither the size nor the day of the listing shows.
+func TestMigrateChangedTheSameDay(t *testing.T) {
+	srv := &scripted{
+		lists: map[string]string{"": "-rw-r--r-- 1 a a 3 Jan  2  2020 a\r\n-rw-r--r-- 1 a a 3 Jan  2  2020 b\r\n"},
+		files: map[string]string{"/a": "one", "/b": "two"},
+	}
+	srv.start(t)
+	m := newMove(t, srv.source(t, ""))
+	m.o.Now = func() time.Time { return time.Date(2020, 1, 2, 3, 5, 0, 0, time.UTC) }
+	m.run()
+	srv.files["/a"] = "new"
+	srv.handlers = map[string]func(*talk, string){"MDTM": func(c *talk, arg string) {
+		if strings.HasSuffix(arg, "a") {
+			c.say("213 20200102040506")
+		} else {
+			c.say("213 20200102030405")
+		}
+	}}
+	m.o.Now = nil
+	equal(t, m.run().Unchanged.Files, int64(1))
+	equal(t, m.files(), map[string]string{"a": "new", "b": "two"})
+	equal(t, slices.Contains(srv.heard(), "MDTM /b"), true)
+	before := srv.count("MDTM")
+	equal(t, m.run().Unchanged.Files, int64(2))
+	equal(t, srv.count("MDTM"), before) // settled for good
+}
+
 func TestMigrateOntoOthers(t *testing.T) {
 	srv := serve(t, map[string]string{"same": "1234", "size": "1234", "other": "12", "folder": "x"})
 	m := newMove(t, srv.source(t, ""))
@@ -160,13 +187,20 @@ func TestMigrateUnreadable(t *testing.T) {
 	delete(srv.mlsd, "/bad")
 	srv.mlsd[""] += "rubbish\r\n"
 	rep := m.run()
-	reasons(t, rep.Unread, map[string]string{"bad": "No such directory"})
-	reasons(t, rep.Skipped, map[string]string{"/": "rubbish"})
+	reasons(t, rep.Unread, map[string]string{"bad": "No such directory", "/": "rubbish"})
 	equal(t, rep.Unchanged.Files, int64(1))
 	equal(t, m.files()["bad/b"], "2")
 	if rep.Complete() {
 		t.Error("a folder that could not be read is no failure")
 	}
+
+	// A single line may have been a file.
+	srv.setFiles(map[string]string{"good/a": "1", "bad/b": "2"})
+	srv.mlsd[""] += "rubbish\r\n"
+	if rep = m.run(); rep.Complete() {
+		t.Error("a line that could not be read is no failure")
+	}
+	reasons(t, rep.Unread, map[string]string{"/": "rubbish"})
 }
 
 func TestMigrateGone(t *testing.T) {
@@ -218,6 +252,9 @@ func TestMigrateErrors(t *testing.T) {
 			if n := len(m.files()); n > 0 {
 				t.Errorf("%d files published", n)
 			}
+			if _, err := os.Stat(filepath.Join(m.dest, "old")); name != "full" && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the folder was made: %v", err)
+			}
 		})
 	}
 }
@@ -245,10 +282,13 @@ func TestMigrateClaimed(t *testing.T) {
 	<-entered
 	second := m.o
 	second.Progress = nil
-	_, err := Migrate(testContext(t), second)
+	rep, err := Migrate(testContext(t), second)
 	close(leave)
 	if !errors.Is(err, state.ErrClaimed) {
 		t.Errorf("got %v", err)
+	}
+	if !rep.Started.IsZero() {
+		t.Errorf("a report of a run that did not begin: %+v", rep)
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -412,6 +452,28 @@ func TestQuarantine(t *testing.T) {
 	srv.setFiles(files)
 	rep = m.run()
 	reasons(t, rep.Quarantined, map[string]string{"two": "no manifest names"})
+}
+
+// A proof is of bytes, not of a name.
+func TestExplainChanged(t *testing.T) {
+	srv := serve(t, map[string]string{"same": "1", "changed": "22", "folder": "3", "gone": "4"})
+	m := newMove(t, srv.source(t, ""))
+	m.run()
+	m.write("changed", "by")
+	for _, name := range []string{"folder", "gone"} {
+		if err := os.Remove(filepath.Join(m.dest, "old", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.write("folder/file", "")
+	for name, words := range map[string]string{
+		"same": "", "changed": "something else is there now", "folder": "something else is there now", "gone": "not there any more",
+	} {
+		s := m.explain("old/" + name)
+		if !strings.Contains(s, "Published 20") || !strings.Contains(s, words) || strings.Contains(s, "But") != (words != "") {
+			t.Errorf("%s", s)
+		}
+	}
 }
 
 func TestReport(t *testing.T) {

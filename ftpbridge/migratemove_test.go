@@ -141,7 +141,7 @@ func (m *move) quarantine() Quarantine {
 
 func (m *move) explain(name string) string {
 	m.t.Helper()
-	s, err := Explain(m.t.Context(), m.store, m.o.DestName, name)
+	s, err := Explain(m.t.Context(), m.store, m.o.Dest, m.o.DestName, name)
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (r *run) retry(ctx context.Context, fn func(*Session) (progress bool, err e
 			}
 		}
 		r.progress.retried()
-		r.Logger.Debug("migrate: trying again", "try", tries+1, "error", err)
+		r.Logger.Warn("trying again", "try", tries+1, "of", r.Tries, "error", err)
 		if err := sleep(ctx, wait.NextBackOff()); err != nil {
 			return err
 		}

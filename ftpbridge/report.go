@@ -38,8 +38,8 @@ type Report struct {
 	Quarantined List `json:"quarantined"` // now, also by earlier runs
 	Rejected    List `json:"rejected"`
 	Failed      List `json:"failed"`
-	Unread      List `json:"unread"`  // folders that could not be listed
-	Skipped     List `json:"skipped"` // lines of listings, links and other things that are no files
+	Unread      List `json:"unread"`  // folders that could not be listed, and lines of listings that gave no name
+	Skipped     List `json:"skipped"` // links and other things that are no files
 	Renamed     List `json:"renamed"` // published under another name than on the source
 }
 
@@ -83,8 +83,8 @@ func (l *List) add(i Item) {
 }
 
 // Complete reports whether everything on the source is published: nothing
-// failed, is in quarantine or was not read. Skipped and rejected things do not
-// count against it, except lines of listings, which may have been files.
+// failed, is in quarantine or was not read, be it a single line of a listing,
+// which may have been a file. Skipped and rejected things do not count against it.
 func (r Report) Complete() bool {
 	return r.Error == "" && r.Failed.Total == 0 && r.Quarantined.Total == 0 && r.Unread.Total == 0 && r.Pending.Files == 0
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -15,8 +16,10 @@ import (
 
 // Explain says in plain words what is known about a name in a storage: whether
 // it is published, from where and with what proof, or why it is not. It ends
-// with a line break. A name that no migration ever met is explained too.
-func Explain(ctx context.Context, store state.Store, destName, target string) (string, error) {
+// with a line break. A name that no migration ever met is explained too. A
+// published file is read from dest, the storage that destName stands for, since
+// a proof is of bytes and a user may have changed them.
+func Explain(ctx context.Context, store state.Store, dest storage.FS, destName, target string) (string, error) {
 	name, err := storage.CleanName(target)
 	if err != nil {
 		return "", fmt.Errorf("explain: %w", err)
@@ -30,6 +33,9 @@ func Explain(ctx context.Context, store state.Store, destName, target string) (s
 	}
 	if published {
 		explainPublication(&b, pub)
+		if err := explainPresent(ctx, &b, dest, name, pub); err != nil {
+			return "", fmt.Errorf("explain: %w", err)
+		}
 	}
 	lines := 0
 	seen := map[string]bool{}
@@ -73,6 +79,20 @@ func explainPublication(b *strings.Builder, p state.Publication) {
 	fmt.Fprintf(b, "  Verdict: %s.\n", verdict)
 	fmt.Fprintf(b, "  Because: %s.\n", strings.TrimSuffix(p.Reason, "."))
 	fmt.Fprintf(b, "  Bytes:   %d, SHA-256 %s.\n", p.Size, hex.EncodeToString(p.SHA256))
+}
+
+// explainPresent says so if the published bytes are not what readers see now.
+func explainPresent(ctx context.Context, b *strings.Builder, dest storage.FS, name string, p state.Publication) error {
+	same, _, err := sameBytes(ctx, dest, name, p.Size, p.SHA256, nil)
+	if err != nil || same {
+		return err
+	}
+	if _, err := dest.Stat(ctx, name); errors.Is(err, fs.ErrNotExist) {
+		b.WriteString("  But it is not there any more: somebody removed it since.\n")
+	} else {
+		b.WriteString("  But something else is there now, of which nothing is proved: somebody changed it since.\n")
+	}
+	return nil
 }
 
 func explainFile(b *strings.Builder, job state.Job, f state.File, published bool) {

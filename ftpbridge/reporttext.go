@@ -79,7 +79,7 @@ func (r Report) WriteText(w io.Writer) error {
 	}
 	t.list("In quarantine, not published", r.Quarantined)
 	t.list("Failed", r.Failed)
-	t.list("Folders that could not be read", r.Unread)
+	t.list("Not read: folders, and lines of listings", r.Unread)
 	t.list("Skipped", r.Skipped)
 	t.list("Published under another name", r.Renamed)
 	if r.Error != "" {
@@ -145,8 +145,8 @@ func (t *textWriter) list(title string, l List) {
 			break
 		}
 		path := item.Path
-		if item.Target != "" && !strings.HasSuffix(item.Target, item.Path) {
-			path += " -> " + item.Target
+		if target := printable(item.Target); target != "" && !strings.HasSuffix(target, item.Path) {
+			path += " -> " + target
 		}
 		t.line("  %s", path)
 		t.wrap("      ", item.Reason)

@@ -444,6 +444,9 @@ func (s *Session) failed(ctx context.Context, op, path string, err error) error 
 		err = fmt.Errorf("%w for %v", err, s.src.timeout())
 	}
 	what := op
+	if path == "" && s.root != s.info.Home {
+		path = s.root
+	}
 	if path != "" {
 		what += " " + strconv.Quote(s.Show(path))
 	}

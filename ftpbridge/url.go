@@ -52,6 +52,12 @@ func ParseSource(raw string) (Source, error) {
 		return Source{}, fmt.Errorf("%w %q: not a URL; write ftp://user@host/path and percent-escape special characters in user and password",
 			ErrSource, redactRaw(raw))
 	}
+	// A password with a bare "/", "?" or "#" ends the host at what comes before,
+	// "ftp://user:12/34@host": it would be sent to a name server and quoted.
+	if u.User == nil && strings.Contains(u.Host, ":") && strings.Contains(raw, "@") {
+		return Source{}, fmt.Errorf("%w %q: percent-escape /, ? and # in user and password, and @ in a path as %%40",
+			ErrSource, redactRaw(raw))
+	}
 	s := Source{URL: u}
 	if err := s.validate(); err != nil {
 		return Source{}, err
@@ -107,6 +113,9 @@ func (s Source) validate() error {
 		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
 			return bad("port %s; must be 1 to 65535", p)
 		}
+	}
+	if _, err := listing.Encode("", s.Charset); err != nil {
+		return bad("charset %q is not known; known are %s", s.Charset, strings.Join(listing.Charsets(), ", "))
 	}
 	if s.Fingerprint != "" {
 		if _, err := parseFingerprint(s.Fingerprint); err != nil {

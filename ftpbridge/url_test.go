@@ -13,6 +13,9 @@ func TestParseSource(t *testing.T) {
 		{"ftpes://u:p%40w@h:2121/a/b", "h:2121", "u", "p@w", "a/b"},
 		{"ftp://u@h//abs/x", "h:21", "u", "", "/abs/x"},
 		{"ftp://u@h/%2Fabs", "h:21", "u", "", "/abs"},
+		{"ftp://u@h:21/a@b", "h:21", "u", "", "a@b"},
+		{"ftp://h/a@b", "h:21", "anonymous", "anonymous@", "a@b"},
+		{"ftp://h:21/a%40b", "h:21", "anonymous", "anonymous@", "a@b"},
 		{"ftp://[::1]:2121/caf%E9", "[::1]:2121", "anonymous", "anonymous@", "caf\xe9"},
 	} {
 		s, err := ParseSource(tc.raw)
@@ -37,6 +40,7 @@ func TestParseSourceErrors(t *testing.T) {
 	for _, raw := range []string{
 		"", "h", "http://u:secret@h/", "ftp://", "ftp:///path", "ftp://u:secret@h:0/", "ftp://u:secret@h:99999",
 		"ftp://u:secret@h:x/", "ftp://u:secret/with@h/", "ftp://u:sec%ret secret@h", "ftp://u:secret@h/a?b", "ftp://u:secret@h/a#b",
+		"ftp://u:12/secret@h/", "ftp://u:12?secret@h", "ftp://u:12#secret@h", "ftp://u:/secret@h", "ftp://u:?secret@h", "ftp://u:99999/secret@h",
 		"ftp://u:secret@h/a%0D%0ADELE", "ftp://u:secret%0D%0ADELE@h/", "ftp://u%0A:secret@h", "ftp://u:secret", "u:secret@h", "ftp://u:secret@h/\x7f",
 	} {
 		_, err := ParseSource(raw)
@@ -56,6 +60,7 @@ func TestSourceLimits(t *testing.T) {
 	for name, change := range map[string]func(*Source){
 		"timeout":     func(s *Source) { s.Timeout = time.Millisecond },
 		"connections": func(s *Source) { s.Connections = 17 },
+		"charset":     func(s *Source) { s.Charset = "klingon" },
 		"fingerprint": func(s *Source) { s.Fingerprint = "abcd" },
 		"no URL":      func(s *Source) { s.URL = nil },
 	} {

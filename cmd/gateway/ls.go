@@ -45,7 +45,7 @@ func (l *lsCmd) Run(e *env) error {
 	defer s.Close()
 	r, err := s.List(e.ctx, "")
 	if err != nil {
-		return fmt.Errorf("%s: %w", src, err)
+		return err
 	}
 	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, f := range r.Entries {

@@ -81,6 +81,10 @@ func (m *migrateCmd) print(e *env, r ftpbridge.Report) error {
 	if m.JSON {
 		return printJSON(e.out, map[string]any{"event": "report", "report": r})
 	}
+	nothing := ftpbridge.Tally{}
+	if r.Error != "" && r.Found == nothing && r.Pending == nothing {
+		return nil // it did not see the source; the error says all
+	}
 	return r.WriteText(e.out)
 }
 

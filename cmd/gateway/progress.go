@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -99,15 +100,21 @@ func printJSON(w io.Writer, v any) error {
 	return json.NewEncoder(w).Encode(v)
 }
 
-// maxBarName is how much of a path fits beside a bar at 80 columns.
-const maxBarName = 30
+const (
+	// maxBarName is how much of a path fits beside a bar at 80 columns.
+	maxBarName = 30
+	// barAfter is for how long a file has been under way when it gets a bar.
+	// Those of many small files would push each other off the screen.
+	barAfter = 500 * time.Millisecond
+)
 
-// bars draws a bar for all bytes and one for each file under way.
+// bars draws a bar for all bytes and one for each file that takes its time.
 type bars struct {
 	p     *mpb.Progress
 	total *mpb.Bar
 
 	mu    sync.Mutex
+	since map[string]time.Time // when each file under way was first seen
 	files map[string]*mpb.Bar
 	done  map[string]int64 // of each file under way, as counted in total
 }
@@ -118,7 +125,7 @@ func newBars(f *os.File) *bars {
 		width = 80
 	}
 	p := mpb.New(mpb.WithOutput(f), mpb.WithWidth(width))
-	b := &bars{p: p, files: map[string]*mpb.Bar{}, done: map[string]int64{}}
+	b := &bars{p: p, since: map[string]time.Time{}, files: map[string]*mpb.Bar{}, done: map[string]int64{}}
 	b.total = p.AddBar(0,
 		mpb.BarPriority(1<<30), // below the files
 		mpb.PrependDecorators(decor.Name("all files", decor.WC{W: maxBarName, C: decor.DindentRight})),
@@ -136,13 +143,14 @@ func (b *bars) event(ev ftpbridge.Event) {
 	case ftpbridge.EventStarted:
 		b.start(ev)
 	case ftpbridge.EventBytes:
-		b.advance(ev.Path, ev.Offset)
+		b.grow(ev)
 	case ftpbridge.EventFinished:
 		b.advance(ev.Path, max(ev.Size, b.done[ev.Path]))
 		if bar := b.files[ev.Path]; bar != nil {
 			bar.Abort(true)
 			delete(b.files, ev.Path)
 		}
+		delete(b.since, ev.Path)
 		delete(b.done, ev.Path)
 		if ev.Phase != state.Published {
 			fmt.Fprintln(b.p, eventLine(ev))
@@ -150,17 +158,26 @@ func (b *bars) event(ev ftpbridge.Event) {
 	}
 }
 
+// start begins a transfer, or begins it again: with another size, perhaps.
 func (b *bars) start(ev ftpbridge.Event) {
 	if old := b.files[ev.Path]; old != nil {
 		old.Abort(true)
+		delete(b.files, ev.Path)
 	}
-	bar := b.p.AddBar(max(ev.Size, 0),
-		mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(shorten(printable(ev.Path)), decor.WC{W: maxBarName, C: decor.DindentRight})),
-		mpb.AppendDecorators(decor.Percentage(decor.WC{W: 5})),
-	)
-	bar.SetCurrent(ev.Offset)
-	b.files[ev.Path] = bar
+	if _, ok := b.since[ev.Path]; !ok {
+		b.since[ev.Path] = time.Now()
+	}
+	b.grow(ev)
+}
+
+func (b *bars) grow(ev ftpbridge.Event) {
+	if b.files[ev.Path] == nil && time.Since(b.since[ev.Path]) >= barAfter {
+		b.files[ev.Path] = b.p.AddBar(max(ev.Size, 0),
+			mpb.BarRemoveOnComplete(),
+			mpb.PrependDecorators(decor.Name(shorten(printable(ev.Path)), decor.WC{W: maxBarName, C: decor.DindentRight})),
+			mpb.AppendDecorators(decor.Percentage(decor.WC{W: 5})),
+		)
+	}
 	b.advance(ev.Path, ev.Offset)
 }
 

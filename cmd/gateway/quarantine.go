@@ -25,7 +25,7 @@ func (x *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	text, err := ftpbridge.Explain(e.ctx, g.state, p.storage, p.name)
+	text, err := ftpbridge.Explain(e.ctx, g.state, p.disk, p.storage, p.name)
 	if err != nil {
 		return err
 	}

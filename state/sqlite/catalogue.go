@@ -73,7 +73,22 @@ func wrap(err error, op string) error {
 	case errors.Is(err, errClosed):
 		return err
 	}
-	return fmt.Errorf("state: %s: %w", op, err)
+	return fmt.Errorf("state: %s: %w", op, advise(err))
+}
+
+// advise adds to SQLite's words what to do about a file that cannot be used.
+func advise(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code() & 0xff { // the rest of an extended code is detail
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%w; restore the file from a backup, or move it away and a new one is begun: what is published stays", err)
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+		return fmt.Errorf("%w; the file and its folder must be writable", err)
+	}
+	return err
 }
 
 func isForeignKey(err error) bool {

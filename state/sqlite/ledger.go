@@ -213,21 +213,28 @@ func (s *Store) Files(ctx context.Context, job int64, phases ...state.Phase) ite
 	}
 }
 
-// page reads the lines after a path. Each phase is its own subquery, so that
-// the index gives its lines in order and only a page of each is sorted.
+// page reads the lines after a path.
 func (s *Store) page(ctx context.Context, job int64, after string, phases []state.Phase) ([]state.File, error) {
-	const lines = "SELECT " + fileColumns + " FROM files WHERE job = ? AND path > ?"
+	q, args := pageQuery(job, after, phases)
+	return query(ctx, s.read, scanFile, q, args...)
+}
+
+// pageQuery makes each phase its own subquery, so that the index gives its lines
+// in order and only a page of each is sorted. The index is named because SQLite
+// prefers the primary key, by which every page passes all lines of other phases.
+func pageQuery(job int64, after string, phases []state.Phase) (string, []any) {
+	const where = " WHERE job = ? AND path > ?"
 	end := fmt.Sprintf(" ORDER BY path LIMIT %d", pageSize)
 	if len(phases) == 0 {
-		return query(ctx, s.read, scanFile, lines+end, job, []byte(after))
+		return "SELECT " + fileColumns + " FROM files" + where + end, []any{job, []byte(after)}
 	}
 	var parts []string
 	var args []any
 	for _, p := range phases {
-		parts = append(parts, "SELECT * FROM ("+lines+" AND phase = ?"+end+")")
+		parts = append(parts, "SELECT * FROM (SELECT "+fileColumns+" FROM files INDEXED BY files_by_phase"+where+" AND phase = ?"+end+")")
 		args = append(args, job, []byte(after), string(p))
 	}
-	return query(ctx, s.read, scanFile, strings.Join(parts, " UNION ALL ")+end, args...)
+	return strings.Join(parts, " UNION ALL ") + end, args
 }
 
 // Counts implements state.Ledger.

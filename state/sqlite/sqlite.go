@@ -55,7 +55,7 @@ var _ state.Store = (*Store)(nil)
 func Open(ctx context.Context, path string) (*Store, error) {
 	s, err := open(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("state: open %s: %w", path, err)
+		return nil, fmt.Errorf("state: open %s: %w", path, advise(err))
 	}
 	return s, nil
 }

@@ -47,17 +47,17 @@ func TestOpenErrors(t *testing.T) {
 	if err := os.WriteFile(text, []byte(strings.Repeat("no database\n", 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, path := range map[string]string{
-		"no folder":  filepath.Join(dir, "missing", "state.db"),
-		"a folder":   dir,
-		"other file": text,
+	for name, c := range map[string]struct{ path, advice string }{
+		"no folder":  {filepath.Join(dir, "missing", "state.db"), "no such file"},
+		"a folder":   {dir, "must be writable"},
+		"other file": {text, "from a backup"},
 	} {
-		s, err := sqlite.Open(t.Context(), path)
+		s, err := sqlite.Open(t.Context(), c.path)
 		if err == nil {
 			_ = s.Close()
 			t.Errorf("%s: opened", name)
-		} else if !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: the message does not name the file: %v", name, err)
+		} else if !strings.Contains(err.Error(), c.path) || !strings.Contains(err.Error(), c.advice) {
+			t.Errorf("%s: the message says neither which file nor what to do: %v", name, err)
 		}
 	}
 }
@@ -118,5 +118,34 @@ func TestSettings(t *testing.T) {
 	}
 	if _, err := s.Reader().Exec("DELETE FROM files"); err == nil {
 		t.Error("the read pool can write")
+	}
+}
+
+// Pages by the primary key would read all lines of other phases again and again.
+func TestFilesByIndex(t *testing.T) {
+	s := open(t, t.TempDir()).(*sqlite.Store)
+	defer s.Close()
+	q, args := sqlite.PageQuery(1, "a", []state.Phase{state.Found, state.Failed})
+	rows, err := s.Reader().Query("EXPLAIN QUERY PLAN "+q, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	searches := 0
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(step, "SEARCH files") {
+			searches++
+			if !strings.Contains(step, "files_by_phase (job=? AND phase=? AND path>?)") {
+				t.Error(step)
+			}
+		}
+	}
+	if err := rows.Err(); err != nil || searches != 2 {
+		t.Errorf("%d searches, %v", searches, err)
 	}
 }
