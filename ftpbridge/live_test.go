@@ -223,7 +223,7 @@ func TestRealRoot(t *testing.T) {
 	}
 }
 
-func TestCertificates(t *testing.T) {
+func TestRealCertificates(t *testing.T) {
 	srv := servers.Start(t, servers.Pyftpdlib, servers.Options{TLS: servers.ExplicitTLS})
 	data, err := os.ReadFile(srv.CertFile)
 	if err != nil {

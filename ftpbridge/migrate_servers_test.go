@@ -86,7 +86,7 @@ func killChild(t *testing.T, j childJob, events int) (finished bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestMigrateKilled$", "-test.timeout=120s")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestRealMigrateKilled$", "-test.timeout=120s")
 	cmd.Env = append(os.Environ(), childEnv+"="+string(raw))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -232,9 +232,9 @@ func published(t *testing.T, path string) map[string]int {
 	return counts
 }
 
-// TestMigrateKilled kills migrations of an awkward tree at random moments until
+// TestRealMigrateKilled kills migrations of an awkward tree at random moments until
 // one gets through, and then looks at everything.
-func TestMigrateKilled(t *testing.T) {
+func TestRealMigrateKilled(t *testing.T) {
 	if raw := os.Getenv(childEnv); raw != "" {
 		runChild(t, raw)
 		return
@@ -325,9 +325,9 @@ func retrievals(p *servers.Proxy) []string {
 	return names
 }
 
-// TestMigrateWithoutPolicy reads everything from each server; links to files
+// TestRealMigrateWithoutPolicy reads everything from each server; links to files
 // come as files.
-func TestMigrateWithoutPolicy(t *testing.T) {
+func TestRealMigrateWithoutPolicy(t *testing.T) {
 	for _, kind := range servers.All() {
 		t.Run(string(kind), func(t *testing.T) {
 			root := t.TempDir()
@@ -360,8 +360,8 @@ func TestMigrateWithoutPolicy(t *testing.T) {
 	}
 }
 
-// TestMigrateLostConnections cuts transfers in the middle, again and again.
-func TestMigrateLostConnections(t *testing.T) {
+// TestRealMigrateLostConnections cuts transfers in the middle, again and again.
+func TestRealMigrateLostConnections(t *testing.T) {
 	root := t.TempDir()
 	tr := servers.MakeTree(t, root, servers.TreeOptions{BigSize: bigTreeFile})
 	srv := servers.Start(t, servers.VSFTPD, servers.Options{Root: root})
