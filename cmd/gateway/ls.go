@@ -58,15 +58,23 @@ func (l *lsCmd) Run(e *env) error {
 	for _, s := range r.Skipped {
 		fmt.Fprintf(e.err, "line %d was not read: %s: %q\n", s.Line, s.Reason, s.Raw)
 	}
-	charset := r.Charset
-	if charset == "" {
-		charset = "ASCII"
-	}
-	_, err = fmt.Fprintf(e.err, "%d entries, %d lines not read, format %s, names in %s\n", len(r.Entries), r.SkippedTotal, r.Format, charset)
+	_, err = fmt.Fprintln(e.err, summary(r))
 	if len(r.Entries) == 0 && r.SkippedTotal > 0 {
 		return errors.Join(err, errSilent)
 	}
 	return err
+}
+
+// summary says how the listing was read.
+func summary(r listing.Result) string {
+	s := fmt.Sprintf("%d entries", len(r.Entries))
+	if r.SkippedTotal > 0 {
+		s += fmt.Sprintf(", %d lines not read", r.SkippedTotal)
+	}
+	if r.Format != "" {
+		s += fmt.Sprintf(", format %s, names in %s", r.Format, r.Charset)
+	}
+	return s
 }
 
 func kindLetter(t listing.Type) string {
