@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
+	"gateway/config"
 	"gateway/storage"
 )
 
@@ -184,7 +186,7 @@ func TestGuardIsBounded(t *testing.T) {
 	now := time.Now()
 	g.now = func() time.Time { return now }
 	for i := range maxAddresses {
-		g.seen[block(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))] = &record{last: now}
+		g.seen[Network(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))] = &record{last: now}
 	}
 	g.Failed(home)
 	if len(g.seen) > maxAddresses {
@@ -221,6 +223,10 @@ func TestUserFiles(t *testing.T) {
 		{"two keys in one", "authorized_keys: [\"" + strings.ReplaceAll(key+key, "\n", "\\n") + "\"]\n", "more than one line"},
 		{"plain password", "password: secret\n", "not an argon2id hash"},
 		{"greedy hash", "password: $argon2id$v=19$m=99999999,t=3,p=4$c2FsdHNhbHRzYWx0c2E$a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5\n", "too much work"},
+		{"hash of no rounds", "password: $argon2id$v=19$m=65536,t=0,p=4$c2FsdHNhbHRzYWx0c2E$a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5\n", "t=0 or p=0"},
+		{"hash of no lanes", "password: $argon2id$v=19$m=65536,t=3,p=0$c2FsdHNhbHRzYWx0c2E$a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5\n", "t=0 or p=0"},
+		{"two mounts at one path", "mounts:\n- path: /a\n  permissions: read-only\n- path: a/\n  permissions: read-only\n", "two mounts have the path"},
+		{"too large", strings.Repeat("#", config.MaxFile+1), "larger than"},
 		{"other name", "name: v\n", "must be \"u\""},
 		{"mount path", "mounts:\n- path: /../x\n  permissions: read-only\n", "mount path"},
 	}
@@ -239,6 +245,21 @@ func TestUserFiles(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestUserFileIsRegular: a login must not wait for somebody to write into a pipe.
+func TestUserFileIsRegular(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenUsers(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), "pipe"); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Error(err)
 	}
 }
 

@@ -46,7 +46,7 @@ func NewGuard(l GuardLimits) *Guard {
 func (g *Guard) Allowed(from netip.Addr) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if r := g.seen[block(from)]; r != nil && g.now().Before(r.until) {
+	if r := g.seen[Network(from)]; r != nil && g.now().Before(r.until) {
 		return ErrBanned
 	}
 	return nil
@@ -56,7 +56,7 @@ func (g *Guard) Allowed(from netip.Addr) error {
 func (g *Guard) Failed(from netip.Addr) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	key, now := block(from), g.now()
+	key, now := Network(from), g.now()
 	r := g.seen[key]
 	if r == nil {
 		g.makeRoom(now)
@@ -79,8 +79,8 @@ func (g *Guard) Failed(from netip.Addr) time.Duration {
 func (g *Guard) Succeeded(from netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if r := g.seen[block(from)]; r != nil && !g.now().Before(r.until) {
-		delete(g.seen, block(from))
+	if r := g.seen[Network(from)]; r != nil && !g.now().Before(r.until) {
+		delete(g.seen, Network(from))
 	}
 }
 
@@ -104,7 +104,9 @@ func (g *Guard) makeRoom(now time.Time) {
 	}
 }
 
-func block(a netip.Addr) netip.Prefix {
+// Network is what counts as one address where addresses are counted: an IPv4
+// address, or the /64 of an IPv6 one, since that is what one person has.
+func Network(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := a.BitLen()
 	if a.Is6() {

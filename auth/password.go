@@ -53,6 +53,10 @@ func checkHash(hash string) error {
 	if err != nil || len(key) < 16 {
 		return errors.New("the password is not an argon2id hash; set it with: gateway user passwd NAME")
 	}
+	// RFC 9106 section 3.1 wants at least one of each; the library panics without.
+	if p.Iterations < 1 || p.Parallelism < 1 {
+		return errors.New("the password hash has t=0 or p=0; set it with: gateway user passwd NAME")
+	}
 	if p.Memory > maxHashMemory || p.Iterations > 100 {
 		return fmt.Errorf("the password hash asks for too much work (at most %d KiB and 100 iterations)", maxHashMemory)
 	}

@@ -234,10 +234,16 @@ func (u User) check() error {
 			return err
 		}
 	}
+	paths := map[string]bool{}
 	for _, m := range u.Mounts {
-		if _, err := storage.CleanName(m.Path); err != nil {
+		path, err := storage.CleanName(m.Path)
+		if err != nil {
 			return fmt.Errorf("mount path %q: %w", m.Path, err)
 		}
+		if paths[path] {
+			return fmt.Errorf("two mounts have the path %q; give each its own", m.Path)
+		}
+		paths[path] = true
 		if _, err := storage.CleanName(m.Folder); err != nil {
 			return fmt.Errorf("mount folder %q: %w", m.Folder, err)
 		}
@@ -269,7 +275,7 @@ func (s *Users) Get(_ context.Context, name string) (User, error) {
 		return User{}, &fs.PathError{Op: "user", Path: fmt.Sprintf("%.64q", name), Err: fs.ErrNotExist}
 	}
 	file := filepath.Join(s.dir, name+".yaml")
-	data, err := os.ReadFile(file)
+	data, err := readRegular(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return User{}, &fs.PathError{Op: "user", Path: name, Err: fs.ErrNotExist}
 	}
@@ -288,6 +294,19 @@ func (s *Users) Get(_ context.Context, name string) (User, error) {
 		return User{}, &config.Error{File: file, Msg: err.Error()}
 	}
 	return u, nil
+}
+
+// readRegular reads a user's file. Opening anything else could wait for ever, and with
+// it a login.
+func readRegular(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", file)
+	}
+	return config.ReadFile(file)
 }
 
 // List reads all users, by name. Files with mistakes are in the joined error;

@@ -13,10 +13,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -96,7 +96,7 @@ func Load(file, data string) (Config, error) {
 		file = DefaultFile
 	}
 	c := Default()
-	raw, err := os.ReadFile(file)
+	raw, err := ReadFile(file)
 	switch {
 	case err == nil:
 		c.file = file
@@ -109,6 +109,9 @@ func Load(file, data string) (Config, error) {
 	}
 	if data != "" {
 		c.Data = data
+	}
+	if c.Data == "" {
+		return Config{}, &Error{File: file, Line: lineOf(raw, "data"), Msg: "data: is empty; name a folder, or leave the key out"}
 	}
 	if err := c.complete(); err != nil {
 		return Config{}, err
@@ -181,8 +184,12 @@ func (c Config) validate(raw []byte) error {
 		if !storageName.MatchString(name) {
 			bad(key, "a storage name has 1 to 32 of a-z, 0-9, _ and -")
 		}
-		if c.Storages[name].Path == "" {
+		switch path := c.Storages[name].Path; {
+		case path == "":
 			bad(key, "path is missing: the folder where the files are kept")
+		case c.exposes(path):
+			bad(key, "%s holds the keys and users of the data folder, or lies among them, so that users could read and write those; choose another folder, for example %s",
+				path, filepath.Join(c.Data, "files"))
 		}
 	}
 	checkListen := func(key string, l Listener) {
@@ -195,6 +202,9 @@ func (c Config) validate(raw []byte) error {
 	}
 	checkListen("sftp", c.SFTP)
 	checkListen("https", c.HTTPS.Listener)
+	if _, port, _ := net.SplitHostPort(c.SFTP.Listen); c.SFTP.Listen == c.HTTPS.Listen && port != "0" && !c.SFTP.Off && !c.HTTPS.Off {
+		bad("https.listen", "%q is the address of sftp too; give each its own port", c.HTTPS.Listen)
+	}
 	if c.SFTP.Off && c.HTTPS.Off {
 		bad("sftp.off", "sftp and https are both off: nothing would be served")
 	}
@@ -214,6 +224,40 @@ func (c Config) validate(raw []byte) error {
 		bad("log.format", "%q is not one of text, json", c.Log.Format)
 	}
 	return errors.Join(errs...)
+}
+
+// exposes reports whether a storage at path would show what the gateway keeps for
+// itself in the data folder. Links are followed as far as the folders are there.
+func (c Config) exposes(path string) bool {
+	path = resolved(path)
+	for _, own := range []string{c.UsersDir(), c.KeysDir(), c.StateFile()} {
+		own = resolved(own)
+		if path == own || inside(own, path) || inside(path, own) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolved is path as an absolute one, without links in the part of it that exists.
+func resolved(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return filepath.Clean(path)
+	}
+	if followed, err := filepath.EvalSymlinks(abs); err == nil {
+		return followed
+	}
+	if dir := filepath.Dir(abs); dir != abs {
+		return filepath.Join(resolved(dir), filepath.Base(abs))
+	}
+	return abs
+}
+
+// inside reports whether path lies beneath dir; both are as from resolved.
+func inside(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 func oneOf(s string, of ...string) bool {

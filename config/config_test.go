@@ -22,6 +22,15 @@ func TestLoad(t *testing.T) {
 		{name: "half a certificate", yaml: "\nhttps:\n  key: k.pem\n", want: []string{"gateway.yaml:2: https: certificate and key go together"}},
 		{name: "both off", yaml: "sftp:\n  off: true\nhttps:\n  off: true\n", want: []string{"nothing would be served"}},
 		{name: "no path", yaml: "storages:\n  archive: {}\n", want: []string{"gateway.yaml:2: storages.archive: path is missing"}},
+		{name: "storage is the data folder", yaml: "data: d\nstorages:\n  default:\n    path: d\n", want: []string{"gateway.yaml:3: storages.default:", "holds the keys and users"}},
+		{name: "storage above the data folder", yaml: "storages:\n  a: {path: .}\n", want: []string{"gateway.yaml:2: storages.a:", "holds the keys and users"}},
+		{name: "storage of keys", yaml: "data: d\nstorages:\n  a: {path: d/keys/old}\n", want: []string{"storages.a:", "lies among them"}},
+		{name: "storage beside users", yaml: "data: d\nstorages:\n  a: {path: d/users-files}\n"},
+		{name: "no data folder", yaml: "\ndata: ''\n", want: []string{"gateway.yaml:2: data: is empty"}},
+		{name: "one port", yaml: "sftp:\n  listen: ':2022'\nhttps:\n  listen: ':2022'\n", want: []string{"gateway.yaml:4: https.listen:", "its own port"}},
+		{name: "any two ports", yaml: "sftp:\n  listen: ':0'\nhttps:\n  listen: ':0'\n"},
+		{name: "one port, sftp off", yaml: "sftp:\n  listen: ':2022'\n  off: true\nhttps:\n  listen: ':2022'\n"},
+		{name: "too large", yaml: strings.Repeat("#", MaxFile+1), want: []string{"larger than"}},
 		{name: "two mistakes", yaml: "log:\n  level: loud\n  format: xml\n", want: []string{":2: log.level", ":3: log.format"}},
 		{name: "two documents", yaml: "data: a\n---\ndata: b\n", want: []string{"more than one YAML document"}},
 		{name: "syntax", yaml: "data: [\n", want: []string{"gateway.yaml:"}},
@@ -73,6 +82,24 @@ func TestPathsAreRelativeToTheFile(t *testing.T) {
 	}
 	if c.Logins.Ban != 15*time.Minute {
 		t.Errorf("Ban = %v, want the default", c.Logins.Ban)
+	}
+}
+
+// TestStorageByLink: a link does not hide that a storage shows the data folder.
+func TestStorageByLink(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("d", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "gateway.yaml")
+	if err := os.WriteFile(file, []byte("data: d\nstorages:\n  a: {path: link}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(file, ""); err == nil || !strings.Contains(err.Error(), "holds the keys") {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+
+	"gateway/auth"
 )
 
 // admission bounds the connections of a server: all of them, those that have not
@@ -26,24 +28,12 @@ type ticket struct {
 	known bool
 }
 
-func network(addr netip.Addr) netip.Prefix {
-	bits := addr.BitLen()
-	if addr.Is6() && !addr.Is4In6() {
-		bits = 64
-	}
-	prefix, err := addr.WithZone("").Prefix(bits)
-	if err != nil {
-		return netip.Prefix{} // no address: all such connections count as one
-	}
-	return prefix
-}
-
 // enter admits a connection, or returns nil and a reason. As in OpenSSH's MaxStartups
 // connections are dropped at random before the bound is reached, with rising
 // probability from half of it on, so that a flood does not lock out everybody;
 // one address gets a quarter of the places at most.
 func (a *admission) enter(addr netip.Addr) (*ticket, string) {
-	from := network(addr)
+	from := auth.Network(addr)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	counts := a.from[from]

@@ -72,7 +72,11 @@ func loadHostKey(file string) (ssh.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ssh.ParsePrivateKey(text)
+	signer, err := ssh.ParsePrivateKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w; put back a copy, or remove it to get a new one, of which clients will warn", err)
+	}
+	return signer, nil
 }
 
 // createHostKey makes a key file. Where another process was first, its key stays.

@@ -176,7 +176,7 @@ func TestAdmission(t *testing.T) {
 	if !enter(1) {
 		t.Error("a second connection of an address was refused")
 	}
-	if counts := a.from[network(address(2))]; counts.unknown != 1 {
+	if counts := a.from[auth.Network(address(2))]; counts.unknown != 1 {
 		t.Errorf("counted %+v", counts)
 	}
 	crowded := &admission{maxAll: 100, maxUnknown: 8, maxPerAddress: 100, from: make(map[netip.Prefix]*arrivals)}
@@ -204,7 +204,7 @@ func TestAdmission(t *testing.T) {
 	if a.all != 0 || a.unknown != 0 || len(a.from) != 0 {
 		t.Errorf("left over: %d, %d, %v", a.all, a.unknown, a.from)
 	}
-	if network(netip.MustParseAddr("2001:db8::1")) != network(netip.MustParseAddr("2001:db8::2:3")) {
+	if auth.Network(netip.MustParseAddr("2001:db8::1")) != auth.Network(netip.MustParseAddr("2001:db8::2:3")) {
 		t.Error("addresses of one /64 count apart")
 	}
 }
@@ -316,7 +316,7 @@ func TestHostKeys(t *testing.T) {
 		t.Errorf("key that others may read: %v", err)
 	}
 	mustDo(t, os.Chmod(file, 0o600), os.WriteFile(file, []byte("not a key"), 0o600))
-	if _, err := LoadOrCreateHostKeys(dir); err == nil || !strings.Contains(err.Error(), file) {
+	if _, err := LoadOrCreateHostKeys(dir); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "remove it") {
 		t.Errorf("broken key: %v", err)
 	}
 	// No SHA-1 with the RSA key.

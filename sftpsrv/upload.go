@@ -94,6 +94,9 @@ func (s *session) write(u *upload, offset uint64, data []byte) error {
 		return u.failed
 	}
 	u.failed = s.writeAt(u, offset, data)
+	if errors.Is(u.failed, storage.ErrNoSpace) { // clients say "Failure"; the operator must learn why
+		s.log.Error("upload failed: the disk is full", "name", u.target)
+	}
 	return u.failed
 }
 

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -105,7 +107,7 @@ func (c *loginCache) get(ctx context.Context, from netip.Addr, user, password st
 		// Others may wait for this check, so it does not end with one request.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loginLimit)
 		defer cancel()
-		s, err := c.check(ctx, from, user, password)
+		s, err := c.guarded(ctx, from, user, password)
 		if err == nil {
 			c.put(key, s)
 		}
@@ -120,6 +122,17 @@ func (c *loginCache) get(ctx context.Context, from netip.Addr, user, password st
 		}
 		return r.Val.(*session), nil
 	}
+}
+
+// guarded is check with a panic made an error: it runs in a goroutine of its own,
+// where a panic would end the whole server.
+func (c *loginCache) guarded(ctx context.Context, from netip.Addr, user, password string) (s *session, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("webdav: the login check panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return c.check(ctx, from, user, password)
 }
 
 func (c *loginCache) keyOf(from netip.Addr, user, password string) (k loginKey) {

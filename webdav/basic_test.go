@@ -159,6 +159,10 @@ func TestLoginCache(t *testing.T) {
 	if len(c.entries) > maxLogins {
 		t.Errorf("%d entries", len(c.entries))
 	}
+	c.check = func(context.Context, netip.Addr, string, string) (*session, error) { panic("a defect") }
+	if _, err := c.get(t.Context(), here, "new", ""); err == nil || !strings.Contains(err.Error(), "a defect") {
+		t.Errorf("a panic in the check must be an error: %v", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	block := make(chan struct{})

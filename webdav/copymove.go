@@ -18,6 +18,7 @@ const maxFailures = 100
 // transfer is a COPY or MOVE whose guards have been passed.
 type transfer struct {
 	from, to  string
+	into      string // where COPY puts it: to, or a name beside it until it is whole
 	src, dst  storage.Info
 	exists    bool // there is something at to, and it may be replaced
 	depth     int
@@ -32,6 +33,7 @@ func (q *request) transfer(ctx context.Context) (*transfer, error) {
 	if t.to, err = q.destination(); err != nil {
 		return nil, err
 	}
+	t.into = t.to
 	overwrite, err := q.overwrite()
 	if err != nil {
 		return nil, err
@@ -156,10 +158,7 @@ func (q *request) moveAcross(ctx context.Context, t *transfer, replace bool) err
 // removes it only then; if do fails it is put back. Should the process die in
 // between, it is still there.
 func (q *request) replacing(ctx context.Context, name string, do func() error) error {
-	var id [8]byte
-	_, _ = rand.Read(id[:])
-	dir, _ := parent(name)
-	aside := join(dir, ".gateway-replaced-"+hex.EncodeToString(id[:]))
+	aside := beside(name, ".gateway-replaced-")
 	if err := q.fs.Rename(ctx, name, aside, storage.RenameOptions{}); err != nil {
 		return err
 	}
@@ -174,6 +173,37 @@ func (q *request) replacing(ctx context.Context, name string, do func() error) e
 		q.h.log.Error("webdav: could not remove what was replaced", "name", name, "kept_as", aside, "err", err)
 	}
 	return nil
+}
+
+// beside is a name that nothing has, in the folder of name.
+func beside(name, prefix string) string {
+	var id [8]byte
+	_, _ = rand.Read(id[:])
+	dir, _ := parent(name)
+	return join(dir, prefix+hex.EncodeToString(id[:]))
+}
+
+// copyReplacing lets do copy to a name beside the destination, and replaces that only
+// with the whole copy: until then, what was there is there.
+func (q *request) copyReplacing(ctx context.Context, t *transfer, do func() error) error {
+	t.into = beside(t.to, ".gateway-copy-")
+	err := do()
+	if err == nil {
+		err = q.replacing(ctx, t.to, func() error {
+			// By way of a link the source may lie in what is replaced: then it is gone now.
+			if _, err := q.fs.Stat(ctx, t.from); err != nil {
+				return as(err, http.StatusForbidden, "one of source and destination contains the other", fs.ErrNotExist)
+			}
+			return q.fs.Rename(ctx, t.into, t.to, storage.RenameOptions{})
+		})
+	}
+	if err != nil {
+		undo := storage.RemoveAll(context.WithoutCancel(ctx), q.fs, t.into)
+		if undo != nil && !errors.Is(undo, fs.ErrNotExist) {
+			q.h.log.Error("webdav: could not take a partial copy back", "name", t.into, "err", undo)
+		}
+	}
+	return err
 }
 
 // transferred ends the locks below what was replaced, and answers.
@@ -209,11 +239,11 @@ func (q *request) copy(ctx context.Context) error {
 			return q.copyTree(ctx, t, &failed)
 		}
 		o := storage.CommitOptions{IfNoneMatch: !t.exists || t.collision}
-		_, err := storage.Copy(ctx, q.fs, t.from, t.to, o)
+		_, err := storage.Copy(ctx, q.fs, t.from, t.into, o)
 		return as(err, http.StatusConflict, "the source or the folder of the destination is gone", fs.ErrNotExist)
 	}
 	if t.collision {
-		err = q.replacing(ctx, t.to, do)
+		err = q.copyReplacing(ctx, t, do)
 	} else {
 		err = do()
 	}
@@ -253,11 +283,10 @@ type failure struct {
 var errPartial = errors.New("a part of the tree was not copied")
 
 // copyTree copies a directory to a name where nothing is. What fails below the
-// top is noted and the rest goes on (RFC 4918 section 9.8.3), unless it would
-// replace something: then a part is worth less than what was there, and the copy
-// is taken back.
+// top is noted and the rest goes on (RFC 4918 section 9.8.3). Where it would replace
+// something a part is worth less than what is there: copyReplacing takes it back.
 func (q *request) copyTree(ctx context.Context, t *transfer, failed *failures) error {
-	if err := q.fs.Mkdir(ctx, t.to); err != nil {
+	if err := q.fs.Mkdir(ctx, t.into); err != nil {
 		return as(err, http.StatusConflict, "the folder of the destination does not exist", fs.ErrNotExist)
 	}
 	if t.depth == depthZero {
@@ -266,11 +295,6 @@ func (q *request) copyTree(ctx context.Context, t *transfer, failed *failures) e
 	err := q.copyMembers(ctx, t, failed)
 	if err == nil && len(*failed) > 0 {
 		err = errPartial
-	}
-	if err != nil && t.exists {
-		if undo := storage.RemoveAll(context.WithoutCancel(ctx), q.fs, t.to); undo != nil {
-			q.h.log.Error("webdav: could not take a partial copy back", "name", t.to, "err", undo)
-		}
 	}
 	return err
 }
@@ -284,14 +308,14 @@ func (q *request) copyMembers(ctx context.Context, t *transfer, failed *failures
 		if e.Name == t.from || skip != "" && within(e.Name, skip) {
 			continue
 		}
-		to := t.to + strings.TrimPrefix(e.Name, t.from)
+		member := strings.TrimPrefix(e.Name, t.from)
 		switch {
 		case !e.IsDir():
-			_, err = storage.Copy(ctx, q.fs, e.Name, to, storage.CommitOptions{IfNoneMatch: true})
+			_, err = storage.Copy(ctx, q.fs, e.Name, t.into+member, storage.CommitOptions{IfNoneMatch: true})
 		case e.Link: // Walk does not go there
 			err = fs.ErrPermission
 		default:
-			if err = q.fs.Mkdir(ctx, to); err != nil {
+			if err = q.fs.Mkdir(ctx, t.into+member); err != nil {
 				skip = e.Name
 			}
 		}
@@ -302,7 +326,7 @@ func (q *request) copyMembers(ctx context.Context, t *transfer, failed *failures
 			return err // the rest would fail as well
 		}
 		status, _ := statusOf(err)
-		if *failed = append(*failed, failure{href(to, e.IsDir()), status}); len(*failed) == maxFailures {
+		if *failed = append(*failed, failure{href(t.to+member, e.IsDir()), status}); len(*failed) == maxFailures {
 			return errPartial
 		}
 	}

@@ -1,6 +1,7 @@
 package webdav
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -107,6 +108,35 @@ func TestCopyMove(t *testing.T) {
 			}
 			s.wantFiles(want)
 		})
+	}
+}
+
+// watched tells before each publish what is at a name.
+type watched struct {
+	storage.FS
+	name string
+	seen func(error)
+}
+
+func (w watched) Create(ctx context.Context, name string, o storage.CreateOptions) (storage.Upload, error) {
+	_, err := w.FS.Stat(ctx, w.name)
+	w.seen(err)
+	return w.FS.Create(ctx, name, o)
+}
+
+// TestCopyReplacesWhole: what a COPY replaces is there until the copy is whole.
+func TestCopyReplacesWhole(t *testing.T) {
+	for _, from := range []string{"/d", "/a"} {
+		var looks []error
+		s := startWith(t, settings{wrap: func(f storage.FS) storage.FS {
+			return watched{f, "o/old", func(err error) { looks = append(looks, err) }}
+		}})
+		s.put(map[string]string{"a": "1", "d/x": "3", "d/y": "4", "o/old": "5"})
+		looks = nil
+		s.run(step{method: "COPY", path: from, header: "Destination: /o", want: 204})
+		if len(looks) == 0 || errors.Join(looks...) != nil {
+			t.Errorf("%s: %d looks, %v", from, len(looks), errors.Join(looks...))
+		}
 	}
 }
 

@@ -36,6 +36,9 @@ type Config struct {
 	// MaxConnections bounds open TCP connections; 0 means 1024. Further ones wait
 	// in the kernel's queue.
 	MaxConnections int
+	// MaxPerAddress bounds those of one address (of a /64 for IPv6), so that nobody can
+	// take them all; 0 means 256. Further ones are closed.
+	MaxPerAddress int
 	// ReadHeaderTimeout bounds the TLS handshake and the request header; 0 means 10 s.
 	ReadHeaderTimeout time.Duration
 	// IdleTimeout is how long a connection may be kept between requests; 0 means 2 min.
@@ -52,6 +55,7 @@ type Config struct {
 // The bounds on what a client can make grow.
 const (
 	defaultMaxConnections    = 1024
+	defaultMaxPerAddress     = 256
 	defaultReadHeaderTimeout = 10 * time.Second
 	defaultIdleTimeout       = 2 * time.Minute
 	defaultProgressTimeout   = time.Minute
@@ -77,12 +81,13 @@ func New(cfg Config) (*Handler, error) {
 		return nil, errors.New("webdav: Config.Auth and Config.Open are required")
 	}
 	setDefault(&cfg.MaxConnections, defaultMaxConnections)
+	setDefault(&cfg.MaxPerAddress, defaultMaxPerAddress)
 	setDefault(&cfg.ReadHeaderTimeout, defaultReadHeaderTimeout)
 	setDefault(&cfg.IdleTimeout, defaultIdleTimeout)
 	setDefault(&cfg.ProgressTimeout, defaultProgressTimeout)
 	setDefault(&cfg.ShutdownTimeout, defaultShutdownTimeout)
 	setDefault(&cfg.Realm, "files")
-	if cfg.MaxConnections < 0 || cfg.ReadHeaderTimeout < 0 || cfg.IdleTimeout < 0 ||
+	if cfg.MaxConnections < 0 || cfg.MaxPerAddress < 0 || cfg.ReadHeaderTimeout < 0 || cfg.IdleTimeout < 0 ||
 		cfg.ProgressTimeout < 0 || cfg.ShutdownTimeout < 0 {
 		return nil, errors.New("webdav: limits and time-outs must not be negative")
 	}

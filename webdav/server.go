@@ -42,7 +42,7 @@ func (h *Handler) NewHTTPServer() *http.Server {
 // off or that the listener failed. ln is closed in any case.
 func (h *Handler) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) error {
 	srv := h.NewHTTPServer()
-	ln = netutil.LimitListener(ln, h.cfg.MaxConnections)
+	ln = netutil.LimitListener(limitAddresses(ln, h.cfg.MaxPerAddress), h.cfg.MaxConnections)
 	failed := make(chan error, 1)
 	go func() {
 		if tlsConfig == nil {

@@ -246,6 +246,36 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+// TestAddressLimit: one address cannot take every connection.
+func TestAddressLimit(t *testing.T) {
+	s := startWith(t, settings{config: func(c *Config) { c.MaxPerAddress = 2 }})
+	ask := func(c net.Conn) error {
+		if _, err := io.WriteString(c, "OPTIONS / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+			return err
+		}
+		_, err := c.Read(make([]byte, 4096))
+		return err
+	}
+	one, two := s.dial(), s.dial()
+	for _, c := range []net.Conn{one, two} {
+		if err := ask(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ask(s.dial()); err == nil {
+		t.Error("a third connection was served")
+	}
+	if err := ask(two); err != nil {
+		t.Errorf("the others must go on: %v", err)
+	}
+	one.Close()
+	for deadline := time.Now().Add(10 * time.Second); ask(s.dial()) != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("the place of a connection that ended is not given away")
+		}
+	}
+}
+
 func TestLargeHeader(t *testing.T) {
 	s := start(t)
 	if got := s.raw("GET / HTTP/1.1\r\nHost: h\r\nX: "+strings.Repeat("x", 64<<10)+"\r\n\r\n", false); got != http.StatusRequestHeaderFieldsTooLarge {

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"gateway/auth"
+	"gateway/config"
 )
 
 type checkConfigCmd struct{}
@@ -24,6 +25,15 @@ func (checkConfigCmd) Run(e *env) error {
 	for _, name := range c.StorageNames() {
 		fmt.Fprintf(e.out, "storage        %s = %s\n", name, c.Storages[name].Path)
 	}
+	var badCertificate error
+	if c.HTTPS.Certificate != "" {
+		_, badCertificate = loadCertificate(c.HTTPS)
+	}
+	return errors.Join(badCertificate, checkUsers(e, c, badCertificate == nil))
+}
+
+// checkUsers checks the user files. soFar says that nothing else was wrong.
+func checkUsers(e *env, c config.Config, soFar bool) error {
 	if _, err := os.Stat(c.UsersDir()); errors.Is(err, os.ErrNotExist) {
 		fmt.Fprintln(e.out, "users          none yet; serve makes the first one")
 		return nil
@@ -41,7 +51,7 @@ func (checkConfigCmd) Run(e *env) error {
 		}
 	}
 	fmt.Fprintf(e.out, "users          %d\n", len(list))
-	if mistakes == nil {
+	if mistakes == nil && soFar {
 		fmt.Fprintln(e.out, "no mistakes found")
 	}
 	return mistakes

@@ -26,7 +26,6 @@ type gateway struct {
 
 	mu     sync.Mutex
 	quotas map[string]*userQuota
-	made   map[string]bool // mount folders known to exist
 }
 
 // open builds it; the folders and the database are made at first use.
@@ -40,7 +39,6 @@ func (e *env) open() (*gateway, error) {
 		log:      newLogger(e.err, cfg.Log),
 		storages: map[string]*disk.Disk{},
 		quotas:   map[string]*userQuota{},
-		made:     map[string]bool{},
 	}
 	if err := g.open(e.ctx); err != nil {
 		return nil, errors.Join(err, g.Close())
@@ -102,29 +100,13 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 		if err != nil {
 			return nil, err
 		}
-		if err := g.makeFolder(ctx, d, storageName(m.Storage), folder); err != nil {
+		// At each login: somebody may have removed it since.
+		if err := storage.MkdirAll(ctx, d, folder); err != nil {
 			return nil, fmt.Errorf("user %s: make folder %s: %w", u.Name, folder, err)
 		}
 		mounts = append(mounts, storage.Mount{Path: m.Path, FS: d, Root: folder, Permissions: storage.Permission(m.Permissions)})
 	}
 	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u, mounts)})
-}
-
-func (g *gateway) makeFolder(ctx context.Context, d *disk.Disk, storageName, folder string) error {
-	key := storageName + ":" + folder
-	g.mu.Lock()
-	made := g.made[key]
-	g.mu.Unlock()
-	if made || folder == "" {
-		return nil
-	}
-	if err := storage.MkdirAll(ctx, d, folder); err != nil {
-		return err
-	}
-	g.mu.Lock()
-	g.made[key] = true
-	g.mu.Unlock()
-	return nil
 }
 
 func (g *gateway) quota(u auth.User, mounts []storage.Mount) *storage.Quota {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"gateway/auth"
+	"gateway/config"
 	"gateway/sftpsrv"
 	"gateway/storage"
 	"gateway/webdav"
@@ -80,14 +81,19 @@ func newServing(g *gateway) (*serving, error) {
 func (g *gateway) certificate() (tls.Certificate, error) {
 	h := g.cfg.HTTPS
 	if h.Certificate != "" {
-		cert, err := tls.LoadX509KeyPair(h.Certificate, h.Key)
-		if err != nil {
-			return cert, fmt.Errorf("https certificate %s with key %s: %w", h.Certificate, h.Key, err)
-		}
-		return cert, nil
+		return loadCertificate(h)
 	}
 	cert, _, err := webdav.SelfSigned(g.cfg.KeysDir(), certificateHosts(h.Listen))
 	return cert, err
+}
+
+// loadCertificate reads the certificate that the configuration names.
+func loadCertificate(h config.HTTPS) (tls.Certificate, error) {
+	cert, err := tls.LoadX509KeyPair(h.Certificate, h.Key)
+	if err != nil {
+		return cert, fmt.Errorf("https certificate %s with key %s: %w", h.Certificate, h.Key, err)
+	}
+	return cert, nil
 }
 
 // certificateHosts are the names in a self-signed certificate.
@@ -130,11 +136,18 @@ func (s *serving) closeListeners() error {
 	return errors.Join(errs...)
 }
 
-// firstUser makes a user where there is none and returns the password.
+// firstUser makes a user where there is none and returns the password. A mistake in one
+// user's file must not keep the others out.
 func (g *gateway) firstUser(ctx context.Context) (password string, err error) {
-	users, err := g.users.List(ctx)
-	if err != nil || len(users) > 0 {
-		return "", err
+	users, mistakes := g.users.List(ctx)
+	switch {
+	case len(users) == 0 && mistakes != nil:
+		return "", mistakes
+	case mistakes != nil:
+		g.log.Error("user files cannot be used; their users cannot log in", "error", mistakes)
+		return "", nil
+	case len(users) > 0:
+		return "", nil
 	}
 	password = auth.GeneratePassword()
 	hash, err := auth.HashPassword(password)
@@ -237,6 +250,9 @@ func (s *serving) run(ctx context.Context) error {
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.cert) })
 	}
 	start("sweep", s.g.sweep)
+	context.AfterFunc(ctx, func() {
+		s.g.log.Info("stopping: transfers may go on for 30 s; a second signal cuts them off")
+	})
 	wg.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause

@@ -62,8 +62,9 @@ func (a *userAddCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	var generated string
 	if !a.NoPassword {
-		if u.PasswordHash, err = e.newPassword(a.Name, a.Generate); err != nil {
+		if u.PasswordHash, generated, err = e.newPassword(a.Name, a.Generate); err != nil {
 			return err
 		}
 	} else if len(u.AuthorizedKeys) == 0 {
@@ -72,7 +73,7 @@ func (a *userAddCmd) Run(e *env) error {
 	if err := users.Put(e.ctx, u); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.out, "user %s added\n", a.Name)
+	_, err = fmt.Fprintf(e.out, "user %s added\n%s", a.Name, passwordLine(a.Name, generated))
 	return err
 }
 
@@ -144,13 +145,14 @@ func (p *userPasswdCmd) Run(e *env) error {
 	if err != nil {
 		return noSuchUser(p.Name, err)
 	}
-	if u.PasswordHash, err = e.newPassword(p.Name, p.Generate); err != nil {
+	var generated string
+	if u.PasswordHash, generated, err = e.newPassword(p.Name, p.Generate); err != nil {
 		return err
 	}
 	if err := users.Put(e.ctx, u); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.out, "password of %s changed\n", p.Name)
+	_, err = fmt.Fprintf(e.out, "password of %s changed\n%s", p.Name, passwordLine(p.Name, generated))
 	return err
 }
 
@@ -223,17 +225,29 @@ func (r *userRemoveCmd) Run(e *env) error {
 	return err
 }
 
-// newPassword asks for a password on a terminal, twice, or reads one line of
-// standard input, or makes one, and returns its hash.
-func (e *env) newPassword(user string, generate bool) (string, error) {
+// newPassword makes a password or takes the one that is typed, and returns its hash.
+// generated is what was made, to be shown once the user has it.
+func (e *env) newPassword(user string, generate bool) (hash, generated string, err error) {
 	if generate {
-		p := auth.GeneratePassword()
-		hash, err := auth.HashPassword(p)
-		if err == nil {
-			_, err = fmt.Fprintf(e.out, "password of %s: %s\n", user, p)
-		}
-		return hash, err
+		generated = auth.GeneratePassword()
+		hash, err = auth.HashPassword(generated)
+	} else {
+		hash, err = e.typedPassword(user)
 	}
+	return hash, generated, err
+}
+
+// passwordLine shows a generated password; "" where there is none.
+func passwordLine(user, generated string) string {
+	if generated == "" {
+		return ""
+	}
+	return fmt.Sprintf("password of %s: %s\n", user, generated)
+}
+
+// typedPassword asks for a password on a terminal, twice, or reads one line of
+// standard input, and returns its hash.
+func (e *env) typedPassword(user string) (string, error) {
 	f, ok := e.in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		line, err := bufio.NewReader(io.LimitReader(e.in, auth.MaxPassword+2)).ReadString('\n')
@@ -259,9 +273,27 @@ func (e *env) newPassword(user string, generate bool) (string, error) {
 	return auth.HashPassword(first)
 }
 
+// askHidden reads a line without showing it. Ctrl-C ends it and leaves the terminal
+// as it was: the signal itself only ends the context.
 func askHidden(e *env, f *os.File, prompt string) (string, error) {
+	fd := int(f.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
 	fmt.Fprint(e.err, prompt)
-	p, err := term.ReadPassword(int(f.Fd()))
-	fmt.Fprintln(e.err)
-	return string(p), err
+	defer fmt.Fprintln(e.err)
+	var line []byte
+	read := make(chan error, 1)
+	go func() {
+		var err error
+		line, err = term.ReadPassword(fd)
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		return string(line), err
+	case <-e.ctx.Done():
+		return "", errors.Join(errors.New("interrupted; nothing was changed"), term.Restore(fd, before))
+	}
 }
