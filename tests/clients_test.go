@@ -221,18 +221,18 @@ func openssh(t *testing.T, s *serving, tree string) {
 	}
 
 	s.batch(
-		"mkdir sftp/work", "mkdir sftp/work/empty", "put "+part+" sftp/work/big", "reput "+big+" sftp/work/big",
-		"rename sftp/work/big sftp/work/bigger", "get sftp/work/bigger "+back+"/bigger",
-		"put "+part+" sftp/work/gone", "rm sftp/work/gone", "rmdir sftp/work/empty",
+		"mkdir sftp/desk", "mkdir sftp/desk/empty", "put "+part+" sftp/desk/big", "reput "+big+" sftp/desk/big",
+		"rename sftp/desk/big sftp/desk/bigger", "get sftp/desk/bigger "+back+"/bigger",
+		"put "+part+" sftp/desk/gone", "rm sftp/desk/gone", "rmdir sftp/desk/empty",
 	)
 	if got := sumFile(t, filepath.Join(back, "bigger")); got != sumFile(t, big) {
 		t.Error("reput did not complete the file")
 	}
-	if r := clientResult(t, "sftp", "rmdir sftp/work\n", s.sftpArgs()...); r.code == 0 {
+	if r := clientResult(t, "sftp", "rmdir sftp/desk\n", s.sftpArgs()...); r.code == 0 {
 		t.Error("rmdir of a folder that is not empty succeeded")
 	}
-	s.absent("sftp/work/gone", "sftp/work/big", "sftp/work/empty")
-	s.batch("rm sftp/work/bigger", "rmdir sftp/work")
+	s.absent("sftp/desk/gone", "sftp/desk/big", "sftp/desk/empty")
+	s.batch("rm sftp/desk/bigger", "rmdir sftp/desk")
 }
 
 // lftp runs a script of lftp against a folder of its own and stops at the first failure.
@@ -336,7 +336,7 @@ func rcloneClient(t *testing.T, s *serving, tree, folder string, r rclone, times
 	r.run("deletefile", work+"/two")
 	r.run("mkdir", work+"/empty")
 	r.run("rmdir", work+"/empty")
-	s.absent(folder+"/work/one", folder+"/work/two", folder+"/work/empty")
+	s.absent(folder+"/desk/one", folder+"/desk/two", folder+"/desk/empty")
 	if got := sumFile(t, s.files(folder, "work", "日本 'moved'")); got != sumFile(t, plain) {
 		t.Error("the moved file is another")
 	}
@@ -393,27 +393,27 @@ func curlVerbs(t *testing.T, s *serving, tree string) {
 		want string
 		args []string
 	}{
-		{"201", []string{"-X", "MKCOL", s.url("curl/work")}},
-		{"405", []string{"-X", "MKCOL", s.url("curl/work")}},
-		{"201", []string{"-T", plain, s.url("curl/work/a ü.txt")}},
-		{"204", []string{"-T", plain, s.url("curl/work/a ü.txt")}},
+		{"201", []string{"-X", "MKCOL", s.url("curl/desk")}},
+		{"405", []string{"-X", "MKCOL", s.url("curl/desk")}},
+		{"201", []string{"-T", plain, s.url("curl/desk/a ü.txt")}},
+		{"204", []string{"-T", plain, s.url("curl/desk/a ü.txt")}},
 		{"409", []string{"-T", plain, s.url("curl/nowhere/a.txt")}},
-		{"201", []string{"-X", "COPY", "-H", "Destination: " + s.url("curl/work/copy"), s.url("curl/work/a ü.txt")}},
-		{"412", []string{"-X", "COPY", "-H", "Overwrite: F", "-H", "Destination: " + s.url("curl/work/copy"), s.url("curl/work/a ü.txt")}},
-		{"204", []string{"-X", "MOVE", "-H", "Destination: " + s.url("curl/work/copy"), s.url("curl/work/a ü.txt")}},
-		{"404", []string{s.url("curl/work/a ü.txt")}},
-		{"200", []string{s.url("curl/work/copy")}},
+		{"201", []string{"-X", "COPY", "-H", "Destination: " + s.url("curl/desk/copy"), s.url("curl/desk/a ü.txt")}},
+		{"412", []string{"-X", "COPY", "-H", "Overwrite: F", "-H", "Destination: " + s.url("curl/desk/copy"), s.url("curl/desk/a ü.txt")}},
+		{"204", []string{"-X", "MOVE", "-H", "Destination: " + s.url("curl/desk/copy"), s.url("curl/desk/a ü.txt")}},
+		{"404", []string{s.url("curl/desk/a ü.txt")}},
+		{"200", []string{s.url("curl/desk/copy")}},
 		{"207", []string{"-X", "PROPFIND", "-H", "Depth: 1", "-H", "Content-Type: application/xml", "--data-binary",
-			`<?xml version="1.0"?><D:propfind xmlns:D="DAV:"><D:prop><D:getcontentlength/></D:prop></D:propfind>`, s.url("curl/work")}},
-		{"204", []string{"-X", "DELETE", s.url("curl/work/copy")}},
-		{"404", []string{"-X", "DELETE", s.url("curl/work/copy")}},
-		{"204", []string{"-X", "DELETE", s.url("curl/work/")}},
+			`<?xml version="1.0"?><D:propfind xmlns:D="DAV:"><D:prop><D:getcontentlength/></D:prop></D:propfind>`, s.url("curl/desk")}},
+		{"204", []string{"-X", "DELETE", s.url("curl/desk/copy")}},
+		{"404", []string{"-X", "DELETE", s.url("curl/desk/copy")}},
+		{"204", []string{"-X", "DELETE", s.url("curl/desk/")}},
 	} {
 		if r := s.curl(append([]string{"-o", "/dev/null", "-w", "%{http_code}"}, step.args...)...); r.out != step.want {
 			t.Errorf("curl %s: status %s, want %s", strings.Join(step.args, " "), r.out, step.want)
 		}
 	}
-	s.absent("curl/work")
+	s.absent("curl/desk")
 	xml := s.curl("-X", "PROPFIND", "-H", "Depth: 1", s.url("curl/")).out
 	if n := strings.Count(xml, "<D:response>"); n != 1+topLevel(t, tree) {
 		t.Errorf("PROPFIND has %d entries, want the folder and its %d:\n%s", n, topLevel(t, tree), xml)
