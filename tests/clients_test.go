@@ -265,8 +265,8 @@ func lftpClient(t *testing.T, s *serving, tree, folder, open string, want map[st
 	lftp(t, s, open, "mkdir "+folder, "mirror -R "+tree+" "+folder, "mirror "+folder+" "+back)
 	sameSnapshot(t, "mirrored back", snapshot(t, back, true), want)
 
-	work := folder + "/work"
-	out := lftp(t, s, open, "mkdir "+work, "cd "+work, "put "+filepath.Join(tree, "plain.txt"),
+	desk := folder + "/desk"
+	out := lftp(t, s, open, "mkdir "+desk, "cd "+desk, "put "+filepath.Join(tree, "plain.txt"),
 		"put "+filepath.Join(tree, "plain.txt")+" -o gone", "ls", "mv plain.txt moved", "rm gone", "cat moved > "+back+"/moved", "mkdir empty")
 	if !strings.Contains(out, "plain.txt") {
 		t.Errorf("ls does not show plain.txt:\n%s", out)
@@ -274,9 +274,9 @@ func lftpClient(t *testing.T, s *serving, tree, folder, open string, want map[st
 	if got, want := sumFile(t, back+"/moved"), sumFile(t, filepath.Join(tree, "plain.txt")); got != want {
 		t.Errorf("the moved file has the digest %s, want %s", got, want)
 	}
-	s.absent(work+"/gone", work+"/plain.txt")
-	lftp(t, s, open, "rm -r "+work)
-	s.absent(work)
+	s.absent(desk+"/gone", desk+"/plain.txt")
+	lftp(t, s, open, "rm -r "+desk)
+	s.absent(desk)
 }
 
 // rclone runs rclone; remote is its name for the root of the gateway.
@@ -329,15 +329,15 @@ func rcloneClient(t *testing.T, s *serving, tree, folder string, r rclone, times
 		}
 	}
 
-	work, plain := at+"/work", filepath.Join(tree, "plain.txt")
-	r.run("copyto", plain, work+"/one")
-	r.run("copyto", plain, work+"/two")
-	r.run("moveto", work+"/one", work+"/日本 'moved'")
-	r.run("deletefile", work+"/two")
-	r.run("mkdir", work+"/empty")
-	r.run("rmdir", work+"/empty")
+	desk, plain := at+"/desk", filepath.Join(tree, "plain.txt")
+	r.run("copyto", plain, desk+"/one")
+	r.run("copyto", plain, desk+"/two")
+	r.run("moveto", desk+"/one", desk+"/日本 'moved'")
+	r.run("deletefile", desk+"/two")
+	r.run("mkdir", desk+"/empty")
+	r.run("rmdir", desk+"/empty")
 	s.absent(folder+"/desk/one", folder+"/desk/two", folder+"/desk/empty")
-	if got := sumFile(t, s.files(folder, "work", "日本 'moved'")); got != sumFile(t, plain) {
+	if got := sumFile(t, s.files(folder, "desk", "日本 'moved'")); got != sumFile(t, plain) {
 		t.Error("the moved file is another")
 	}
 	// sync takes away what the source does not have, and a second run has nothing to do.
@@ -349,7 +349,7 @@ func rcloneClient(t *testing.T, s *serving, tree, folder string, r rclone, times
 		t.Errorf("the second sync sent the big file again (%v)", err)
 	}
 	r.run("rmdirs", "--leave-root", at)
-	s.absent(folder + "/work")
+	s.absent(folder + "/desk")
 }
 
 func curl(t *testing.T, s *serving, tree string) {
