@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"gateway/config"
+	"gateway/internal/durable"
 	"gateway/storage"
 )
 
@@ -343,7 +344,7 @@ func (s *Users) Put(_ context.Context, u User) error {
 	if err != nil {
 		return fmt.Errorf("user %s: %w", u.Name, err)
 	}
-	if err := writeFile(s.dir, u.Name+".yaml", data); err != nil {
+	if err := durable.WriteFile(filepath.Join(s.dir, u.Name+".yaml"), data); err != nil {
 		return fmt.Errorf("user %s: %w", u.Name, err)
 	}
 	return nil
@@ -359,27 +360,4 @@ func (s *Users) Remove(_ context.Context, name string) error {
 		return &fs.PathError{Op: "user", Path: name, Err: fs.ErrNotExist}
 	}
 	return err
-}
-
-// writeFile replaces a small file whole: temporary file, fsync, rename, fsync of the folder.
-func writeFile(dir, name string, data []byte) error {
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename, as it should
-	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

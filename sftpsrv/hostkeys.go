@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/crypto/ssh"
+
+	"gateway/internal/durable"
 )
 
 // hostKeyKinds are the host keys of a server, best first, under the file names that
@@ -89,35 +91,11 @@ func createHostKey(file string, generate func() (crypto.PrivateKey, error)) erro
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(file)
-	tmp, err := os.CreateTemp(dir, ".new-host-key-*") // mode 0600
-	if err != nil {
-		return err
+	err = durable.CreateFile(file, pem.EncodeToMemory(block))
+	if errors.Is(err, fs.ErrExist) {
+		return nil
 	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // what stays is a second name of the key
-	if err := writeSynced(tmp, pem.EncodeToMemory(block)); err != nil {
-		return err
-	}
-	if err := os.Link(tmp.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func writeSynced(f *os.File, b []byte) error {
-	_, err := f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return err
 }
 
 // Fingerprints describes keys as "ssh-ed25519 SHA256:...", one each, as clients show

@@ -28,23 +28,25 @@ func allowed() map[string][]string {
 		"integrity": nil,
 		"config":    nil,
 
+		"internal/durable": nil,
+
 		// The contracts.
 		"storage":                  nil,
 		"storage/internal/keylock": nil,
-		"auth":                     {"config", "storage"},
+		"auth":                     {"config", "storage", "internal/durable"},
 		"state":                    nil,
 
 		// What fulfils them.
 		"storage/disk":        {"storage", "storage/internal/keylock"},
 		"storage/s3":          {"storage", "storage/internal/keylock", "state"},
 		"storage/storagetest": {"storage"},
-		"state/sqlite":        {"state"},
+		"state/sqlite":        {"state", "internal/durable"},
 		"state/postgres":      {"state"},
 		"state/statetest":     {"state"},
 
 		// What uses them.
-		"sftpsrv":   {"auth", "storage", "state"},
-		"webdav":    {"auth", "storage", "state"},
+		"sftpsrv":   {"auth", "storage", "state", "internal/durable"},
+		"webdav":    {"auth", "storage", "state", "internal/durable"},
 		"ftpbridge": contracts,
 
 		// What puts them together.

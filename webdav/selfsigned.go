@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"gateway/internal/durable"
 )
 
 const (
@@ -60,7 +62,7 @@ func SelfSigned(dir string, hosts []string) (cert tls.Certificate, fingerprint s
 	if err != nil {
 		return cert, "", fmt.Errorf("webdav: make a certificate: %w", err)
 	}
-	if err := writeDurably(file, data); err != nil {
+	if err := durable.WriteFile(file, data); err != nil {
 		return cert, "", fmt.Errorf("webdav: keep the certificate: %w", err)
 	}
 	if cert, err = loadSelfSigned(file); err != nil {
@@ -135,32 +137,6 @@ func selfSign(key *ecdsa.PrivateKey, hosts []string) ([]byte, error) {
 		pem.Encode(&b, &pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
 		pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	return b.Bytes(), err
-}
-
-// writeDurably replaces a file whole; after a crash there is the old or the new.
-func writeDurably(file string, data []byte) (err error) {
-	dir := filepath.Dir(file)
-	tmp, err := os.CreateTemp(dir, ".tmp-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(tmp.Name())
-		}
-	}()
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), file); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func fingerprintOf(cert tls.Certificate) string {

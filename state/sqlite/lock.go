@@ -71,11 +71,3 @@ func tryLock(f *os.File) error {
 		return err
 	}
 }
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -27,6 +26,7 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver named "sqlite"
 
+	"gateway/internal/durable"
 	"gateway/state"
 )
 
@@ -85,14 +85,11 @@ func open(ctx context.Context, path string) (*Store, error) {
 // create makes the file with narrow permissions, which SQLite then also uses
 // for the log, and makes its name durable.
 func create(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	err := durable.CreateFile(path, nil)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), syncDir(filepath.Dir(path)))
+	return err
 }
 
 func connect(path, extra string, conns int) (*sql.DB, error) {
