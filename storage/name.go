@@ -117,16 +117,16 @@ func badName(name, format string, args ...any) error {
 	return fmt.Errorf("name %+q: %s: %w", name, fmt.Sprintf(format, args...), ErrName)
 }
 
-// split divides a clean name into its parent and its last element.
-func split(name string) (parent, base string) {
+// Split divides a clean name into its parent and its last element.
+func Split(name string) (parent, base string) {
 	if i := strings.LastIndexByte(name, '/'); i >= 0 {
 		return name[:i], name[i+1:]
 	}
 	return "", name
 }
 
-// join is the clean name of element in dir; either may be "".
-func join(dir, element string) string {
+// Join is the clean name of element in dir; either may be "".
+func Join(dir, element string) string {
 	switch {
 	case dir == "":
 		return element
@@ -136,7 +136,7 @@ func join(dir, element string) string {
 	return dir + "/" + element
 }
 
-// within reports whether name is dir or lies beneath it.
-func within(name, dir string) bool {
+// Within reports whether name is dir or lies beneath it.
+func Within(name, dir string) bool {
 	return dir == "" || name == dir || strings.HasPrefix(name, dir+"/")
 }

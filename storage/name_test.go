@@ -99,8 +99,8 @@ func TestWithin(t *testing.T) {
 		name, dir string
 		want      bool
 	}{{"a", "", true}, {"", "", true}, {"a", "a", true}, {"a/b", "a", true}, {"ab", "a", false}, {"a", "a/b", false}} {
-		if got := within(test.name, test.dir); got != test.want {
-			t.Errorf("within(%q, %q) = %v", test.name, test.dir, got)
+		if got := Within(test.name, test.dir); got != test.want {
+			t.Errorf("Within(%q, %q) = %v", test.name, test.dir, got)
 		}
 	}
 }

@@ -136,7 +136,7 @@ func MkdirAll(ctx context.Context, fsys FS, name string) error {
 	case !errors.Is(err, fs.ErrNotExist) || name == "":
 		return err
 	}
-	parent, _ := split(name)
+	parent, _ := Split(name)
 	if err := MkdirAll(ctx, fsys, parent); err != nil {
 		return err
 	}

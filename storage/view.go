@@ -199,7 +199,7 @@ func (v *View) find(name string) (spot, error) {
 		s.inner = s.mount.Root
 	}
 	for element := range elements(clean) {
-		s.inner = join(s.inner, element)
+		s.inner = Join(s.inner, element)
 		if s.node == nil {
 			continue
 		}
@@ -226,10 +226,10 @@ func (n *node) child(element string, fold bool) *node {
 // outer is the name in the view of inner in m; false where it is not to be seen:
 // outside the mounted folder, or hidden by another mount.
 func (v *View) outer(m *mount, inner string) (string, bool) {
-	if !within(inner, m.Root) {
+	if !Within(inner, m.Root) {
 		return "", false
 	}
-	name := join(m.Path, strings.TrimPrefix(strings.TrimPrefix(inner, m.Root), "/"))
+	name := Join(m.Path, strings.TrimPrefix(strings.TrimPrefix(inner, m.Root), "/"))
 	s, err := v.find(name)
 	return name, err == nil && s.mount == m && s.inner == inner
 }
@@ -237,7 +237,7 @@ func (v *View) outer(m *mount, inner string) (string, bool) {
 // absent is the error for a name that lies in no mount: where the view itself has the
 // directory above, nothing can be put there; else there is nothing.
 func (v *View) absent(s spot) error {
-	parent, _ := split(s.name)
+	parent, _ := Split(s.name)
 	if p, err := v.find(parent); err == nil && p.fixed() {
 		return fs.ErrPermission
 	}
@@ -296,7 +296,7 @@ func (r *recent) add(name string) {
 func (r *recent) remove(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.names = slices.DeleteFunc(r.names, func(n string) bool { return within(n, name) })
+	r.names = slices.DeleteFunc(r.names, func(n string) bool { return Within(n, name) })
 }
 
 func (r *recent) has(name string) bool {

@@ -21,7 +21,7 @@ func (v *View) Stat(ctx context.Context, name string) (Info, error) {
 }
 
 func (v *View) stat(ctx context.Context, s spot) (Info, error) {
-	_, base := split(s.name)
+	_, base := Split(s.name)
 	if s.mount == nil {
 		if s.fixed() {
 			return virtualDir(base), nil
@@ -98,7 +98,7 @@ func (v *View) listInner(ctx context.Context, s spot, yield func(Info, error) bo
 
 func (v *View) listMounts(ctx context.Context, s spot, yield func(Info, error) bool) {
 	for _, base := range slices.Sorted(maps.Keys(s.node.children)) {
-		info, err := v.Stat(ctx, join(s.name, base))
+		info, err := v.Stat(ctx, Join(s.name, base))
 		if err != nil {
 			info = virtualDir(base) // one backend that is down must not hide the others
 		}

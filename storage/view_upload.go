@@ -190,7 +190,7 @@ func (u *viewUpload) Commit(ctx context.Context, o CommitOptions) (Info, error) 
 		u.room.settle(info.Size)
 		u.v.quota.freed() // if it replaced a file
 		u.v.own.add(u.s.name)
-		_, info.Name = split(u.s.name)
+		_, info.Name = Split(u.s.name)
 	case !CommitRetryable(err):
 		_ = u.inner.Abort(context.WithoutCancel(ctx)) // a refusal of the view's own; else it does nothing
 		u.room.release()
@@ -251,7 +251,7 @@ func (v *View) copy(ctx context.Context, src, dst spot, o CommitOptions) (Info, 
 		r.settle(info.Size)
 		v.quota.freed() // if it replaced a file
 		v.own.add(dst.name)
-		_, info.Name = split(dst.name)
+		_, info.Name = Split(dst.name)
 	}
 	return info, err
 }

@@ -62,7 +62,7 @@ func (w walker) walk(e Entry, depth int) bool {
 			w.yield(Entry{}, err)
 			return false
 		}
-		if !w.walk(Entry{join(e.Name, child.Name), child}, depth+1) {
+		if !w.walk(Entry{Join(e.Name, child.Name), child}, depth+1) {
 			return false
 		}
 	}
@@ -124,7 +124,7 @@ func empty(ctx context.Context, fsys FS, name string, depth int) error {
 			if err := ctx.Err(); err != nil {
 				return PathError("remove", name, err)
 			}
-			err := removeTree(ctx, fsys, join(name, child.Name), child, depth+1)
+			err := removeTree(ctx, fsys, Join(name, child.Name), child, depth+1)
 			switch {
 			case err == nil:
 				removed++

@@ -51,7 +51,7 @@ func (q *request) transfer(ctx context.Context) (*transfer, error) {
 	switch {
 	case from == to:
 		return nil, refuse(http.StatusForbidden, "source and destination are the same")
-	case within(to, from), within(from, to):
+	case storage.Within(to, from), storage.Within(from, to):
 		return nil, refuse(http.StatusForbidden, "one of source and destination contains the other")
 	}
 	if _, err := q.preconditions(resource{exists: true, info: t.src}); err != nil {
@@ -61,7 +61,7 @@ func (q *request) transfer(ctx context.Context) (*transfer, error) {
 }
 
 func (q *request) checkDestination(ctx context.Context, t *transfer, overwrite bool) error {
-	dir, _ := parent(t.to)
+	dir, _ := storage.Split(t.to)
 	up, err := q.fs.Stat(ctx, dir)
 	if absent(err) || err == nil && !up.IsDir() {
 		return refuse(http.StatusConflict, "the folder of the destination does not exist")
@@ -179,8 +179,8 @@ func (q *request) replacing(ctx context.Context, name string, do func() error) e
 func beside(name, prefix string) string {
 	var id [8]byte
 	_, _ = rand.Read(id[:])
-	dir, _ := parent(name)
-	return join(dir, prefix+hex.EncodeToString(id[:]))
+	dir, _ := storage.Split(name)
+	return storage.Join(dir, prefix+hex.EncodeToString(id[:]))
 }
 
 // copyReplacing lets do copy to a name beside the destination, and replaces that only
@@ -259,7 +259,7 @@ func (q *request) copy(ctx context.Context) error {
 // refuseLinks keeps a tree from being copied into itself by way of a link.
 func (q *request) refuseLinks(ctx context.Context, names ...string) error {
 	for _, name := range names {
-		for at := name; at != ""; at, _ = parent(at) {
+		for at := name; at != ""; at, _ = storage.Split(at) {
 			info, err := q.fs.Stat(ctx, at)
 			if err == nil && info.Link {
 				return refuse(http.StatusForbidden, "a folder cannot be copied by way of a link")
@@ -305,7 +305,7 @@ func (q *request) copyMembers(ctx context.Context, t *transfer, failed *failures
 		if err != nil {
 			return err
 		}
-		if e.Name == t.from || skip != "" && within(e.Name, skip) {
+		if e.Name == t.from || skip != "" && storage.Within(e.Name, skip) {
 			continue
 		}
 		member := strings.TrimPrefix(e.Name, t.from)

@@ -48,7 +48,7 @@ func (q *request) confirm(ctx context.Context, effects ...effect) error {
 		if err := check(key, e.name, false); err != nil {
 			return err
 		}
-		if dir, ok := parent(e.name); ok && e.member {
+		if dir, _ := storage.Split(e.name); e.member && e.name != "" {
 			if err := check(q.lockKey(dir), dir, true); err != nil {
 				return err
 			}
@@ -295,11 +295,11 @@ func (q *request) activeLock(name string, l lock) string {
 // with name or covers it: above it as many levels as the keys are apart.
 func (q *request) lockRoot(name string, l lock) string {
 	key := q.lockKey(name)
-	if within(l.root, key) {
+	if storage.Within(l.root, key) {
 		return href(name+l.root[len(key):], false)
 	}
 	for range strings.Count(key, "/") - strings.Count(l.root, "/") {
-		name, _ = parent(name)
+		name, _ = storage.Split(name)
 	}
 	return href(name, false)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"gateway/storage"
 )
 
 const (
@@ -37,7 +39,7 @@ type lock struct {
 }
 
 func (l lock) covers(key string) bool {
-	return l.root == key || l.infinite && within(key, l.root)
+	return l.root == key || l.infinite && storage.Within(key, l.root)
 }
 
 // lockStore keeps locks. Keys are slash-separated; a lock of infinite depth
@@ -152,7 +154,7 @@ func (m *memoryLocks) below(_ context.Context, key string) ([]lock, error) {
 	defer m.mu.Unlock()
 	var found []lock
 	for _, l := range m.byToken {
-		if l.root != key && within(l.root, key) && m.alive(l) {
+		if l.root != key && storage.Within(l.root, key) && m.alive(l) {
 			found = append(found, l)
 		}
 	}
@@ -163,7 +165,7 @@ func (m *memoryLocks) removeTree(_ context.Context, key string, self bool) error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.byToken {
-		if within(l.root, key) && (self || l.root != key) {
+		if storage.Within(l.root, key) && (self || l.root != key) {
 			m.drop(l)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 
 	"gateway/storage"
@@ -129,24 +128,4 @@ func (q *request) depth(absent int) (int, error) {
 		return depthInfinity, nil
 	}
 	return 0, refuse(http.StatusBadRequest, "the Depth header is not 0, 1 or infinity")
-}
-
-// parent is the directory a name is in; ok is false for the root.
-func parent(name string) (dir string, ok bool) {
-	if name == "" {
-		return "", false
-	}
-	return strings.TrimSuffix(path.Dir(name), "."), true
-}
-
-func join(dir, base string) string {
-	if dir == "" {
-		return base
-	}
-	return dir + "/" + base
-}
-
-// within reports whether name is dir or below it.
-func within(name, dir string) bool {
-	return dir == "" || name == dir || strings.HasPrefix(name, dir+"/")
 }

@@ -101,7 +101,7 @@ func (q *request) propfind(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.write(m, join(q.name, info.Name), info); err != nil {
+		if err := p.write(m, storage.Join(q.name, info.Name), info); err != nil {
 			return err
 		}
 	}

@@ -54,7 +54,7 @@ func (s *session) lockKey(name string) string {
 	root := lockTree{"", "/u:" + url.PathEscape(s.id.User.Name)} // above all mounts
 	found := false
 	for _, r := range s.roots {
-		if within(name, r.path) && (!found || len(r.path) > len(root.path)) {
+		if storage.Within(name, r.path) && (!found || len(r.path) > len(root.path)) {
 			root, found = r, true
 		}
 	}
@@ -70,7 +70,7 @@ func (s *session) lockKey(name string) string {
 func (s *session) mountsBelow(name string) []string {
 	var keys []string
 	for _, r := range s.roots {
-		if r.path != name && within(r.path, name) {
+		if r.path != name && storage.Within(r.path, name) {
 			keys = append(keys, s.lockKey(r.path))
 		}
 	}

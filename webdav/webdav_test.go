@@ -214,7 +214,7 @@ func (s *server) run(steps ...step) {
 func (s *server) put(files map[string]string) {
 	s.t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if dir, _ := parent(name); dir != "" {
+		if dir, _ := storage.Split(name); dir != "" {
 			if err := storage.MkdirAll(s.t.Context(), s.tree, dir); err != nil {
 				s.t.Fatal(err)
 			}
