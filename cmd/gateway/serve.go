@@ -168,7 +168,7 @@ func (s *serving) announce(e *env, password string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The gateway is running. Its files are in %s\n\n", s.g.cfg.Storages["default"].Path)
 	if s.sftp != nil {
-		fmt.Fprintf(&b, "  SFTP   %s\n         host key %s\n", s.sftp.Addr(), ssh.FingerprintSHA256(s.hostKeys[0].PublicKey()))
+		fmt.Fprintf(&b, "  SFTP   %s\n         %s\n", s.sftp.Addr(), strings.Join(sftpsrv.Fingerprints(s.hostKeys), "\n         "))
 	}
 	if s.https != nil {
 		fmt.Fprintf(&b, "  HTTPS  https://%s/\n         certificate %s\n", s.https.Addr(), sha256Lines(s.certSum))
