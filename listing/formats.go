@@ -10,7 +10,8 @@ type verdict uint8
 
 const (
 	miss   verdict = iota // no line of this format
-	ignore                // a blank line, header or trailer
+	ignore                // a blank line, or a header or trailer that other formats may have as well
+	header                // a header or trailer that only this format has
 	weak                  // an entry, by a lenient rule
 	full                  // an entry
 	held                  // the first part of an entry that the next line completes
@@ -23,7 +24,7 @@ func (v verdict) entry() bool { return v == weak || v == full || v == joined }
 // votes is the weight of one verdict in the choice of the format.
 func (v verdict) votes() int {
 	switch v {
-	case full, joined:
+	case full, joined, header:
 		return 4
 	case weak, ignore:
 		return 1

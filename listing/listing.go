@@ -39,10 +39,27 @@ type Format string
 
 // The formats.
 const (
-	Unix  Format = "unix"  // ls -l and its kin: NetWare, NetPresenz, VShell
-	MSDOS Format = "msdos" // IIS and DIR
-	MLSD  Format = "mlsd"  // facts, RFC 3659 section 7
-	Names Format = "names" // NLST: a name a line
+	Unix     Format = "unix"     // ls -l and its kin: NetWare, NetPresenz, VShell, HylaFAX
+	MSDOS    Format = "msdos"    // IIS, Windows CE and DIR
+	MLSD     Format = "mlsd"     // facts, RFC 3659 section 7
+	EPLF     Format = "eplf"     // Easily Parsed LIST Format, Bernstein 1996
+	VMS      Format = "vms"      // OpenVMS DIRECTORY, MultiNet, UCX, CMU, Wollongong
+	MVS      Format = "mvs"      // z/OS data sets, migrated and VSAM ones among them
+	PDS      Format = "pds"      // members of a z/OS partitioned data set
+	JES      Format = "jes"      // z/OS batch jobs, SITE FILETYPE=JES
+	Sterling Format = "sterling" // Sterling Connect:Enterprise
+	CMS      Format = "cms"      // z/VM CMS mini disks
+	VSE      Format = "vse"      // z/VSE
+	OS400    Format = "os400"    // IBM i, also called AS/400
+	OS2      Format = "os2"      // OS/2
+	NonStop  Format = "nonstop"  // HP NonStop Guardian, once Tandem
+	MPE      Format = "mpe"      // HP 3000 MPE/iX
+	Unisys   Format = "unisys"   // Unisys ClearPath MCP and OS 2200
+	VOS      Format = "vos"      // Stratus VOS
+	TOPS20   Format = "tops20"   // TOPS-20
+	VxWorks  Format = "vxworks"  // VxWorks
+	OS9      Format = "os9"      // Microware OS-9
+	Names    Format = "names"    // NLST: a name a line
 )
 
 // Type says what kind of thing an entry is.
