@@ -1,7 +1,6 @@
 package ftpbridge
 
 import (
-	"bytes"
 	"strings"
 )
 
@@ -14,7 +13,7 @@ type dialect interface {
 	// join names an entry of dir.
 	join(dir, name string) string
 	// unsafe says why an entry's name must not be used in a path, "" when it may.
-	unsafe(name []byte) string
+	unsafe(name string) string
 	// showsHidden reports whether LIST -a is worth trying.
 	showsHidden() bool
 }
@@ -33,13 +32,13 @@ func (unixDialect) join(dir, name string) string {
 	return strings.TrimSuffix(dir, "/") + "/" + name
 }
 
-func (unixDialect) unsafe(name []byte) string {
+func (unixDialect) unsafe(name string) string {
 	switch {
 	case len(name) == 0:
 		return "the name is empty"
-	case bytes.IndexByte(name, '/') >= 0:
+	case strings.IndexByte(name, '/') >= 0:
 		return "the name has a slash in it"
-	case bytes.ContainsAny(name, "\r\n\x00"):
+	case strings.ContainsAny(name, "\r\n\x00"):
 		return "the name has a line break or NUL, which no FTP command can carry"
 	}
 	return ""
@@ -57,14 +56,14 @@ func (dosDialect) absolute(path string) bool {
 		len(path) >= 2 && path[1] == ':' && (path[0]|0x20 >= 'a' && path[0]|0x20 <= 'z')
 }
 
-func (d dosDialect) unsafe(name []byte) string {
+func (d dosDialect) unsafe(name string) string {
 	// A backslash after a byte over 0x80 may be the second half of a Shift_JIS
 	// or GBK character, so only a backslash that follows ASCII is refused.
-	if bytes.IndexByte(name, ':') >= 0 {
+	if strings.IndexByte(name, ':') >= 0 {
 		return "the name has a colon in it"
 	}
-	for i, b := range name {
-		if b == '\\' && (i == 0 || name[i-1] < 0x80) {
+	for i := range len(name) {
+		if name[i] == '\\' && (i == 0 || name[i-1] < 0x80) {
 			return "the name has a backslash in it"
 		}
 	}

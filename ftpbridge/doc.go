@@ -32,6 +32,8 @@ const (
 	MaxReply = 4 << 20
 	// MaxListing is the longest listing of one directory, in bytes.
 	MaxListing = 64 << 20
+	// MaxFolder is how many entries one directory may have.
+	MaxFolder = 2_000_000
 	// MaxConnections is the most sessions that one Source may use.
 	MaxConnections = 16
 	// DefaultTimeout is how long a connection may be silent.

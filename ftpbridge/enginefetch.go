@@ -209,7 +209,7 @@ func (t *transferState) relist(ctx context.Context, s *Session, compare bool) er
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(res.Entries, func(e listing.Entry) bool { return string(e.RawName) == name })
+	i := slices.IndexFunc(res.Entries, func(e listing.Entry) bool { return e.RawName == name })
 	if i < 0 {
 		return fmt.Errorf("%w: its folder does not list it any more", errChanged)
 	}

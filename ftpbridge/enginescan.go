@@ -153,7 +153,7 @@ func (s *scanner) follow(f Found) (e listing.Entry, why string, err error) {
 
 // folder makes a folder in the destination, also one that stays empty.
 func (s *scanner) folder(f Found) error {
-	target, fault := s.names.name(f.Entry.Name, string(f.Entry.RawName))
+	target, fault := s.names.name(f.Entry.Name, f.Entry.RawName)
 	if fault == "" {
 		switch err := storage.MkdirAll(s.ctx, s.Dest, target); {
 		case isFatal(err) || s.ctx.Err() != nil:
@@ -177,7 +177,7 @@ func (s *scanner) file(f Found, e listing.Entry) error {
 	line := state.File{Job: s.job.ID, Path: f.Rel, Phase: state.Found, Seen: s.start, Updated: s.now()}
 	describeEntry(&line, e)
 	var fault string
-	if line.Target, fault = s.names.name(e.Name, string(e.RawName)); fault != "" {
+	if line.Target, fault = s.names.name(e.Name, e.RawName); fault != "" {
 		line.Phase, line.Reason = state.Failed, fault
 	}
 	s.progress.update(func(r *Report) { r.Found.add(line.Size) })

@@ -146,10 +146,10 @@ func hasDots(raw []byte) bool {
 func holds(a, b listing.Result) bool {
 	names := make(map[string]bool, len(a.Entries))
 	for _, e := range a.Entries {
-		names[string(e.RawName)] = true
+		names[e.RawName] = true
 	}
 	for _, e := range b.Entries {
-		if !names[string(e.RawName)] {
+		if !names[e.RawName] {
 			return false
 		}
 	}
@@ -200,12 +200,15 @@ func (s *Session) parse(raw []byte, format listing.Format) (listing.Result, erro
 	if s.src.Format != "" {
 		format = s.src.format()
 	}
-	res, err := listing.Parse(raw, listing.Options{
+	res, err := collect(raw, listing.Options{
 		Format: format, Charset: s.src.Charset, Location: s.src.Location,
 		Syst: s.info.Syst, Detector: s.know.detector,
 	})
-	if err != nil && !errors.Is(err, listing.ErrUnrecognized) {
+	if errors.Is(err, listing.ErrFormat) || errors.Is(err, listing.ErrCharset) {
 		return res, fmt.Errorf("%w: %w", ErrSource, err)
+	}
+	if errors.Is(err, ErrTooLarge) {
+		return res, err
 	}
 	// Any line is a name to a parser of bare names, an error message too:
 	// nobody asked for names with LIST.
@@ -214,6 +217,25 @@ func (s *Session) parse(raw []byte, format listing.Format) (listing.Result, erro
 		return res, fmt.Errorf("%w: it begins with %s; no format of listings that is known", ErrListing, firstLines(raw))
 	}
 	s.clean(&res)
+	return res, nil
+}
+
+// collect reads a listing of MaxFolder entries at most: a flood of tiny lines
+// must not become a hundred times as many bytes of entries.
+func collect(raw []byte, o listing.Options) (listing.Result, error) {
+	var res listing.Result
+	r := listing.NewReader(bytes.NewReader(raw), o)
+	for e, err := range r.All() {
+		if err != nil {
+			res.Quality = r.Quality()
+			return res, err
+		}
+		if len(res.Entries) == MaxFolder {
+			return res, fmt.Errorf("%w: a listing of more than %d entries", ErrTooLarge, MaxFolder)
+		}
+		res.Entries = append(res.Entries, e)
+	}
+	res.Quality = r.Quality()
 	return res, nil
 }
 
@@ -233,15 +255,15 @@ func firstLines(raw []byte) string {
 func (s *Session) clean(res *listing.Result) {
 	kept := res.Entries[:0]
 	for _, e := range res.Entries {
-		kind := strings.ToLower(e.Facts["type"])
-		if n := string(e.RawName); n == "." || n == ".." || kind == "cdir" || kind == "pdir" {
+		kind, _ := e.Fact("type")
+		if n := e.RawName; n == "." || n == ".." || strings.EqualFold(kind, "cdir") || strings.EqualFold(kind, "pdir") {
 			continue
 		}
 		if why := s.dialect.unsafe(e.RawName); why != "" {
 			res.SkippedTotal++
 			if len(res.Skipped) < listing.MaxSkipped {
 				res.Skipped = append(res.Skipped, listing.Skipped{
-					Line: e.Line, Raw: bytes.Clone(e.RawName[:min(len(e.RawName), listing.MaxSkippedRaw)]), Reason: why,
+					Line: e.Line, Raw: []byte(e.RawName[:min(len(e.RawName), listing.MaxSkippedRaw)]), Reason: why,
 				})
 			}
 			continue

@@ -20,7 +20,7 @@ func unixDir(name string) string {
 func names(res listing.Result) []string {
 	var out []string
 	for _, e := range res.Entries {
-		out = append(out, string(e.RawName))
+		out = append(out, e.RawName)
 	}
 	return out
 }

@@ -92,8 +92,10 @@ func Walk(ctx context.Context, l Lister, root string, o WalkOptions, fn func(Fou
 	}
 	// Only facts tell a folder's identity, and only for it does the root matter.
 	if res.Format == listing.MLSD {
-		if e, err := l.Stat(ctx, root); err == nil && e.Facts["unique"] != "" {
-			w.unique = append(w.unique, e.Facts["unique"])
+		if e, err := l.Stat(ctx, root); err == nil {
+			if unique, ok := e.Fact("unique"); ok {
+				w.unique = append(w.unique, unique)
+			}
 		}
 	}
 	err = w.folder(ctx, root, "", 1, res)
@@ -133,9 +135,9 @@ func (w *walker) folder(ctx context.Context, dir, rel string, depth int, res lis
 	}
 	names := make(map[string]bool, len(res.Entries))
 	for _, e := range res.Entries {
-		name := string(e.RawName)
+		name := e.RawName
 		if names[name+"\x00"+e.Version] {
-			err := w.problem(dir, rel, depth, &SkippedError{Dir: w.show(dir), Line: listing.Skipped{Line: e.Line, Raw: e.RawName, Reason: "the name was listed before"}})
+			err := w.problem(dir, rel, depth, &SkippedError{Dir: w.show(dir), Line: listing.Skipped{Line: e.Line, Raw: []byte(e.RawName), Reason: "the name was listed before"}})
 			if err != nil {
 				return err
 			}
@@ -182,7 +184,7 @@ func (w *walker) entry(ctx context.Context, f Found) error {
 }
 
 func (w *walker) descend(ctx context.Context, f Found) error {
-	unique := f.Entry.Facts["unique"]
+	unique, _ := f.Entry.Fact("unique")
 	for _, u := range w.unique {
 		if unique != "" && u == unique {
 			return w.problem(f.Path, f.Rel, f.Depth, fmt.Errorf("%s: %w", quoteLine(w.l.Show(f.Path)), ErrLoop))
@@ -241,7 +243,7 @@ func fingerprint(res listing.Result) [sha256.Size]byte {
 	h := sha256.New()
 	var line []byte
 	for _, e := range res.Entries {
-		line = strconv.AppendQuote(line[:0], string(e.RawName))
+		line = strconv.AppendQuote(line[:0], e.RawName)
 		line = strconv.AppendInt(line, e.Size, 10)
 		line = strconv.AppendInt(append(line, ' '), e.ModTime.Unix(), 10)
 		line = strconv.AppendInt(append(line, ' '), int64(e.Type), 10)

@@ -129,7 +129,7 @@ func TestMixedServer(t *testing.T) {
 func TestConfiguredCharset(t *testing.T) {
 	raw := []byte("-rw-r--r-- 1 ftp ftp 1 Feb 25  2009 \xf0\xf2\xc9\xd7\xc5\xd4\n-rw-r--r-- 1 ftp ftp 1 Feb 25  2009 gr\xc3\xbc\xc3\x9fe\n")
 	r, err := listing.Parse(raw, listing.Options{Charset: "koi8-r"})
-	if err != nil || r.Entries[0].Name != "ПРивет" || r.Entries[1].Name != "grüße" || r.Charset != "KOI8-R" || r.Confidence != 1 {
+	if err != nil || r.Entries[0].Name != "ПРивет" || r.Entries[1].Name != "grüße" || r.Charset != "KOI8-R" || r.CharsetConfidence != 1 {
 		t.Errorf("%q %q %s %v", r.Entries[0].Name, r.Entries[1].Name, r.Charset, err)
 	}
 }

@@ -144,54 +144,81 @@ func newParser(f Format) parser {
 	return nil
 }
 
-// voteLines is how many lines vote: half of them from the start of the window, half from its middle.
-const voteLines = 1024
+// How many lines vote, half of them from the start of the window and half from its middle: a few where they agree, or
+// else more.
+const (
+	fewVotes  = 64
+	voteLines = 1024
+)
+
+// namesConfidence is that in a listing of bare names: any line could be one.
+const namesConfidence = 0.5
 
 // vote chooses the format that reads most lines of the window. It is "" where no format reads any.
-func (s *session) vote(buf []byte, text string) Format {
-	best, most := Format(""), 0
-	syst := strings.ToUpper(s.opts.Syst)
-	for _, f := range formats() {
-		n := s.ballots(f.new(), buf, text)
-		for _, t := range f.syst {
-			if n > 0 && strings.HasPrefix(syst, t) {
-				n++
+func (s *session) vote(raw []byte, text string) {
+	for _, lines := range []int{fewVotes, voteLines} {
+		best, second := ballot{}, ballot{}
+		for _, f := range formats() {
+			b := s.ballot(f, raw, text, lines)
+			switch {
+			case b.votes > best.votes:
+				best, second = b, best
+			case b.votes > second.votes:
+				second = b
 			}
 		}
-		if n > most {
-			best, most = f.name, n
+		if best.votes == 0 {
+			continue
+		}
+		s.q.Format, s.q.RunnerUp = best.format, second.format
+		lead := 1 - float64(second.votes)/float64(2*best.votes)
+		s.q.FormatConfidence = lead * float64(best.votes) / float64(best.votes+best.missed*full.votes())
+		if s.q.FormatConfidence > doubtfulFormat {
+			return
 		}
 	}
-	if best == "" && namesOnly(buf, s.term) {
-		best = Names
+	if s.q.Format == "" && namesOnly(raw, s.term) {
+		s.q.Format, s.q.FormatConfidence = Names, namesConfidence
 	}
-	return best
 }
 
-// ballots counts the votes of p over a sample of the window.
-func (s *session) ballots(p parser, buf []byte, text string) int {
-	n := 0
-	sp := newSplitter(buf, s.term, 0)
+// ballot is how a format does in the vote.
+type ballot struct {
+	format        Format
+	votes, missed int
+}
+
+// ballot lets f read a sample of the window.
+func (s *session) ballot(f formatSpec, raw []byte, text string, lines int) ballot {
+	out, p := ballot{format: f.name}, f.new()
+	sp := newSplitter(raw, s.term, 0)
 	c := cursor{text: text, dates: &s.dates, first: true}
 	var e Entry
-	for i := 0; i < voteLines; i++ {
-		if i == voteLines/2 {
+	for i := 0; i < lines; i++ {
+		if i == lines/2 {
 			skipToMiddle(sp)
 		}
 		l, ok := sp.scan()
 		if !ok {
 			break
 		}
-		if c.reset(buf, l); len(c.line) > MaxLine || blank(c.line) {
+		if c.reset(raw, l); len(c.line) > MaxLine || blank(c.line) {
 			c.after = true
 			continue
 		}
 		e = Entry{Size: -1}
 		v, _ := p.parse(&c, &e)
-		n += v.votes()
+		out.votes += v.votes()
+		out.missed += when(v == miss, 1)
 		c.done(v)
 	}
-	return n
+	syst := strings.ToUpper(s.opts.Syst)
+	for _, t := range f.syst {
+		if out.votes > 0 && strings.HasPrefix(syst, t) {
+			out.votes++
+		}
+	}
+	return out
 }
 
 // skipToMiddle goes on at the line after the middle of the buffer, if the splitter is still before it.

@@ -3,6 +3,7 @@ package listing
 import (
 	"encoding/json"
 	"io"
+	"math"
 	"strings"
 )
 
@@ -25,12 +26,14 @@ type jsonEntry struct {
 }
 
 type jsonSummary struct {
-	Format       Format        `json:"format"`
-	Charset      string        `json:"charset"`
-	Confidence   float64       `json:"confidence"`
-	Entries      int           `json:"entries"`
-	Skipped      []jsonSkipped `json:"skipped"`
-	SkippedTotal int           `json:"skipped_total"`
+	Format            Format        `json:"format"`
+	FormatConfidence  float64       `json:"format_confidence"`
+	RunnerUp          Format        `json:"runner_up,omitempty"`
+	Charset           string        `json:"charset"`
+	CharsetConfidence float64       `json:"charset_confidence"`
+	Entries           int           `json:"entries"`
+	Skipped           []jsonSkipped `json:"skipped"`
+	SkippedTotal      int           `json:"skipped_total"`
 }
 
 type jsonSkipped struct {
@@ -50,13 +53,43 @@ func (r Result) WriteJSONLines(w io.Writer) error {
 			return err
 		}
 	}
-	s := jsonSummary{Format: r.Format, Charset: r.Charset, Confidence: r.Confidence, Entries: len(r.Entries),
-		Skipped: []jsonSkipped{}, SkippedTotal: r.SkippedTotal}
-	for _, k := range r.Skipped {
+	return enc.Encode(r.Quality.json())
+}
+
+// WriteJSONLines reads the listing and writes it like that of [Result]. The error is that of w or, after what could
+// be written, the one that ended [Reader.All].
+func (r *Reader) WriteJSONLines(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	var end error
+	for e, err := range r.All() {
+		if err != nil {
+			end = err
+			break
+		}
+		if err := enc.Encode(e.json()); err != nil {
+			return err
+		}
+	}
+	if r.s == nil {
+		return end
+	}
+	if err := enc.Encode(r.s.q.json()); err != nil {
+		return err
+	}
+	return end
+}
+
+func (q *Quality) json() jsonSummary {
+	s := jsonSummary{Format: q.Format, FormatConfidence: hundredths(q.FormatConfidence), RunnerUp: q.RunnerUp,
+		Charset: q.Charset, CharsetConfidence: hundredths(q.CharsetConfidence), Entries: q.EntriesTotal, Skipped: []jsonSkipped{}, SkippedTotal: q.SkippedTotal}
+	for _, k := range q.Skipped {
 		s.Skipped = append(s.Skipped, jsonSkipped{k.Line, Decode(k.Raw, utf8Name), k.Reason})
 	}
-	return enc.Encode(s)
+	return s
 }
+
+func hundredths(x float64) float64 { return math.Round(x*100) / 100 }
 
 func (e *Entry) json() jsonEntry {
 	j := jsonEntry{Name: controls(e.Name), Type: e.Type.String(), SizeEstimated: e.SizeEstimated, Target: e.Target,
@@ -64,14 +97,16 @@ func (e *Entry) json() jsonEntry {
 	if e.Size >= 0 {
 		j.Size = &e.Size
 	}
-	if string(e.RawName) != j.Name {
-		j.RawName, j.Charset = e.RawName, e.Charset
+	if e.RawName != j.Name {
+		j.RawName, j.Charset = []byte(e.RawName), e.Charset
 	}
-	for k, v := range e.Facts {
-		if j.Facts == nil {
-			j.Facts = make(map[string]string, len(e.Facts))
+	if e.Facts != "" {
+		j.Facts = make(map[string]string)
+	}
+	for fact := range strings.SplitSeq(e.Facts, ";") {
+		if k, v, ok := strings.Cut(fact, "="); ok && len(j.Facts) < maxFacts {
+			j.Facts[Decode([]byte(strings.ToLower(k)), utf8Name)] = Decode([]byte(v), utf8Name)
 		}
-		j.Facts[Decode([]byte(k), utf8Name)] = Decode([]byte(v), utf8Name)
 	}
 	if e.ModTime.Precision != Unknown {
 		layout := "2006-01-02T15:04:05"

@@ -1,8 +1,9 @@
 package listing
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 )
 
@@ -119,34 +120,38 @@ type Time struct {
 	ZoneKnown bool
 }
 
-// Entry is one line of a listing.
+// Entry is one file, directory or link of a listing. Its strings are parts of one copy of the listing: an entry that
+// is kept keeps that copy (of a window, from a [Reader]) in memory.
 type Entry struct {
 	Name    string // UTF-8, for people; Encode(Name, Charset) is RawName
-	RawName []byte // the exact bytes, for the next command; it shares memory with the other entries of its listing
+	RawName string // the exact bytes, for the next command
 	Charset string // what RawName was decoded with
 
 	Type          Type
-	Size          int64 // bytes; -1 where unknown, and for everything but files
 	SizeEstimated bool  // Size comes from blocks or from a rounded figure such as 33.5k
+	Size          int64 // bytes; -1 where unknown, and for everything but files
 	ModTime       Time
 
 	Target    string // of a link; "" where it is not given
-	RawTarget []byte
+	RawTarget string
 
 	Mode    string // as listed: "rwxr-xr-x", "[RWCEAFMS]", MLSD's UNIX.mode; "" where unknown
 	Owner   string
 	Group   string
 	Version string // the version number of systems that keep several
 
-	Line  int               // 1-based
-	Facts map[string]string // MLSD only: all facts, keys in lower case
+	Line  int    // 1-based
+	Facts string // MLSD only: the facts as listed, see Fact
 }
 
-// Skipped is a line that gave no entry.
-type Skipped struct {
-	Line   int    // 1-based
-	Raw    []byte // at most MaxSkippedRaw bytes
-	Reason string
+// Fact is the value of a fact of MLSD (RFC 3659 section 7.5), whose name may be in any case, and whether it was given.
+func (e *Entry) Fact(name string) (value string, ok bool) {
+	for fact := range strings.SplitSeq(e.Facts, ";") {
+		if k, v, _ := strings.Cut(fact, "="); strings.EqualFold(k, name) {
+			return v, true
+		}
+	}
+	return "", false
 }
 
 // Options says what is known about the listing. The zero value is fit for use.
@@ -161,17 +166,12 @@ type Options struct {
 
 // Result is a whole listing.
 type Result struct {
-	Format     Format  // "" where no line was recognized
-	Charset    string  // of the names that are not plain ASCII
-	Confidence float64 // in Charset, 0 to 1; 0 where no name has a byte over 0x7F, 1 where it was configured
-
+	Quality
 	Entries []Entry // "." and ".." among them where the server lists them
-	Skipped []Skipped
-	// SkippedTotal counts every skipped line, also those beyond MaxSkipped.
-	SkippedTotal int
 }
 
-// Parse reads a whole listing. It keeps no reference to raw.
+// Parse reads a whole listing. It keeps no reference to raw. Beside a copy of raw it takes about 220 bytes an entry;
+// [Reader] is for listings whose length nobody answers for.
 //
 // The error wraps ErrFormat or ErrCharset for bad options; it is ErrUnrecognized, with the Result filled in, where
 // the listing has lines and none of them means anything. An empty listing is no error.
@@ -180,16 +180,12 @@ func Parse(raw []byte, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	var r Result
-	r.Entries = s.window(raw)
-	r.Format, r.Charset, r.Confidence = s.format, s.charset, s.confidence
-	r.Skipped, r.SkippedTotal = s.skipped, s.skippedTotal
-	if len(r.Entries) == 0 && r.SkippedTotal > 0 && r.Format == "" {
-		return r, fmt.Errorf("%w: %d lines, the first is %q", ErrUnrecognized, r.SkippedTotal, clip(r.Skipped[0].Raw, 80))
-	}
-	return r, nil
+	// most lines are longer than 32 bytes; a flood of short ones must not reserve much
+	entries := make([]Entry, 0, min(bytes.Count(raw, []byte{'\n'})+1, len(raw)/32+1))
+	entries, _ = s.window(raw, entries, true)
+	return Result{Quality: s.q, Entries: entries}, s.q.unrecognized()
 }
 
-func clip(b []byte, n int) []byte {
+func clip[T string | []byte](b T, n int) T {
 	return b[:min(n, len(b))]
 }

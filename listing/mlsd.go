@@ -3,6 +3,7 @@ package listing
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -61,7 +62,7 @@ func (p *mlsdParser) facts(c *cursor, e *Entry, at int) (self bool, reason strin
 	if bytes.IndexByte(c.line[:at], '=') < 0 {
 		return false, "a fact without '='"
 	}
-	e.Facts = make(map[string]string, 8)
+	facts := make(map[string]string, 8)
 	for lo := 0; lo < at; {
 		hi := lo + bytes.IndexByte(c.line[lo:at], ';')
 		if hi < lo {
@@ -71,32 +72,33 @@ func (p *mlsdParser) facts(c *cursor, e *Entry, at int) (self bool, reason strin
 		if eq <= 0 {
 			return false, "a fact without '='"
 		}
-		if len(e.Facts) < maxFacts {
-			e.Facts[strings.ToLower(c.str(lo, lo+eq))] = c.str(lo+eq+1, hi)
+		if len(facts) < maxFacts {
+			facts[strings.ToLower(c.str(lo, lo+eq))] = c.str(lo+eq+1, hi)
 		}
 		if strings.EqualFold(c.str(lo, lo+eq), "type") {
 			self = p.kind(c, e, lo+eq+1, hi)
 		}
 		lo = hi + 1
 	}
-	fromFacts(e)
+	fromFacts(e, facts)
+	e.Facts = c.str(0, at)
 	return self, ""
 }
 
 // fromFacts takes from the facts what the fields of an entry can hold.
-func fromFacts(e *Entry) {
-	if v, ok := e.Facts["size"]; ok && e.Type == File {
+func fromFacts(e *Entry, facts map[string]string) {
+	if v, ok := facts["size"]; ok && e.Type == File {
 		if n, k := number([]byte(v)); k > 0 && k == len(v) {
 			e.Size = n
 		}
 	}
-	if v, ok := e.Facts["sizd"]; ok && e.Facts["type"] == "" && v != "" {
+	if v, ok := facts["sizd"]; ok && facts["type"] == "" && v != "" {
 		e.Type, e.Size = Dir, -1 // the size of a directory
 	}
-	e.ModTime = factTime([]byte(e.Facts["modify"]))
-	e.Mode = e.Facts["unix.mode"]
-	e.Owner = firstOf(e.Facts, "unix.ownername", "unix.owner", "unix.uid")
-	e.Group = firstOf(e.Facts, "unix.groupname", "unix.group", "unix.gid")
+	e.ModTime = factTime([]byte(facts["modify"]))
+	e.Mode = facts["unix.mode"]
+	e.Owner = firstOf(facts, "unix.ownername", "unix.owner", "unix.uid")
+	e.Group = firstOf(facts, "unix.groupname", "unix.group", "unix.gid")
 }
 
 func firstOf(facts map[string]string, keys ...string) string {
@@ -162,30 +164,30 @@ func (p *mlsdParser) finish(entries []Entry) []Entry {
 	p.bySame = false
 	wanted, found := map[string]bool{}, map[string]int{}
 	for i := range entries {
-		if e := &entries[i]; e.Type == Link && e.RawTarget == nil && e.Facts["unique"] != "" {
-			wanted[e.Facts["unique"]] = true
+		e := &entries[i]
+		if u, _ := e.Fact("unique"); e.Type == Link && e.RawTarget == "" && u != "" {
+			wanted[u] = true
 		}
 	}
 	for i := range entries {
-		if u := entries[i].Facts["unique"]; entries[i].Type != Link && wanted[u] {
+		if u, _ := entries[i].Fact("unique"); entries[i].Type != Link && wanted[u] {
 			found[u] = i
 		}
 	}
 	for i := range entries {
 		e := &entries[i]
-		if j, ok := found[e.Facts["unique"]]; ok && e.Type == Link && e.RawTarget == nil {
-			e.Target, e.RawTarget = entries[j].Name, entries[j].RawName
+		u, _ := e.Fact("unique")
+		if j, ok := found[u]; ok && e.Type == Link && e.RawTarget == "" {
+			e.RawTarget, e.Charset = entries[j].RawName, ""
 		}
 	}
-	kept := entries[:0]
-	for i := range entries {
-		u := entries[i].Facts["unique"]
-		if j, ok := found[u]; ok && i == j && strings.Contains(entries[i].Name, "/") {
-			continue
-		}
-		kept = append(kept, entries[i])
-	}
-	return kept
+	i := -1
+	return slices.DeleteFunc(entries, func(e Entry) bool {
+		i++
+		u, _ := e.Fact("unique")
+		j, ok := found[u]
+		return ok && i == j && strings.Contains(e.RawName, "/")
+	})
 }
 
 // ParseFacts reads one line of an MLST reply or an MLSD listing (RFC 3659 section 7); the blank that a reply has in
@@ -216,7 +218,7 @@ func ParseFacts(line []byte, o Options) (Entry, error) {
 	} else if !v.entry() {
 		return Entry{}, fmt.Errorf("%w: %q: %s", ErrFacts, clip(buf, 80), reason)
 	}
-	s.fill(&c, &e)
+	c.fill(&e)
 	one := []Entry{e}
 	s.decode(one)
 	return one[0], nil

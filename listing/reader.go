@@ -17,6 +17,7 @@ type Reader struct {
 	buf     []byte
 	n       int  // bytes in buf
 	tooLong bool // the line at the start of buf is over MaxLine and is being dropped
+	entries []Entry
 }
 
 // NewReader returns a Reader that takes the listing from r. Bad options are reported by All.
@@ -37,24 +38,26 @@ func (r *Reader) All() iter.Seq2[Entry, error] {
 		if r.buf == nil {
 			r.buf = make([]byte, Window+MaxLine)
 		}
-		seen := false
-		for {
+		for whole := 0; ; {
 			chunk, err := r.fill()
-			for _, e := range r.s.window(chunk) {
-				seen = true
+			// a line that was held back and still has no successor will not get one
+			last := err != nil || len(chunk) == whole
+			var n int
+			r.entries, n = r.s.window(chunk, r.entries, last)
+			for _, e := range r.entries {
 				if !yield(e, nil) {
 					return
 				}
 			}
-			r.keep(len(chunk))
+			r.keep(n)
 			if err == nil {
+				whole = len(chunk) - n
 				continue
 			}
-			switch {
-			case !errors.Is(err, io.EOF):
+			if !errors.Is(err, io.EOF) {
 				yield(Entry{}, fmt.Errorf("listing: after line %d: %w", r.s.lines, err))
-			case !seen && r.s.format == "" && r.s.skippedTotal > 0:
-				yield(Entry{}, ErrUnrecognized)
+			} else if err := r.s.q.unrecognized(); err != nil {
+				yield(Entry{}, err)
 			}
 			return
 		}
@@ -133,26 +136,11 @@ func (r *Reader) keep(from int) {
 	r.n = copy(r.buf, r.buf[from:r.n])
 }
 
-// Format is the format of the listing; "" before the first entry and where no line was recognized.
-func (r *Reader) Format() Format {
+// Quality tells how well the listing was understood so far: the format is known before the first entry is yielded,
+// the charset is that of the last window.
+func (r *Reader) Quality() Quality {
 	if r.s == nil {
-		return ""
+		return Quality{}
 	}
-	return r.s.format
-}
-
-// Charset is that of the last names read, with the confidence in it; see Result.
-func (r *Reader) Charset() (string, float64) {
-	if r.s == nil {
-		return utf8Name, 0
-	}
-	return r.s.charset, r.s.confidence
-}
-
-// Skipped returns the first MaxSkipped of the lines so far that gave no entry, and how many there were.
-func (r *Reader) Skipped() ([]Skipped, int) {
-	if r.s == nil {
-		return nil, 0
-	}
-	return r.s.skipped, r.s.skippedTotal
+	return r.s.q
 }

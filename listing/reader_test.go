@@ -39,8 +39,8 @@ func TestReaderIsParse(t *testing.T) {
 			}
 			i++
 		}
-		if _, n := rd.Skipped(); i != len(want.Entries) || n != 0 || rd.Format() != listing.Unix {
-			t.Errorf("%d entries, want %d; %d skipped; format %s", i, len(want.Entries), n, rd.Format())
+		if q := rd.Quality(); i != len(want.Entries) || q.EntriesTotal != i || q.SkippedTotal != 0 || q.Format != listing.Unix {
+			t.Errorf("%d entries, want %d; %+v", i, len(want.Entries), q)
 		}
 	}
 }
@@ -56,8 +56,8 @@ func TestReaderEndlessLine(t *testing.T) {
 		}
 		n++
 	}
-	if _, skipped := rd.Skipped(); n != 2 || skipped != 1 {
-		t.Errorf("%d entries and %d skipped, want 2 and 1", n, skipped)
+	if q := rd.Quality(); n != 2 || q.SkippedTotal != 1 {
+		t.Errorf("%d entries and %d skipped, want 2 and 1", n, q.SkippedTotal)
 	}
 }
 

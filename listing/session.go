@@ -3,13 +3,13 @@ package listing
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // session reads one listing, window by window.
 type session struct {
 	opts   Options
 	dates  dates
-	format Format
 	parser parser
 	term   terminators
 	begun  bool
@@ -17,16 +17,14 @@ type session struct {
 	after  bool // the last line was blank
 	lines  int
 
-	detector   *Detector
-	charset    string
-	confidence float64
+	detector *Detector
 
-	skipped      []Skipped
-	skippedTotal int
+	q Quality
 }
 
 func newSession(o Options) (*session, error) {
-	s := &session{opts: o, format: o.Format, first: true, charset: utf8Name}
+	s := &session{opts: o, first: true}
+	s.q.Charset = utf8Name
 	if o.Format != "" && newParser(o.Format) == nil {
 		return nil, fmt.Errorf("%w: %q; use one of %v", ErrFormat, o.Format, Formats())
 	}
@@ -35,7 +33,10 @@ func newSession(o Options) (*session, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: %q", ErrCharset, o.Charset)
 		}
-		s.charset, s.confidence = cs.name, 1
+		s.q.Charset, s.q.CharsetConfidence = cs.name, 1
+	}
+	if o.Format != "" {
+		s.q.Format, s.q.FormatConfidence = o.Format, 1
 	}
 	if s.detector = o.Detector; s.detector == nil {
 		s.detector = NewDetector()
@@ -45,13 +46,13 @@ func newSession(o Options) (*session, error) {
 }
 
 // begin decides over the first window how lines end and what format they are in.
-func (s *session) begin(buf []byte, text string) {
+func (s *session) begin(raw []byte, text string) {
 	s.begun = true
-	s.term = findTerminators(buf)
-	if s.format == "" {
-		s.format = s.vote(buf, text)
+	s.term = findTerminators(raw)
+	if s.q.Format == "" {
+		s.vote(raw, text)
 	}
-	if s.parser = newParser(s.format); s.parser == nil {
+	if s.parser = newParser(s.q.Format); s.parser == nil {
 		s.parser = nothing{}
 	}
 }
@@ -61,104 +62,133 @@ type nothing struct{}
 
 func (nothing) parse(*cursor, *Entry) (verdict, string) { return miss, "no known format" }
 
-// window reads the next whole lines of the listing. It copies raw, once as bytes and once as text, so that names,
-// owners and modes are parts of the copies: no allocation an entry.
-func (s *session) window(raw []byte) []Entry {
+// window reads the next whole lines of the listing into entries and returns them with how many bytes it read: unless
+// this is the last window, a line that waits for its successor is left for the next one.
+//
+// It copies raw once: names, owners and modes are parts of that copy, so that an entry allocates nothing.
+func (s *session) window(raw []byte, entries []Entry, last bool) ([]Entry, int) {
+	all := len(raw)
 	if !s.begun {
 		raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
 	}
-	buf, text := bytes.Clone(raw), string(raw)
+	text := string(raw)
 	if !s.begun {
-		s.begin(buf, text)
+		s.begin(raw, text)
 	}
-	s.survey(buf)
-	// most lines are longer than 32 bytes; a flood of short ones must not reserve much
-	entries := make([]Entry, 0, min(bytes.Count(buf, []byte{'\n'})+1, len(buf)/32+1))
-	c := cursor{text: text, dates: &s.dates, first: s.first, after: s.after}
-	sp := newSplitter(buf, s.term, s.lines)
-	heldLine := 0
-	drop := func() {
-		if c.held != nil {
-			s.skip(heldLine, c.held, "the line that should complete the entry is missing")
-		}
+	s.survey(raw)
+	pass := pass{s: s, raw: raw, sp: newSplitter(raw, s.term, s.lines), entries: entries[:0],
+		c: cursor{text: text, dates: &s.dates, first: s.first, after: s.after}}
+	pass.run()
+	if pass.c.held != nil && !last {
+		all -= len(raw) - pass.c.heldOff
+		s.lines = pass.heldLine - 1
+	} else {
+		pass.drop()
+		s.lines = pass.sp.next - 1
 	}
-	for {
-		l, ok := sp.scan()
-		if !ok {
-			break
-		}
-		entries = append(entries, Entry{Size: -1, Line: sp.no})
-		e := &entries[len(entries)-1]
-		v, reason := s.line(&c, sp, buf, l, e)
-		if v != joined {
-			drop()
-		} else {
-			e.Line = heldLine
-		}
-		if v == held {
-			heldLine = sp.no
-		}
-		if !v.entry() {
-			entries = entries[:len(entries)-1]
-		}
-		if v == miss {
-			s.skip(sp.no, c.line, reason)
-		}
-		if wasBlank := v == ignore && blank(c.line); wasBlank {
-			c.after, c.held = true, nil
-		} else {
-			c.done(v)
-		}
-	}
-	drop()
-	s.lines, s.first, s.after = sp.next-1, c.first, c.after
+	s.first, s.after = pass.c.first, pass.c.after
 	if f, ok := s.parser.(finisher); ok {
-		entries = f.finish(entries)
+		pass.entries = f.finish(pass.entries)
 	}
-	s.decode(entries)
-	return entries
+	s.q.EntriesTotal += len(pass.entries)
+	s.decode(pass.entries)
+	return pass.entries, all
 }
 
-func (s *session) survey(buf []byte) {
+func (s *session) survey(raw []byte) {
 	p, ok := s.parser.(surveyor)
 	if !ok {
 		return
 	}
-	sp := newSplitter(buf, s.term, 0)
+	sp := newSplitter(raw, s.term, 0)
 	for {
 		l, ok := sp.scan()
 		if !ok {
 			return
 		}
-		p.survey(buf[l.lo:min(l.hi, l.lo+MaxLine)])
+		p.survey(raw[l.lo:min(l.hi, l.lo+MaxLine)])
+	}
+}
+
+// pass is the way through the lines of one window.
+type pass struct {
+	s        *session
+	raw      []byte
+	c        cursor
+	sp       *splitter
+	entries  []Entry
+	heldLine int // number of the line in c.held
+}
+
+func (p *pass) run() {
+	for {
+		l, ok := p.sp.scan()
+		if !ok {
+			return
+		}
+		if len(p.entries) == cap(p.entries) {
+			p.entries = slices.Grow(p.entries, 1+len(p.entries)/4)
+		}
+		p.entries = p.entries[:len(p.entries)+1]
+		e := &p.entries[len(p.entries)-1]
+		*e = Entry{Size: -1, Line: p.sp.no}
+		v, reason := p.line(l, e)
+		if v != joined {
+			p.drop()
+		} else {
+			e.Line = p.heldLine
+		}
+		if !v.entry() {
+			p.entries = p.entries[:len(p.entries)-1]
+		}
+		switch v {
+		case held:
+			p.heldLine = p.sp.no
+		case miss:
+			p.s.q.skip(p.sp.no, p.c.line, reason)
+		}
+		if v == ignore && blank(p.c.line) {
+			p.c.after = true
+		} else {
+			p.c.done(v)
+		}
+	}
+}
+
+// drop skips the line that was held, if there is one.
+func (p *pass) drop() {
+	if p.c.held != nil {
+		p.s.q.skip(p.heldLine, p.c.held, "the line that should complete the entry is missing")
+		p.c.held = nil
 	}
 }
 
 // line parses one line into e.
-func (s *session) line(c *cursor, sp *splitter, buf []byte, l line, e *Entry) (verdict, string) {
-	c.reset(buf, l)
+func (p *pass) line(l line, e *Entry) (verdict, string) {
+	c := &p.c
+	c.reset(p.raw, l)
 	if len(c.line) > MaxLine {
 		return miss, fmt.Sprintf("longer than %d bytes", MaxLine)
 	}
 	if blank(c.line) && c.held == nil {
 		return ignore, ""
 	}
-	v, reason := s.parser.parse(c, e)
+	v, reason := p.s.parser.parse(c, e)
 	if !v.entry() {
 		if v == miss && reason == "" {
-			reason = "not a line of format " + string(s.format)
+			reason = "not a line of format " + string(p.s.q.Format)
 		}
 		return v, reason
 	}
 	if l.bare {
-		c.extend(sp, buf, l)
+		c.extend(p.sp, p.raw, l)
 	}
-	s.fill(c, e)
+	c.fill(e)
 	return v, ""
 }
 
 // extend lets the name (or link target) at the end of the line go on behind a bare LF.
-func (c *cursor) extend(sp *splitter, buf []byte, l line) {
+func (c *cursor) extend(sp *splitter, raw []byte, l line) {
 	end := &c.nameSpan.hi
 	if c.isLink {
 		end = &c.linkSpan.hi
@@ -167,32 +197,22 @@ func (c *cursor) extend(sp *splitter, buf []byte, l line) {
 		return
 	}
 	l = sp.extend(l)
-	c.line = buf[l.lo:l.hi]
+	c.line = raw[l.lo:l.hi]
 	*end = len(c.line)
 }
 
-// fill gives e its raw names.
-func (s *session) fill(c *cursor, e *Entry) {
-	from, off := c.line, c.off
+// fill gives e its raw names, and its readable ones where there is nothing to decode in the whole entry.
+func (c *cursor) fill(e *Entry) {
+	off, lo, hi := c.off, c.nameSpan.lo, c.nameSpan.hi
 	if c.inHeld {
-		from, off = c.held, c.heldOff
+		off = c.heldOff
 	}
-	lo, hi := c.nameSpan.lo, c.nameSpan.hi
-	e.RawName, e.Name = from[lo:hi:hi], c.text[off+lo:off+hi]
-	if c.prefix != "" {
-		e.Name = c.prefix + e.Name
-		e.RawName = []byte(e.Name)
-	}
+	e.RawName = c.prefix + c.text[off+lo:off+hi]
 	if c.isLink {
-		lo, hi := c.linkSpan.lo, c.linkSpan.hi
-		e.RawTarget, e.Target = c.line[lo:hi:hi], c.str(lo, hi)
+		e.RawTarget = c.str(c.linkSpan.lo, c.linkSpan.hi)
 	}
-}
-
-func (s *session) skip(line int, raw []byte, reason string) {
-	s.skippedTotal++
-	if len(s.skipped) < MaxSkipped {
-		s.skipped = append(s.skipped, Skipped{Line: line, Raw: bytes.Clone(clip(raw, MaxSkippedRaw)), Reason: reason})
+	if plain(c.line) && (c.held == nil || plain(c.held)) && (c.prefix == "" || plain(c.prefix)) {
+		e.Name, e.Target, e.Charset = e.RawName, e.RawTarget, utf8Name
 	}
 }
 
@@ -200,27 +220,32 @@ func (s *session) skip(line int, raw []byte, reason string) {
 func (s *session) decode(entries []Entry) {
 	var ev evidence
 	for i := range entries {
-		ev.add(entries[i].RawName)
-		ev.add(entries[i].RawTarget)
+		if e := &entries[i]; e.Charset == "" {
+			ev.add([]byte(e.RawName))
+			ev.add([]byte(e.RawTarget))
+		}
 	}
 	switch {
 	case s.opts.Charset != "":
 		s.detector.learn(&ev)
 	case ev.names > 0:
-		s.charset, s.confidence = s.detector.decide(&ev)
-	case s.charset == utf8Name && s.confidence == 0:
-		s.charset, _ = s.detector.Charset()
+		s.q.Charset, s.q.CharsetConfidence = s.detector.decide(&ev)
+	case s.q.Charset == utf8Name && s.q.CharsetConfidence == 0:
+		s.q.Charset, _ = s.detector.Charset()
 	}
-	cs, _ := lookupCharset(s.charset)
+	cs, _ := lookupCharset(s.q.Charset)
 	for i := range entries {
-		e := &entries[i]
-		e.Name, e.Charset = cs.readable(e.Name)
-		if e.Target != "" {
-			e.Target, _ = cs.readable(e.Target)
+		if e := &entries[i]; e.Charset == "" {
+			e.decode(cs)
 		}
-		e.Owner, _ = cs.readable(e.Owner)
-		e.Group, _ = cs.readable(e.Group)
-		e.Mode, _ = cs.readable(e.Mode)
-		e.Version, _ = cs.readable(e.Version)
 	}
+}
+
+// decode makes readable what is to be read by people.
+func (e *Entry) decode(cs *charset) {
+	e.Name, e.Charset = cs.readable(e.RawName)
+	for _, s := range []*string{&e.Owner, &e.Group, &e.Mode, &e.Version} {
+		*s, _ = cs.readable(*s)
+	}
+	e.Target, _ = cs.readable(e.RawTarget)
 }

@@ -1,6 +1,9 @@
 package listing
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // unixParser reads ls -l and what imitates it.
 //
@@ -406,7 +409,10 @@ func (g *gap) common() int {
 
 // cutLeft drops n blanks from the start of the name.
 func (e *Entry) cutLeft(n int) {
-	if n < len(e.RawName) && blank(e.RawName[:n]) {
-		e.RawName, e.Name = e.RawName[n:], e.Name[n:]
+	if n >= len(e.RawName) || strings.Trim(e.RawName[:n], " \t") != "" {
+		return
+	}
+	if e.RawName = e.RawName[n:]; e.Name != "" {
+		e.Name = e.RawName
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -55,26 +56,11 @@ func (l *lsCmd) Run(e *env) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, s := range r.Skipped {
-		fmt.Fprintf(e.err, "line %d was not read: %s: %q\n", s.Line, s.Reason, s.Raw)
-	}
-	_, err = fmt.Fprintln(e.err, summary(r))
+	_, err = io.WriteString(e.err, r.Quality.String())
 	if len(r.Entries) == 0 && r.SkippedTotal > 0 {
 		return errors.Join(err, errSilent)
 	}
 	return err
-}
-
-// summary says how the listing was read.
-func summary(r listing.Result) string {
-	s := fmt.Sprintf("%d entries", len(r.Entries))
-	if r.SkippedTotal > 0 {
-		s += fmt.Sprintf(", %d lines not read", r.SkippedTotal)
-	}
-	if r.Format != "" {
-		s += fmt.Sprintf(", format %s, names in %s", r.Format, r.Charset)
-	}
-	return s
 }
 
 func kindLetter(t listing.Type) string {

@@ -9,15 +9,13 @@ import (
 	"gateway/listing"
 )
 
-// maxListing is the longest listing that parse-list reads, in bytes.
-const maxListing = 1 << 30
-
 type parseListCmd struct {
 	Now      string `help:"The time to which dates without a year refer (RFC 3339; default: now)." placeholder:"TIME"`
 	Timezone string `help:"Zone of times that name none, such as Europe/Berlin." default:"UTC"`
 	Syst     string `help:"The server's reply to SYST." placeholder:"TEXT"`
 	Charset  string `help:"Charset of the names (default: found out)." placeholder:"NAME"`
 	Format   string `help:"Format of the listing (default: found out)." placeholder:"NAME"`
+	Report   bool   `help:"Tell in words how well the listing was understood, in place of the entries."`
 }
 
 func (p *parseListCmd) options() (listing.Options, error) {
@@ -34,29 +32,30 @@ func (p *parseListCmd) options() (listing.Options, error) {
 	return o, nil
 }
 
-// Run prints an object for each entry, and last one about the listing. It fails
-// when nothing was read.
+// Run prints an object for each entry, and last one about the listing. It fails when nothing was read.
 func (p *parseListCmd) Run(e *env) error {
 	o, err := p.options()
 	if err != nil {
 		return err
 	}
-	raw, err := io.ReadAll(io.LimitReader(e.in, maxListing+1))
-	if err != nil {
-		return fmt.Errorf("standard input: %w", err)
+	r := listing.NewReader(e.in, o)
+	if p.Report {
+		err = report(r, e.out)
+	} else {
+		err = r.WriteJSONLines(e.out)
 	}
-	if len(raw) > maxListing {
-		return fmt.Errorf("the listing is longer than %d bytes", maxListing)
-	}
-	r, err := listing.Parse(raw, o)
-	if err != nil && !errors.Is(err, listing.ErrUnrecognized) {
-		return err
-	}
-	if err := r.WriteJSONLines(e.out); err != nil {
-		return err
-	}
-	if len(r.Entries) == 0 {
+	if errors.Is(err, listing.ErrUnrecognized) || err == nil && r.Quality().EntriesTotal == 0 {
 		return errSilent
 	}
-	return nil
+	return err
+}
+
+func report(r *listing.Reader, w io.Writer) error {
+	for _, err := range r.All() {
+		if err != nil && !errors.Is(err, listing.ErrUnrecognized) {
+			return err
+		}
+	}
+	_, err := io.WriteString(w, r.Quality().String())
+	return err
 }
