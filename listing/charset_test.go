@@ -92,7 +92,7 @@ func parseNames(t *testing.T, d *listing.Detector, raw ...[]byte) []string {
 	}
 	var out []string
 	for i, e := range r.Entries {
-		if string(e.RawName) != string(raw[i]) {
+		if e.RawName != string(raw[i]) {
 			t.Errorf("raw name %q, want %q", e.RawName, raw[i])
 		}
 		out = append(out, e.Name)

@@ -138,7 +138,7 @@ func judge(raw []byte, c corpusCase) string {
 		e := got[i]
 		i++
 		switch size, err := want.Size.Int64(); {
-		case want.Name != nil && strings.TrimSpace(*want.Name) != strings.TrimSpace(string(e.RawName)) && *want.Name != e.Name:
+		case want.Name != nil && strings.TrimSpace(*want.Name) != strings.TrimSpace(e.RawName) && *want.Name != e.Name:
 			return "name " + e.Name + ", want " + *want.Name
 		case want.Type != "" && want.Type != e.Type.String() && want.Type != "link" && e.Type != listing.Link:
 			return e.Name + " is a " + e.Type.String() + ", want " + want.Type

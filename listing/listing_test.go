@@ -272,7 +272,7 @@ func TestLineEnds(t *testing.T) {
 		r, err := listing.Parse([]byte(tt.raw), listing.Options{})
 		var got []string
 		for _, e := range r.Entries {
-			got = append(got, string(e.RawName))
+			got = append(got, e.RawName)
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", tt.why, err, diff)
@@ -296,7 +296,7 @@ func TestParseKeepsNoReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	clear(raw)
-	if e := r.Entries[0]; e.Name != "x" || string(e.RawName) != "x" || e.Owner != "a" {
+	if e := r.Entries[0]; e.Name != "x" || e.RawName != "x" || e.Owner != "a" {
 		t.Errorf("entry changed with the input: %s", show(e))
 	}
 }
