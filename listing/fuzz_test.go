@@ -32,8 +32,8 @@ func FuzzParse(f *testing.F) {
 			if len(e.RawName) == 0 || e.Size < -1 || e.Line < 1 {
 				t.Fatalf("bad entry %+v", e)
 			}
-			if back, err := listing.Encode(e.Name, e.Charset); err != nil || string(back) != e.RawName {
-				t.Fatalf("%q in %s leads to %q, not %q: %v", e.Name, e.Charset, back, e.RawName, err)
+			if back, err := listing.Encode(e.Name, e.Charset()); err != nil || string(back) != e.RawName {
+				t.Fatalf("%q in %s leads to %q, not %q: %v", e.Name, e.Charset(), back, e.RawName, err)
 			}
 		}
 	})

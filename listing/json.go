@@ -98,7 +98,7 @@ func (e *Entry) json() jsonEntry {
 		j.Size = &e.Size
 	}
 	if e.RawName != j.Name {
-		j.RawName, j.Charset = []byte(e.RawName), e.Charset
+		j.RawName, j.Charset = []byte(e.RawName), e.Charset()
 	}
 	if e.Facts != "" {
 		j.Facts = make(map[string]string)

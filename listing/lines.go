@@ -1,6 +1,9 @@
 package listing
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // terminators says how the lines of a listing end.
 type terminators struct {
@@ -114,4 +117,21 @@ func blank(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// plainLine is plain, eight bytes at a time: every line of a listing goes through it.
+func plainLine(b []byte) bool {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	for ; len(b) >= 8; b = b[8:] {
+		x := binary.LittleEndian.Uint64(b)
+		low := x &^ highs
+		// in each byte the high bit: of x; of 0x7F + 1; and not of what is under 0x20, plus 0x60
+		if (x|(low+ones)|^(low+0x60*ones))&highs != 0 {
+			return false
+		}
+	}
+	return plain(b)
 }

@@ -36,7 +36,7 @@ func show(e listing.Entry) string {
 		s += "~"
 	}
 	s += fmt.Sprintf(" %s %q", at, e.Name)
-	if e.RawTarget != "" {
+	if e.Target != "" {
 		s += fmt.Sprintf(" -> %q", e.Target)
 	}
 	if e.Mode+e.Owner+e.Group != "" {

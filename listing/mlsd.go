@@ -165,7 +165,7 @@ func (p *mlsdParser) finish(entries []Entry) []Entry {
 	wanted, found := map[string]bool{}, map[string]int{}
 	for i := range entries {
 		e := &entries[i]
-		if u, _ := e.Fact("unique"); e.Type == Link && e.RawTarget == "" && u != "" {
+		if u, _ := e.Fact("unique"); e.Type == Link && e.Target == "" && u != "" {
 			wanted[u] = true
 		}
 	}
@@ -177,8 +177,8 @@ func (p *mlsdParser) finish(entries []Entry) []Entry {
 	for i := range entries {
 		e := &entries[i]
 		u, _ := e.Fact("unique")
-		if j, ok := found[u]; ok && e.Type == Link && e.RawTarget == "" {
-			e.RawTarget, e.Charset = entries[j].RawName, ""
+		if j, ok := found[u]; ok && e.Type == Link && e.Target == "" {
+			e.Target, e.charset = entries[j].RawName, 0
 		}
 	}
 	i := -1

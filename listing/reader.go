@@ -20,6 +20,9 @@ type Reader struct {
 	entries []Entry
 }
 
+// smallBuffer is how many bytes a Reader begins with.
+const smallBuffer = 8 << 10
+
 // NewReader returns a Reader that takes the listing from r. Bad options are reported by All.
 func NewReader(r io.Reader, o Options) *Reader {
 	s, err := newSession(o)
@@ -36,7 +39,7 @@ func (r *Reader) All() iter.Seq2[Entry, error] {
 			return
 		}
 		if r.buf == nil {
-			r.buf = make([]byte, Window+MaxLine)
+			r.buf = make([]byte, smallBuffer)
 		}
 		for whole := 0; ; {
 			chunk, err := r.fill()
@@ -44,8 +47,8 @@ func (r *Reader) All() iter.Seq2[Entry, error] {
 			last := err != nil || len(chunk) == whole
 			var n int
 			r.entries, n = r.s.window(chunk, r.entries, last)
-			for _, e := range r.entries {
-				if !yield(e, nil) {
+			for i := range r.entries {
+				if !yield(r.entries[i], nil) {
 					return
 				}
 			}
@@ -68,7 +71,7 @@ func (r *Reader) All() iter.Seq2[Entry, error] {
 // an error of the reader what came of the last line is left out.
 func (r *Reader) fill() ([]byte, error) {
 	for {
-		for r.n < len(r.buf) {
+		for r.n < len(r.buf) || r.grow() {
 			k, err := r.read()
 			r.n += k
 			if err != nil {
@@ -90,6 +93,15 @@ func (r *Reader) fill() ([]byte, error) {
 		r.tooLong = true
 		r.n = MaxLine + 1
 	}
+}
+
+// grow makes the buffer larger, if it may be: most listings are short.
+func (r *Reader) grow() bool {
+	if len(r.buf) >= Window+MaxLine {
+		return false
+	}
+	r.buf = append(r.buf, make([]byte, min(3*len(r.buf), Window+MaxLine-len(r.buf)))...)
+	return true
 }
 
 // read reads something, or says why it cannot.

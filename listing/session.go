@@ -76,6 +76,10 @@ func (s *session) window(raw []byte, entries []Entry, last bool) ([]Entry, int) 
 		s.begin(raw, text)
 	}
 	s.survey(raw)
+	// most lines are longer than 32 bytes; a flood of short ones must not reserve much
+	if n := min(bytes.Count(raw, []byte{'\n'})+1, len(raw)/32+1); cap(entries) < n {
+		entries = make([]Entry, 0, n)
+	}
 	pass := pass{s: s, raw: raw, sp: newSplitter(raw, s.term, s.lines), entries: entries[:0],
 		c: cursor{text: text, dates: &s.dates, first: s.first, after: s.after}}
 	pass.run()
@@ -207,12 +211,15 @@ func (c *cursor) fill(e *Entry) {
 	if c.inHeld {
 		off = c.heldOff
 	}
-	e.RawName = c.prefix + c.text[off+lo:off+hi]
-	if c.isLink {
-		e.RawTarget = c.str(c.linkSpan.lo, c.linkSpan.hi)
+	e.RawName = c.text[off+lo : off+hi]
+	if c.prefix != "" {
+		e.RawName = c.prefix + e.RawName
 	}
-	if plain(c.line) && (c.held == nil || plain(c.held)) && (c.prefix == "" || plain(c.prefix)) {
-		e.Name, e.Target, e.Charset = e.RawName, e.RawTarget, utf8Name
+	if c.isLink {
+		e.Target = c.str(c.linkSpan.lo, c.linkSpan.hi)
+	}
+	if plainLine(c.line) && plainLine(c.held) && plain(c.prefix) {
+		e.Name, e.charset = e.RawName, 1
 	}
 }
 
@@ -220,9 +227,9 @@ func (c *cursor) fill(e *Entry) {
 func (s *session) decode(entries []Entry) {
 	var ev evidence
 	for i := range entries {
-		if e := &entries[i]; e.Charset == "" {
+		if e := &entries[i]; e.charset == 0 {
 			ev.add([]byte(e.RawName))
-			ev.add([]byte(e.RawTarget))
+			ev.add([]byte(e.Target))
 		}
 	}
 	switch {
@@ -233,19 +240,23 @@ func (s *session) decode(entries []Entry) {
 	case s.q.Charset == utf8Name && s.q.CharsetConfidence == 0:
 		s.q.Charset, _ = s.detector.Charset()
 	}
-	cs, _ := lookupCharset(s.q.Charset)
+	at := slices.IndexFunc(charsets, func(c charset) bool { return c.name == s.q.Charset })
 	for i := range entries {
-		if e := &entries[i]; e.Charset == "" {
-			e.decode(cs)
+		if e := &entries[i]; e.charset == 0 {
+			e.decode(at)
 		}
 	}
 }
 
-// decode makes readable what is to be read by people.
-func (e *Entry) decode(cs *charset) {
-	e.Name, e.Charset = cs.readable(e.RawName)
-	for _, s := range []*string{&e.Owner, &e.Group, &e.Mode, &e.Version} {
+// decode makes readable what is to be read by people, with the charset at that place of charsets.
+func (e *Entry) decode(at int) {
+	cs := &charsets[at]
+	var name string
+	if e.Name, name = cs.readable(e.RawName); name == utf8Name {
+		at = 0
+	}
+	e.charset = uint8(at + 1)
+	for _, s := range []*string{&e.Target, &e.Owner, &e.Group, &e.Mode, &e.Version} {
 		*s, _ = cs.readable(*s)
 	}
-	e.Target, _ = cs.readable(e.RawTarget)
 }

@@ -1,0 +1,89 @@
+package listing_test
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+
+	"gateway/listing"
+)
+
+// worst are pieces which, repeated without end, ask most of a reader: long lines and short ones, lines that wait for
+// another, names that go on over line ends, many columns, many facts, bytes that look like any charset.
+var worst = []struct{ name, piece string }{
+	{"short lines", "a\n"},
+	{"empty lines", "\r\n"},
+	{"one line", "abcdefgh ijklmnop "},
+	{"carriage returns", "a\r"},
+	{"bare line feeds", "-rw-r--r-- 1 a b 1 Feb 25  2009 x\ny\nz\r\n"},
+	{"open names", "-rw-r--r-- 1 a b 1 Feb 25  2009 x\n"},
+	{"many columns", strings.Repeat("1 ", 2000) + "\n"},
+	{"almost dates", "-rw-r--r-- 1 " + strings.Repeat("Mar 1 ", 800) + "\n"},
+	{"many facts", strings.Repeat("a=b;", 4000) + " x\n"},
+	{"one fact", "type=file;" + strings.Repeat("x", 8000) + "=; a\n"},
+	{"links", "lrwxrwxrwx 1 a b 1 Feb 25  2009 " + strings.Repeat("a -> ", 500) + "\n"},
+	{"VMS names", "VERYLONGNAMEWITHOUTEND.DAT;1\r\n"},
+	{"VMS names and blanks", "VERYLONGNAMEWITHOUTEND.DAT;1\r\n\r\n"},
+	{"directories", "\r\n./a:\r\n"},
+	{"high bytes", "-rw-r--r-- 1 a b 1 Feb 25  2009 \x81\x40\x83\x5c\xfe\xe4\xf6\x8f\xa2\xaf\r\n"},
+	{"escapes", "-rw-r--r-- 1 a b 1 Feb 25  2009 \x1b$B%F\x1b(B\x1b$\r\n"},
+	{"zero bytes", "\x00\x00\x00\x00\x00\x00\x00\n"},
+	{"MVS", "WYOSPT 3420   2003/05/21  1  200  FB      80  8053  PS  48-MVS.FILE\r\n"},
+	{"EPLF", "+i8388621.29609,m824255902,/,\tdev\r\n"},
+}
+
+// TestMemory: a Reader needs no more for a long listing than for one of a few windows, whatever is in it.
+func TestMemory(t *testing.T) {
+	for _, w := range worst {
+		var peak [2]uint64
+		for i, size := range []int{4 * listing.Window, 32 * listing.Window} {
+			peak[i] = peakHeap(t, strings.NewReader(strings.Repeat(w.piece, size/len(w.piece))))
+		}
+		// a window, its copy, and the entries of the shortest lines: 131072 of them
+		const most = 48 << 20
+		if peak[1] > most {
+			t.Errorf("%s: %d MiB for %d MiB of listing, %d MiB for %d MiB", w.name, peak[0]>>20, 4*listing.Window>>20,
+				peak[1]>>20, 32*listing.Window>>20)
+		}
+	}
+}
+
+// peakHeap reads a listing and returns the most memory that was in use at the ends of its windows, over that before.
+func peakHeap(t *testing.T, r *strings.Reader) uint64 {
+	t.Helper()
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	before, peak, left := m.HeapAlloc, uint64(0), r.Len()
+	look := func() {
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		peak = max(peak, m.HeapAlloc-min(before, m.HeapAlloc))
+	}
+	for range listing.NewReader(r, listing.Options{Now: now}).All() {
+		if r.Len() != left {
+			left = r.Len()
+			look()
+		}
+	}
+	look()
+	runtime.KeepAlive(r)
+	return peak
+}
+
+// TestParseMemory: Parse takes at most four times the length of a listing of usual lines.
+func TestParseMemory(t *testing.T) {
+	for _, l := range benchLines {
+		raw := benchListing(l.format, 100_000)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r, err := listing.Parse(raw, listing.Options{Now: now})
+		runtime.ReadMemStats(&after)
+		if err != nil || len(r.Entries) != 100_000 {
+			t.Fatalf("%s: %d entries, %v", l.format, len(r.Entries), err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 4*uint64(len(raw)) {
+			t.Errorf("%s: %d bytes for a listing of %d: %.1f times", l.format, took, len(raw), float64(took)/float64(len(raw)))
+		}
+	}
+}
