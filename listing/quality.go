@@ -22,8 +22,9 @@ type Quality struct {
 	RunnerUp         Format // the format that came second in the vote; "" where no other reads any line
 
 	Charset string // of the names that are not plain ASCII
-	// CharsetConfidence is 0 to 1: 0 where no name has a byte over 0x7F, 1 where the charset was configured.
+	// CharsetConfidence is 0 to 1: 0 where all names are plain ASCII, 1 where the charset was configured.
 	CharsetConfidence float64
+	NonASCII          int // how many names and link targets have a byte over 0x7F
 
 	EntriesTotal int
 	Skipped      []Skipped // lines that gave no entry, MaxSkipped at most
@@ -60,9 +61,9 @@ func (q Quality) String() string {
 	var b strings.Builder
 	q.describeFormat(&b)
 	switch {
-	case q.CharsetConfidence == 0 && q.EntriesTotal > 0:
+	case q.EntriesTotal == 0:
+	case q.NonASCII == 0:
 		b.WriteString("charset: all names are plain ASCII\n")
-	case q.CharsetConfidence == 0:
 	case q.CharsetConfidence < doubtfulCharset:
 		fmt.Fprintf(&b, "charset: %s, a guess (confidence %.0f %%): set the charset where names look wrong\n", q.Charset, 100*q.CharsetConfidence)
 	default:

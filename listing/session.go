@@ -232,6 +232,7 @@ func (s *session) decode(entries []Entry) {
 			ev.add([]byte(e.Target))
 		}
 	}
+	s.q.NonASCII += ev.names
 	switch {
 	case s.opts.Charset != "":
 		s.detector.learn(&ev)
