@@ -203,7 +203,9 @@ func serve(conn net.Conn, mlsd bool) {
 // controlConn has the address that the library wants to see.
 type controlConn struct{ net.Conn }
 
-func (c *controlConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 21} }
+func (c *controlConn) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 21}
+}
 
 // dataConn is a data connection that brings the listing as quickly as it is taken.
 type dataConn struct {

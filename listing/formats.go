@@ -125,7 +125,7 @@ func Formats() []Format {
 	for _, f := range formats() {
 		out = append(out, f.name)
 	}
-	return append(out, Names)
+	return append(out, Names, Columns)
 }
 
 // newParser returns a parser for f, or nil.
@@ -133,6 +133,8 @@ func newParser(f Format) parser {
 	switch f {
 	case Names:
 		return new(namesParser)
+	case Columns:
+		return new(columnsParser)
 	case MLSD:
 		return &mlsdParser{factless: true}
 	}
@@ -151,8 +153,11 @@ const (
 	voteLines = 1024
 )
 
-// namesConfidence is that in a listing of bare names: any line could be one.
-const namesConfidence = 0.5
+// Confidence in the last resorts: any line could be a name, and in a table of no known format much is guessed.
+const (
+	namesConfidence   = 0.5
+	columnsConfidence = 0.3
+)
 
 // vote chooses the format that reads most lines of the window. It is "" where no format reads any.
 func (s *session) vote(raw []byte, text string) {
@@ -177,8 +182,12 @@ func (s *session) vote(raw []byte, text string) {
 			return
 		}
 	}
-	if s.q.Format == "" && namesOnly(raw, s.term) {
+	switch {
+	case s.q.Format != "":
+	case namesOnly(raw, s.term):
 		s.q.Format, s.q.FormatConfidence = Names, namesConfidence
+	case columnsOnly(raw, s.term):
+		s.q.Format, s.q.FormatConfidence = Columns, columnsConfidence
 	}
 }
 
