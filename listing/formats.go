@@ -14,8 +14,8 @@ const (
 	header                // a header or trailer that only this format has
 	weak                  // an entry, by a lenient rule
 	full                  // an entry
-	held                  // the first part of an entry that the next line completes
-	joined                // an entry together with the line held before
+	held                  // the first part of an entry, that the next line completes
+	joined                // an entry together with the lines held before
 )
 
 // entry reports whether the verdict comes with an entry.
@@ -36,7 +36,8 @@ func (v verdict) votes() int {
 // parser reads the lines of one listing in one format. It has the state that the format needs between lines.
 type parser interface {
 	// parse reads c.line. Where the verdict is an entry it has filled in e, whose Type is File and whose Size is
-	// -1 at the start, and has called c.name; where it is a miss it may give a reason.
+	// -1 at the start, and has called c.name; where it is a miss it may give a reason. A line that is held after
+	// c.name was called is an entry by itself, unless the next line that is not blank is joined to it.
 	parse(c *cursor, e *Entry) (verdict, string)
 }
 
@@ -55,13 +56,14 @@ type cursor struct {
 	line  []byte
 	first bool   // no line before it, or only blank ones
 	after bool   // the line before it is blank
-	held  []byte // the line before it, where that was held
+	held  []byte // the lines before it that are held
 
 	text     string // the whole window
 	off      int    // of line in text
 	heldOff  int    // of held in text
 	nameSpan span
 	inHeld   bool // nameSpan is a part of held
+	more     bool // with the verdict held: the line goes on the lines held before
 	linkSpan span
 	isLink   bool
 	prefix   string // goes before the name: the directory in a recursive listing
@@ -74,15 +76,31 @@ type span struct{ lo, hi int }
 // reset goes to the line text[lo:hi], which is buf[lo:hi].
 func (c *cursor) reset(buf []byte, l line) {
 	c.line, c.off = buf[l.lo:l.hi], l.lo
-	c.inHeld, c.isLink = false, false
+	c.nameSpan, c.inHeld, c.isLink, c.more = span{}, false, false, false
 }
 
 // done keeps what the next line needs to know about this one.
 func (c *cursor) done(v verdict) {
-	if c.held = nil; v == held {
+	switch {
+	case v != held:
+		c.held = nil
+	case c.goesOn(v):
+		c.held = c.both()
+	default:
 		c.held, c.heldOff = c.line, c.off
 	}
 	c.first, c.after = false, false
+}
+
+// both is the held lines and the current one, with the line ends between them.
+func (c *cursor) both() []byte { return c.held[:c.off-c.heldOff+len(c.line)] }
+
+// goesOn reports whether the line with this verdict belongs to the entry that the held lines began.
+func (c *cursor) goesOn(v verdict) bool { return c.held != nil && (v == joined || v == held && c.more) }
+
+// stands reports whether the line with this verdict is an entry even where no other completes it.
+func (c *cursor) stands(v verdict) bool {
+	return v.entry() || v == held && c.nameSpan.lo < c.nameSpan.hi
 }
 
 // str returns line[lo:hi] without copying.
@@ -206,6 +224,7 @@ func (s *session) ballot(f formatSpec, raw []byte, text string, lines int) ballo
 	for i := 0; i < lines; i++ {
 		if i == lines/2 {
 			skipToMiddle(sp)
+			c.held = nil
 		}
 		l, ok := sp.scan()
 		if !ok {
@@ -218,6 +237,9 @@ func (s *session) ballot(f formatSpec, raw []byte, text string, lines int) ballo
 		e = Entry{Size: -1}
 		v, _ := p.parse(&c, &e)
 		out.votes += v.votes()
+		if v == held && c.stands(v) {
+			out.votes += weak.votes()
+		}
 		out.missed += when(v == miss, 1)
 		c.done(v)
 	}

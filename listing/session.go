@@ -84,6 +84,7 @@ func (s *session) window(raw []byte, entries []Entry, last bool) ([]Entry, int) 
 		c: cursor{text: text, dates: &s.dates, first: s.first, after: s.after}}
 	pass.run()
 	if pass.c.held != nil && !last {
+		pass.unhold()
 		all -= len(raw) - pass.c.heldOff
 		s.lines = pass.heldLine - 1
 	} else {
@@ -116,12 +117,14 @@ func (s *session) survey(raw []byte) {
 
 // pass is the way through the lines of one window.
 type pass struct {
-	s        *session
-	raw      []byte
-	c        cursor
-	sp       *splitter
-	entries  []Entry
-	heldLine int // number of the line in c.held
+	s       *session
+	raw     []byte
+	c       cursor
+	sp      *splitter
+	entries []Entry
+
+	heldLine  int  // number of the first line in c.held
+	heldEntry bool // the last entry is what c.held stands for
 }
 
 func (p *pass) run() {
@@ -137,33 +140,61 @@ func (p *pass) run() {
 		e := &p.entries[len(p.entries)-1]
 		*e = Entry{Size: -1, Line: p.sp.no}
 		v, reason := p.line(l, e)
-		if v != joined {
-			p.drop()
-		} else {
-			e.Line = p.heldLine
+		if v == ignore && blank(p.c.line) {
+			p.pop()
+			p.blank()
+			continue
 		}
-		if !v.entry() {
-			p.entries = p.entries[:len(p.entries)-1]
-		}
-		switch v {
-		case held:
-			p.heldLine = p.sp.no
-		case miss:
+		p.place(v, e)
+		if v == miss {
 			p.s.q.skip(p.sp.no, p.c.line, reason)
 		}
-		if v == ignore && blank(p.c.line) {
-			p.c.after = true
-		} else {
-			p.c.done(v)
-		}
+		p.c.done(v)
 	}
 }
 
-// drop skips the line that was held, if there is one.
+// pop takes back the last entry.
+func (p *pass) pop() { p.entries = p.entries[:len(p.entries)-1] }
+
+// place keeps or drops e, the last of the entries, and what the lines before it were held for.
+func (p *pass) place(v verdict, e *Entry) {
+	stands := p.c.stands(v)
+	if p.c.goesOn(v) {
+		e.Line = p.heldLine
+		if stands && p.heldEntry {
+			p.entries[len(p.entries)-2] = *e
+			p.pop()
+		}
+	} else {
+		p.drop()
+		p.heldLine, p.heldEntry = p.sp.no, false
+	}
+	if !stands {
+		p.pop()
+	}
+	p.heldEntry = p.heldEntry || v == held && stands
+}
+
+// blank goes over a blank line. Lines that are held stay so for a while.
+func (p *pass) blank() {
+	p.c.after = true
+	if p.c.held != nil && p.c.off-p.c.heldOff > MaxLine {
+		p.drop()
+	}
+}
+
+// drop ends the waiting for what completes the held lines: they are the entry that they stand for, or are skipped.
 func (p *pass) drop() {
-	if p.c.held != nil {
+	if p.c.held != nil && !p.heldEntry {
 		p.s.q.skip(p.heldLine, p.c.held, "the line that should complete the entry is missing")
-		p.c.held = nil
+	}
+	p.c.held = nil
+}
+
+// unhold takes the entry of the held lines back: they will be read again with the next window.
+func (p *pass) unhold() {
+	if p.heldEntry {
+		p.pop()
 	}
 }
 
@@ -178,13 +209,13 @@ func (p *pass) line(l line, e *Entry) (verdict, string) {
 		return ignore, ""
 	}
 	v, reason := p.s.parser.parse(c, e)
-	if !v.entry() {
+	if !c.stands(v) {
 		if v == miss && reason == "" {
 			reason = "not a line of format " + string(p.s.q.Format)
 		}
 		return v, reason
 	}
-	if l.bare {
+	if l.bare && v != held {
 		c.extend(p.sp, p.raw, l)
 	}
 	c.fill(e)
