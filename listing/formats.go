@@ -134,6 +134,7 @@ func formats() []formatSpec {
 		{Unix, func() parser { return new(unixParser) }, []string{"UNIX", "NETWARE", "MACOS"}},
 		{MSDOS, func() parser { return new(msdosParser) }, []string{"WINDOWS", "MSDOS"}},
 		{MLSD, func() parser { return new(mlsdParser) }, nil},
+		{VMS, func() parser { return new(vmsParser) }, []string{"VMS", "OPENVMS", "VAX/VMS"}},
 	}
 }
 
