@@ -205,7 +205,7 @@ func (p *pass) line(l line, e *Entry) (verdict, string) {
 	if len(c.line) > MaxLine {
 		return miss, fmt.Sprintf("longer than %d bytes", MaxLine)
 	}
-	if blank(c.line) && c.held == nil {
+	if blank(c.line) {
 		return ignore, ""
 	}
 	v, reason := p.s.parser.parse(c, e)
