@@ -8,8 +8,8 @@ import (
 // vmsDir is a directory of VMS, such as DISK$USER:[ANNA.MAIL].
 type vmsDir struct{ device, path string } // "DISK$USER:", "ANNA.MAIL"; the path of a root is ""
 
-// maxVMSDir is the longest specification of a directory in bytes that is read; VMS allows 512 characters.
-const maxVMSDir = 1024
+// maxVMSDir is the longest specification of a directory in bytes that is read; VMS prints no longer ones.
+const maxVMSDir = 512
 
 // parseVMSDir reads a specification. In that of a rooted logical name, DISK:[ROOT.][SUB], the middle is left out.
 func parseVMSDir(b []byte) (vmsDir, bool) {

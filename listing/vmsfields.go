@@ -291,12 +291,20 @@ func (f *vmsFields) word(b []byte, i, n int) int {
 		f.owner = span{i, i + n}
 		return n
 	}
-	for _, s := range []string{"insufficient privilege", "no privilege", "file protection violation"} {
+	for _, s := range vmsErrors() {
 		if len(b)-i >= len(s) && bytes.EqualFold(b[i:i+len(s)], []byte(s)) {
 			return f.message(b, i)
 		}
 	}
 	return 0
+}
+
+// vmsErrors is how the messages begin that servers print without %FACILITY-S-IDENT.
+func vmsErrors() []string {
+	return []string{
+		"insufficient privilege", "no privilege", "file protection violation", "file access conflict",
+		"file currently locked", "access denied", "permission denied", "error ",
+	}
 }
 
 // message reads an error in place of all fields: %RMS-E-PRV, text or <%RMS-E-PRV, text>. Other words between < and >
