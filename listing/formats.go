@@ -135,6 +135,8 @@ func formats() []formatSpec {
 		{MSDOS, func() parser { return new(msdosParser) }, []string{"WINDOWS", "MSDOS"}},
 		{MLSD, func() parser { return new(mlsdParser) }, nil},
 		{VMS, func() parser { return new(vmsParser) }, []string{"VMS", "OPENVMS", "VAX/VMS"}},
+		{VOS, func() parser { return new(vosParser) }, []string{"VOS"}},
+		{TOPS20, func() parser { return new(tops20Parser) }, []string{"TOPS20", "TOPS-20"}},
 	}
 }
 

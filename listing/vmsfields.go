@@ -147,35 +147,45 @@ func (f *vmsFields) amount(b []byte) (v int64, n int) {
 
 // day reads 2-JUN-1998, with the time of day where that follows as a word or behind a colon.
 func (f *vmsFields) day(b []byte, i, n int) int {
-	w := b[i : i+n]
-	day, k := number(w)
-	if f.date || k < 1 || k > 2 || k == n || w[k] != '-' {
+	end := decDay(b[i:i+n], &f.time)
+	if f.date || end == 0 {
 		return 0
 	}
-	m := k + 1
-	for m < n && w[m] != '-' {
-		if !letter(w[m]) && w[m] < 0x80 && w[m] != '.' {
-			return 0
-		}
-		m++
-	}
-	year, y := number(w[min(m+1, n):])
-	if m-k-1 < 3 || y != 2 && y != 4 {
-		return 0
-	}
-	f.date = true
-	f.time = civil{year: fullYear(int(year), y), month: vmsMonth(w[k+1 : m]), day: int(day), precision: Day}
-	// the day that VMS counts from stands for a date that was never set
-	f.dated = f.time.month > 0 && !(year == 1858 && day == 17 && f.time.month == 11)
-	end := m + 1 + y
+	f.date, f.dated = true, f.time.month > 0 && !f.time.unset()
 	if end < n {
-		if w[end] != ':' || !f.clock(w[end+1:]) {
+		if b[i+end] != ':' || !f.clock(b[i+end+1:i+n]) {
 			return 0
 		}
 		return n
 	}
 	return f.clockAfter(b, i, n)
 }
+
+// decDay reads 2-JUN-1998 from the start of b and returns its length, 0 for something else. The month is 0 where its
+// name is in no known language.
+func decDay(b []byte, t *civil) int {
+	day, k := number(b)
+	if k < 1 || k > 2 || k == len(b) || b[k] != '-' {
+		return 0
+	}
+	m := k + 1
+	for m < len(b) && m < k+24 && (letter(b[m]) || b[m] >= 0x80 || b[m] == '.') {
+		m++
+	}
+	if m == len(b) || b[m] != '-' || m-k-1 < 3 {
+		return 0
+	}
+	year, y := number(b[m+1:])
+	if y != 2 && y != 4 {
+		return 0
+	}
+	*t = civil{year: fullYear(int(year), y), month: vmsMonth(b[k+1 : m]), day: int(day), precision: Day}
+	return m + 1 + y
+}
+
+// unset reports whether t is the day that DEC's systems count from, which they print for a time that was never set.
+// In a zone west of Greenwich it is the day before.
+func (t *civil) unset() bool { return t.year == 1858 && t.month == 11 && (t.day == 16 || t.day == 17) }
 
 // clockAfter reads the time of day in the word behind the n bytes at i, if one is there, and returns the length of both.
 func (f *vmsFields) clockAfter(b []byte, i, n int) int {
