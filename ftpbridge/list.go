@@ -212,7 +212,7 @@ func (s *Session) parse(raw []byte, format listing.Format) (listing.Result, erro
 	}
 	// Any line is a name to a parser of bare names, an error message too:
 	// nobody asked for names with LIST.
-	guessed := (res.Format == listing.Names || res.Format == listing.Columns) && format == ""
+	guessed := (res.Format == listing.Names || res.Format == listing.Table) && format == ""
 	if err != nil || guessed || len(res.Entries) == 0 && len(res.Skipped) > 0 {
 		return res, fmt.Errorf("%w: it begins with %s; no format of listings that is known", ErrListing, firstLines(raw))
 	}

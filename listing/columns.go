@@ -2,147 +2,97 @@ package listing
 
 import "bytes"
 
-// columnsParser reads tables in no known format: a line with a date or a time of day is an entry, and its name is what
-// stands behind the columns that are understood or, where nothing does, before them. Numbers could mean anything, so
-// sizes stay unknown, and so do dates that can be read in two ways.
-//
-//	BACKUP   2011-03-02 10:15   17   nightly run.tar
-type columnsParser struct {
-	behind, before int // lines with words behind the last column, and with words only before the first
-	words          [maxWords]token
+// maxColumns is how many words of a line a columns holds. No listing of a mainframe has more.
+const maxColumns = 24
+
+// columns is a line split at blanks and tabs. It lives on the stack of its parser.
+type columns struct {
+	line []byte
+	at   [maxColumns]token
+	n    int
+	more bool // the line has further words
 }
 
-// column is what a word of a table is.
-type column uint8
-
-const (
-	word column = iota
-	amount
-	moment // a date or a time of day
-	folder
-)
-
-func (p *columnsParser) survey(line []byte) {
-	first, last, ok := p.columns(line, nil, nil)
-	switch {
-	case !ok:
-	case last < len(p.split(line)):
-		p.behind++
-	case first > 0:
-		p.before++
+func (w *columns) split(line []byte) {
+	w.line, w.n, w.more = line, 0, false
+	for i := blanks(line, 0); i < len(line); i = blanks(line, i) {
+		if w.n == maxColumns {
+			w.more = true
+			return
+		}
+		lo := i
+		for i < len(line) && line[i] != ' ' && line[i] != '\t' {
+			i++
+		}
+		w.at[w.n] = token{lo, i}
+		w.n++
 	}
 }
 
-func (p *columnsParser) parse(c *cursor, e *Entry) (verdict, string) {
-	var t civil
-	first, last, ok := p.columns(c.line, e, &t)
-	if !ok {
-		return miss, "no known format: no date or time of day in it"
+// word is the i-th word; it is empty where there is none.
+func (w *columns) word(i int) []byte {
+	if i < 0 || i >= w.n {
+		return nil
 	}
-	w := p.split(c.line)
+	return w.line[w.at[i].lo:w.at[i].hi]
+}
+
+func (w *columns) is(i int, s string) bool { return string(w.word(i)) == s }
+
+// titled reports whether the i-th word is the title of a column, which servers write in capitals or not.
+func (w *columns) titled(i int, s string) bool { return bytes.EqualFold(w.word(i), []byte(s)) }
+
+// str is the i-th word without a copy; c.line must be the line that was split.
+func (w *columns) str(c *cursor, i int) string { return c.str(w.at[i].lo, w.at[i].hi) }
+
+// number reads the i-th word as a number, or as the "-" or "?" that stands for none (-1).
+func (w *columns) number(i int) (int64, bool) {
+	b := w.word(i)
+	if len(b) == 1 && (b[0] == '-' || b[0] == '?') {
+		return -1, true
+	}
+	v, n := number(b)
+	return v, n > 0 && n == len(b)
+}
+
+// stamp reads a date and a time of day from the words at i and i+1. Where all numbers of the date have two digits,
+// yearFirst tells 94/12/15 from 12/15/94.
+func (w *columns) stamp(i int, yearFirst bool, t *civil) bool {
+	return slashDate(w.word(i), yearFirst, t) && clock(w.word(i+1), t)
+}
+
+// slashDate reads 2004/04/22, 94/12/15, 12/15/94, 1/03/100 from all of b.
+func slashDate(b []byte, yearFirst bool, t *civil) bool {
+	v, digits, _, n := separated(b)
+	if n == 0 || n != len(b) || digits[1] > 2 {
+		return false
+	}
 	switch {
-	case p.behind >= p.before && last < len(w):
-		c.name(w[last].lo, len(c.line))
-	case p.behind < p.before && first > 0:
-		c.name(w[0].lo, w[first-1].hi)
+	case digits[0] == 4 && digits[2] <= 2, yearFirst && digits[0] == 2 && digits[2] == 2 && v[1] <= 12:
+		t.year, t.month, t.day = fullYear(v[0], digits[0]), v[1], v[2]
+	case digits[0] <= 2 && digits[2] >= 2:
+		t.year, t.month, t.day = fullYear(v[2], digits[2]), v[0], v[1]
 	default:
-		return miss, "no known format: no name beside the columns"
+		return false
 	}
-	if t.year > 0 {
-		e.ModTime, _ = c.dates.resolve(&t)
-	}
-	return weak, ""
+	t.precision = Day
+	return validDay(t.year, t.month, t.day)
 }
 
-func (p *columnsParser) split(line []byte) []token {
-	n := 0
-	for at := 0; n < maxWords; n++ {
-		at = blanks(line, at)
-		if at == len(line) {
-			break
-		}
-		lo := at
-		for at < len(line) && line[at] != ' ' && line[at] != '\t' {
-			at++
-		}
-		p.words[n] = token{lo, at}
+// upperName reports whether b is a name of 1 to 8 characters as mainframes allow it for members, jobs and users.
+func upperName(b []byte) bool {
+	if len(b) < 1 || len(b) > 8 || b[0]-'0' <= 9 {
+		return false
 	}
-	return p.words[:n]
+	return nationals(b)
 }
 
-// columns finds the first word that is a column and the first one behind the last column. ok is set where one of them
-// is a moment.
-func (p *columnsParser) columns(line []byte, e *Entry, t *civil) (first, last int, ok bool) {
-	first = -1
-	for i, w := range p.split(line) {
-		k := columnOf(line[w.lo:w.hi], t)
-		if k == word {
-			if ok && last == i {
-				return max(first, 0), last, true // the name may have words that look like columns
-			}
-			continue
-		}
-		if first < 0 {
-			first = i
-		}
-		if k == folder && e != nil {
-			e.Type = Dir
-		}
-		ok, last = ok || k == moment, i+1
-	}
-	return max(first, 0), last, ok
-}
-
-// columnOf tells what a word is. A date that can be read in one way only is kept in t.
-func columnOf(b []byte, t *civil) column {
-	var u civil
-	if t == nil {
-		t = &u
-	}
-	if allDigits(b) {
-		return amount
-	}
-	v, digits, sep, n := separated(b)
-	switch {
-	case clock(b, t):
-		return moment
-	case dashedMonth(b, &u):
-		t.year, t.month, t.day = u.year, u.month, u.day
-	case n != len(b) || sep == ':':
-		return named(b)
-	case digits[0] == 4:
-		t.year, t.month, t.day = v[0], v[1], v[2]
-	}
-	if t.precision == Unknown {
-		t.precision = Day
-	}
-	return moment
-}
-
-func named(b []byte) column {
-	for _, s := range []string{"<DIR>", "DIR", "*DIR"} {
-		if bytes.EqualFold(b, []byte(s)) {
-			return folder
+// nationals reports whether b is capitals, digits and the "national" characters @, # and $.
+func nationals(b []byte) bool {
+	for _, c := range b {
+		if (c < 'A' || c > 'Z') && c-'0' > 9 && c != '@' && c != '#' && c != '$' {
+			return false
 		}
 	}
-	return word
-}
-
-// columnsOnly reports whether a listing that no format reads is a table: most of its lines, and more than one, have a
-// moment and a name.
-func columnsOnly(raw []byte, t terminators) bool {
-	sp := newSplitter(raw, t, 0)
-	p, lines := new(columnsParser), 0
-	for lines < voteLines {
-		l, ok := sp.scan()
-		if !ok {
-			break
-		}
-		if b := raw[l.lo:l.hi]; !blank(b) && len(b) <= MaxLine {
-			lines++
-			p.survey(b)
-		}
-	}
-	most := max(p.behind, p.before)
-	return most > 1 && most*4 >= lines*3
+	return len(b) > 0
 }

@@ -146,7 +146,7 @@ func Formats() []Format {
 	for _, f := range formats() {
 		out = append(out, f.name)
 	}
-	return append(out, Names, Columns)
+	return append(out, Names, Table)
 }
 
 // newParser returns a parser for f, or nil.
@@ -154,8 +154,8 @@ func newParser(f Format) parser {
 	switch f {
 	case Names:
 		return new(namesParser)
-	case Columns:
-		return new(columnsParser)
+	case Table:
+		return new(tableParser)
 	case MLSD:
 		return &mlsdParser{factless: true}
 	}
@@ -177,7 +177,7 @@ const (
 // Confidence in the last resorts: any line could be a name, and in a table of no known format much is guessed.
 const (
 	namesConfidence   = 0.5
-	columnsConfidence = 0.3
+	tableConfidence = 0.3
 )
 
 // vote chooses the format that reads most lines of the window. It is "" where no format reads any.
@@ -207,8 +207,8 @@ func (s *session) vote(raw []byte, text string) {
 	case s.q.Format != "":
 	case namesOnly(raw, s.term):
 		s.q.Format, s.q.FormatConfidence = Names, namesConfidence
-	case columnsOnly(raw, s.term):
-		s.q.Format, s.q.FormatConfidence = Columns, columnsConfidence
+	case tableOnly(raw, s.term):
+		s.q.Format, s.q.FormatConfidence = Table, tableConfidence
 	}
 }
 

@@ -60,7 +60,7 @@ const (
 	VxWorks  Format = "vxworks"  // VxWorks
 	OS9      Format = "os9"      // Microware OS-9
 	Names    Format = "names"    // NLST: a name a line
-	Columns  Format = "columns"  // a table in no known format: names and what else is sure
+	Table    Format = "table"    // a table in no known format: names and what else is sure
 )
 
 // Type says what kind of thing an entry is.

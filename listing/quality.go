@@ -95,8 +95,8 @@ func (q Quality) describeFormat(b *strings.Builder) {
 	case q.FormatConfidence < doubtfulFormat && q.RunnerUp != "":
 		fmt.Fprintf(b, "format:  %s, a guess (confidence %.0f %%): set the format where this looks wrong; it may be %s\n",
 			q.Format, 100*q.FormatConfidence, q.RunnerUp)
-	case q.Format == Columns:
-		b.WriteString("format:  not known. It is a table: names are guessed, sizes are unknown (format \"columns\")\n")
+	case q.Format == Table:
+		b.WriteString("format:  not known. It is a table: names are guessed, sizes are unknown (format \"table\")\n")
 	default:
 		fmt.Fprintf(b, "format:  %s (confidence %.0f %%)\n", q.Format, 100*q.FormatConfidence)
 	}

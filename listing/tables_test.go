@@ -6,7 +6,7 @@ import (
 	"gateway/listing"
 )
 
-func TestColumns(t *testing.T) {
+func TestTable(t *testing.T) {
 	for _, tt := range []struct {
 		name, raw string
 		want      []string
@@ -20,7 +20,7 @@ func TestColumns(t *testing.T) {
 				"skipped 3: no known format: no date or time of day in it"}},
 	} {
 		r, err := listing.Parse([]byte(tt.raw), listing.Options{Now: now})
-		if err != nil || r.Format != listing.Columns {
+		if err != nil || r.Format != listing.Table {
 			t.Errorf("%s: format %q, %v", tt.name, r.Format, err)
 		}
 		got := showAll(r)
