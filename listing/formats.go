@@ -137,6 +137,12 @@ func formats() []formatSpec {
 		{VMS, func() parser { return new(vmsParser) }, []string{"VMS", "OPENVMS", "VAX/VMS"}},
 		{VOS, func() parser { return new(vosParser) }, []string{"VOS"}},
 		{TOPS20, func() parser { return new(tops20Parser) }, []string{"TOPS20", "TOPS-20"}},
+		{MVS, func() parser { return new(mvsParser) }, []string{"MVS"}},
+		{PDS, func() parser { return new(pdsParser) }, []string{"MVS"}},
+		{JES, func() parser { return new(jesParser) }, []string{"MVS"}},
+		{Sterling, func() parser { return sterlingParser{} }, []string{"CONNECT:ENTERPRISE"}},
+		{CMS, func() parser { return cmsParser{} }, []string{"VM ", "Z/VM"}},
+		{VSE, func() parser { return vseParser{} }, []string{"VSE", "Z/VSE"}},
 	}
 }
 
@@ -158,6 +164,8 @@ func newParser(f Format) parser {
 		return new(tableParser)
 	case MLSD:
 		return &mlsdParser{factless: true}
+	case PDS:
+		return &pdsParser{chosen: true}
 	}
 	for _, s := range formats() {
 		if s.name == f {
@@ -176,7 +184,7 @@ const (
 
 // Confidence in the last resorts: any line could be a name, and in a table of no known format much is guessed.
 const (
-	namesConfidence   = 0.5
+	namesConfidence = 0.5
 	tableConfidence = 0.3
 )
 
