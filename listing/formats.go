@@ -2,6 +2,7 @@ package listing
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -128,6 +129,12 @@ type formatSpec struct {
 	syst []string // beginnings of SYST replies, in upper case, that settle a tie
 }
 
+// isSyst reports whether a reply to SYST names a system with this format.
+func (f formatSpec) isSyst(syst string) bool {
+	syst = strings.ToUpper(syst)
+	return slices.ContainsFunc(f.syst, func(t string) bool { return strings.HasPrefix(syst, t) })
+}
+
 // formats is every format that takes part in the vote; where votes are equal the earlier one wins.
 func formats() []formatSpec {
 	return []formatSpec{
@@ -215,9 +222,25 @@ func (s *session) vote(raw []byte, text string) {
 	case s.q.Format != "":
 	case namesOnly(raw, s.term):
 		s.q.Format, s.q.FormatConfidence = Names, namesConfidence
+	case s.named(raw, text):
 	case tableOnly(raw, s.term):
 		s.q.Format, s.q.FormatConfidence = Table, tableConfidence
 	}
+}
+
+// named chooses the format of the system that SYST names, where its parser reads a line once it knows that it may.
+func (s *session) named(raw []byte, text string) bool {
+	for _, f := range formats() {
+		if !f.isSyst(s.opts.Syst) {
+			continue
+		}
+		f.new = func() parser { return newParser(f.name) }
+		if s.ballot(f, raw, text, voteLines).votes > 0 {
+			s.q.Format, s.q.FormatConfidence = f.name, namesConfidence
+			return true
+		}
+	}
+	return false
 }
 
 // ballot is how a format does in the vote.
@@ -254,11 +277,8 @@ func (s *session) ballot(f formatSpec, raw []byte, text string, lines int) ballo
 		out.missed += when(v == miss, 1)
 		c.done(v)
 	}
-	syst := strings.ToUpper(s.opts.Syst)
-	for _, t := range f.syst {
-		if out.votes > 0 && strings.HasPrefix(syst, t) {
-			out.votes++
-		}
+	if out.votes > 0 && f.isSyst(s.opts.Syst) {
+		out.votes++
 	}
 	return out
 }
