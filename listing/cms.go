@@ -23,7 +23,7 @@ func (cmsParser) parse(c *cursor, e *Entry) (verdict, string) {
 	var w columns
 	w.split(c.line)
 	switch {
-	case w.is(0, "Filename") && w.is(1, "FileType"):
+	case w.titled(0, "Filename") && w.titled(1, "FileType"):
 		return header, ""
 	case w.n < 6 || w.more:
 		return miss, "not enough columns"

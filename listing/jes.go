@@ -62,7 +62,7 @@ func (p *jesParser) header(w *columns) bool {
 	case w.n == 1:
 		return len(bytes.Trim(w.word(0), "-")) == 0
 	case w.n == 3 && allDigits(w.word(0)):
-		return bytes.EqualFold(w.word(1), []byte("spool")) && bytes.EqualFold(w.word(2), []byte("files"))
+		return w.titled(1, "spool") && w.titled(2, "files")
 	}
 	// of a running job: "STEPNAME STEP1  PROCNAME  N/A", "CPUTIME  0.1 ELAPSED TIME  3.2", "STEP, PROC, ... unknown"
 	return w.is(0, "STEPNAME") || w.is(0, "CPUTIME") || w.is(0, "STEP,")
@@ -76,7 +76,7 @@ func (p *jesParser) job(c *cursor, e *Entry, w *columns) verdict {
 	v := full
 	switch {
 	case jobStatus(w.word(2)):
-		if w.n > 4 && !bytes.EqualFold(w.word(4), []byte("spool")) {
+		if w.n > 4 && !w.titled(4, "spool") {
 			v = weak
 		}
 	case jobStatus(w.word(3)) && len(w.word(2)) <= 8:

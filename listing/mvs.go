@@ -25,11 +25,11 @@ const (
 func (p *mvsParser) parse(c *cursor, e *Entry) (verdict, string) {
 	var w columns
 	w.split(c.line)
-	if w.is(0, "Volume") && w.is(w.n-1, "Dsname") {
+	if w.titled(0, "Volume") && w.titled(w.n-1, "Dsname") {
 		p.seen, p.nameAt = true, w.at[w.n-1].lo-1 // the names start one column to the left of their title
 		return header, ""
 	}
-	if w.n < 2 || w.more && !p.seen {
+	if w.n < 2 && !p.seen || w.more {
 		return miss, "no attributes before a name"
 	}
 	lo, hi := dataSetName(c.line)
@@ -73,7 +73,7 @@ func dataSetName(b []byte) (lo, hi int) {
 // row reads what stands before the name at lo.
 func (p *mvsParser) row(c *cursor, e *Entry, w *columns, lo int) verdict {
 	b := c.line[:lo]
-	if !blank(b[max(lo-1, 0):]) {
+	if blank(b) {
 		return miss
 	}
 	if p.attributes(e, b) {
@@ -84,9 +84,6 @@ func (p *mvsParser) row(c *cursor, e *Entry, w *columns, lo int) verdict {
 	for to > from && blank(b[to-1:to]) {
 		to--
 	}
-	if to == from {
-		return miss
-	}
 	if apart && mvsState(e, b[from:to]) {
 		return full
 	}
@@ -95,10 +92,10 @@ func (p *mvsParser) row(c *cursor, e *Entry, w *columns, lo int) verdict {
 	if rest >= to || !volume(b[w.at[0].lo:rest]) {
 		return mvsIndex(b[from:to], from >= 20 || p.seen)
 	}
-	if apart && mvsState(e, b[blanks(b, rest):to]) {
+	at := blanks(b, rest)
+	if apart && (bytes.EqualFold(b[at:to], []byte("Tape")) || mvsState(e, b[at:to])) {
 		return full
 	}
-	at := blanks(b, rest)
 	if n := mvsUnit(b[at:to]); n > 0 {
 		at = blanks(b, at+n)
 	} else if !apart {
@@ -115,7 +112,7 @@ func mvsState(e *Entry, b []byte) bool {
 	}
 	for _, s := range []string{
 		"Migrated", "MIGRAT", "Not Mounted", "Not Direct Access Device", "Not a DASD device", "File not on volume",
-		"Error determining attributes", "User catalog connector", "Tape", "Offline", "Archived",
+		"Error determining attributes", "User catalog connector",
 	} {
 		if bytes.EqualFold(b, []byte(s)) {
 			return true

@@ -23,7 +23,7 @@ func (p *pdsParser) parse(c *cursor, e *Entry) (verdict, string) {
 	var w columns
 	w.split(c.line)
 	switch {
-	case w.is(0, "Name") && (w.is(1, "VV.MM") || w.is(1, "Size") && w.is(2, "TTR")):
+	case w.titled(0, "Name") && (w.titled(1, "VV.MM") || w.titled(1, "Size") && w.titled(2, "TTR")):
 		p.seen = true
 		return header, ""
 	case w.n == 0 || w.more:
@@ -39,11 +39,7 @@ func (p *pdsParser) parse(c *cursor, e *Entry) (verdict, string) {
 func (p *pdsParser) member(c *cursor, e *Entry, w *columns) (verdict, string) {
 	switch {
 	case w.n == 1:
-		padded := len(c.line)-w.at[0].hi >= pdsPadding && upperName(w.word(0))
-		if padded || p.seen || p.chosen {
-			return weak, ""
-		}
-		return miss, "a word without attributes"
+		return p.bare(c, w)
 	case pdsStatistics(c, e, w), pdsModule(e, w):
 		p.seen = true
 		return full, ""
@@ -51,6 +47,16 @@ func (p *pdsParser) member(c *cursor, e *Entry, w *columns) (verdict, string) {
 		return weak, "" // other programs use the room of the statistics in ways of their own
 	}
 	return miss, "no statistics and no attributes of a load module"
+}
+
+// bare judges a line that is one word.
+func (p *pdsParser) bare(c *cursor, w *columns) (verdict, string) {
+	b := w.word(0)
+	padded := len(c.line)-w.at[0].hi >= pdsPadding && upperName(b)
+	if padded || p.seen || p.chosen && capitals(b) {
+		return weak, ""
+	}
+	return miss, "a word without attributes"
 }
 
 // pdsStatistics reads "VV.MM created changed time size init mod id" after the name.
@@ -66,6 +72,16 @@ func pdsStatistics(c *cursor, e *Entry, w *columns) bool {
 	e.Version = w.str(c, 1)
 	if last := w.n - 1; last >= 8 || last > 4 && !allDigits(w.word(last)) {
 		e.Owner = w.str(c, last)
+	}
+	return true
+}
+
+// capitals reports whether b has no letters but capitals, and no control characters.
+func capitals(b []byte) bool {
+	for _, c := range b {
+		if c < '!' || c >= 'a' && c <= 'z' || c >= 0x7F {
+			return false
+		}
 	}
 	return true
 }

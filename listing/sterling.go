@@ -31,8 +31,8 @@ func (sterlingParser) parse(c *cursor, e *Entry) (verdict, string) {
 
 // sterlingFooter recognizes "Total Number of batches listed: 5" and "Total number of Mailboxes = 3".
 func sterlingFooter(w *columns) bool {
-	return w.n >= 5 && w.is(0, "Total") && bytes.EqualFold(w.word(1), []byte("number")) && w.is(2, "of") &&
-		(bytes.EqualFold(w.word(3), []byte("batches")) || bytes.EqualFold(w.word(3), []byte("mailboxes")))
+	return w.n >= 5 && w.titled(0, "Total") && w.titled(1, "number") && w.titled(2, "of") &&
+		(w.titled(3, "batches") || w.titled(3, "mailboxes"))
 }
 
 // sterlingFlags reports whether b is ten flags and a protocol, such as -ARTE-----TCP or -SR--M-------.
@@ -90,8 +90,8 @@ func sterlingRemote(c *cursor, e *Entry, w *columns) (verdict, string) {
 		return miss, "no such date"
 	}
 	e.Owner, e.Group = w.str(c, 0), w.str(c, 1)
-	if end := w.at[w.n-1].hi; !w.more && end > at+12 {
-		e.Mode = c.str(at+12, end)
+	if flags, end := blanks(b, at+11), w.at[w.n-1].hi; !w.more && end > flags {
+		e.Mode = c.str(flags, end)
 	}
 	c.name(lo, hi)
 	return full, ""
