@@ -34,6 +34,9 @@ var benchLines = []struct {
 	{listing.MSDOS, func(b []byte, i int) []byte {
 		return fmt.Appendf(b, "%02d-%02d-%02d  %02d:%02dPM %20d invoice %d (paid).xls\r\n", i%12+1, i%28+1, i%20, i%12+1, i%60, i*31, i)
 	}},
+	{listing.VMS, func(b []byte, i int) []byte {
+		return fmt.Appendf(b, "DATA%07d.LIS;%d     %6d/%-6d %2d-MAR-2011 10:%02d:20  [STAFF,ANNA]  (RWED,RWED,RE,)\r\n", i, i%9+1, i%5000, i%5000+3, i%28+1, i%60)
+	}},
 	{listing.MLSD, func(b []byte, i int) []byte {
 		return fmt.Appendf(b, "type=file;size=%d;modify=202103%02d10%02d20;UNIX.mode=0644;UNIX.owner=1000;unique=801U%x; file-%d.dat\r\n", i*31, i%28+1, i%60, i, i)
 	}},

@@ -150,6 +150,16 @@ func formats() []formatSpec {
 		{Sterling, func() parser { return sterlingParser{} }, []string{"CONNECT:ENTERPRISE"}},
 		{CMS, func() parser { return cmsParser{} }, []string{"VM ", "Z/VM"}},
 		{VSE, func() parser { return vseParser{} }, []string{"VSE", "Z/VSE"}},
+		{EPLF, func() parser { return eplfParser{} }, nil},
+		{OS400, func() parser { return new(os400Parser) }, []string{"OS/400", "AS/400", "IBM I"}},
+		{OS2, func() parser { return new(os2Parser) }, []string{"OS/2"}},
+		{NonStop, func() parser { return new(nonstopParser) }, []string{"NONSTOP", "GUARDIAN", "TANDEM"}},
+		{MPE, func() parser { return new(mpeParser) }, []string{"MPE"}},
+		{Unisys, func() parser { return new(unisysParser) }, []string{"UNISYS", "MCP", "OS2200", "OS 2200", "A SERIES"}},
+		{VxWorks, func() parser { return new(vxworksParser) }, []string{"VXWORKS"}},
+		{OS9, func() parser { return new(os9Parser) }, []string{"OS-9", "OS9", "OS/9"}},
+		{Win16, func() parser { return new(win16Parser) }, nil},
+		{DLS, func() parser { return new(dlsParser) }, nil},
 	}
 }
 

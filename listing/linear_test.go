@@ -1,6 +1,7 @@
 package listing_test
 
 import (
+	"bytes"
 	"runtime"
 	"strings"
 	"testing"
@@ -84,6 +85,26 @@ func TestParseMemory(t *testing.T) {
 		}
 		if took := after.TotalAlloc - before.TotalAlloc; took > 4*uint64(len(raw)) {
 			t.Errorf("%s: %d bytes for a listing of %d: %.1f times", l.format, took, len(raw), float64(took)/float64(len(raw)))
+		}
+	}
+}
+
+// TestHeldLineAtWindow: an entry of two lines is read wherever the window ends.
+func TestHeldLineAtWindow(t *testing.T) {
+	entry := "A_NAME_THAT_IS_TOO_LONG_FOR_ITS_COLUMN.DAT;1\r\n        12/15  2-JAN-2011 10:20:30  [STAFF]  (RWED,RE,,)\r\n"
+	count := 3*listing.Window/len(entry) + 1
+	for shift := range len(entry) {
+		raw := "Directory DISK:[X]" + strings.Repeat(" ", shift) + "\r\n\r\n" + strings.Repeat(entry, count)
+		rd := listing.NewReader(bytes.NewReader([]byte(raw)), listing.Options{Now: now})
+		n := 0
+		for e, err := range rd.All() {
+			if err != nil || e.Size != 12*512 {
+				t.Fatalf("shift %d: entry %d: %+v, %v", shift, n, e, err)
+			}
+			n++
+		}
+		if q := rd.Quality(); n != count || q.SkippedTotal != 0 {
+			t.Fatalf("shift %d: %d entries, want %d; %v", shift, n, count, q)
 		}
 	}
 }

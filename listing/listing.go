@@ -59,6 +59,8 @@ const (
 	TOPS20   Format = "tops20"   // TOPS-20
 	VxWorks  Format = "vxworks"  // VxWorks
 	OS9      Format = "os9"      // Microware OS-9
+	Win16    Format = "win16"    // SuperTCP, Chameleon and wfFtp: a short name first
+	DLS      Format = "dls"      // dls, an ls with descriptions
 	Names    Format = "names"    // NLST: a name a line
 	Table    Format = "table"    // a table in no known format: names and what else is sure
 )

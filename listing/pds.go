@@ -53,7 +53,7 @@ func (p *pdsParser) member(c *cursor, e *Entry, w *columns) (verdict, string) {
 func (p *pdsParser) bare(c *cursor, w *columns) (verdict, string) {
 	b := w.word(0)
 	padded := len(c.line)-w.at[0].hi >= pdsPadding && upperName(b)
-	if padded || p.seen || p.chosen && capitals(b) {
+	if padded || p.seen || p.chosen && noLower(b) {
 		return weak, ""
 	}
 	return miss, "a word without attributes"
@@ -76,8 +76,8 @@ func pdsStatistics(c *cursor, e *Entry, w *columns) bool {
 	return true
 }
 
-// capitals reports whether b has no letters but capitals, and no control characters.
-func capitals(b []byte) bool {
+// noLower reports whether b has no letters but capitals, and no control characters.
+func noLower(b []byte) bool {
 	for _, c := range b {
 		if c < '!' || c >= 'a' && c <= 'z' || c >= 0x7F {
 			return false
