@@ -27,7 +27,7 @@ func (p *dlsParser) parse(c *cursor, e *Entry) (verdict, string) {
 		return miss, "no size in the 23rd column"
 	}
 	lo, hi := 0, len(bytes.TrimRight(b[:size], " "))
-	if hi == 0 && (c.held == nil || size == 0) {
+	if hi == 0 && c.held == nil {
 		return miss, "no name"
 	}
 	if bytes.IndexByte(b[:hi], ' ') >= 0 {

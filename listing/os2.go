@@ -58,12 +58,10 @@ func (p *os2Parser) parse(c *cursor, e *Entry) (verdict, string) {
 	if !p.order.date(r.word(d), &t) {
 		return miss, "no date after the size and the attributes"
 	}
-	end := r.w[d+1].lo
-	n := dosClock(c.line[end:], &t)
-	if n == 0 || end+n < len(c.line) && c.line[end+n] != ' ' {
+	// only the word: a name behind it may be "a" or "p"
+	if w := r.word(d + 1); dosClock(w, &t) != len(w) {
 		return miss, "no time of day"
 	}
-	end += n
 	var ok bool
 	if e.ModTime, ok = c.dates.resolve(&t); !ok {
 		return miss, "no such date"
@@ -77,6 +75,7 @@ func (p *os2Parser) parse(c *cursor, e *Entry) (verdict, string) {
 	}
 	p.attributes(c, e, from, d)
 	// two blanks come before the name; what is more belongs to it
+	end := r.w[d+1].hi
 	lo := min(blanks(c.line, end), end+2)
 	if blank(c.line[lo:]) {
 		return miss, "no name"

@@ -66,19 +66,15 @@ func (p *os400Parser) dateColumns(k *os400Columns, j int) int {
 	r := &p.row
 	w := r.word(j)
 	switch _, _, _, n := separated(w); {
-	case n > 0 && n == len(w), numbers(w, '/'), numbers(w, '-'), numbers(w, '.'):
+	case n > 0 && n == len(w), pairs(w), numbers(w, '/'), numbers(w, '-'), numbers(w, '.'):
 		k.date, k.dates = j, 1
 		return j - 1
-	case len(w) == 2 && len(r.word(j-1)) == 2 && len(r.word(j-2)) == 2 && r.w[j-2].hi+6 == r.w[j].hi:
-		if allDigits(w) && allDigits(r.word(j-1)) && allDigits(r.word(j-2)) {
-			k.date, k.dates = j-2, 3 // the job separates with a blank
-			return j - 3
-		}
-	case len(w) > 8 && allDigits(w[:len(w)-8]):
-		if _, _, _, n := separated(w[len(w)-8:]); n == 8 {
-			k.date, k.dates, k.glued, k.size = j, 1, len(w)-8, j
-			return j - 1
-		}
+	case j >= 2 && pairs(r.b[r.w[j-2].lo:r.w[j].hi]): // the job separates with a blank
+		k.date, k.dates = j-2, 3
+		return j - 3
+	case len(w) > 8 && allDigits(w[:len(w)-8]) && pairs(w[len(w)-8:]):
+		k.date, k.dates, k.glued, k.size = j, 1, len(w)-8, j
+		return j - 1
 	}
 	return j
 }
@@ -128,7 +124,8 @@ func (p *os400Parser) parse(c *cursor, e *Entry) (verdict, string) {
 		p.gap.see(c.line[lo:])
 	}
 	v := full
-	if k.owners > 1 || !known && k.at < 0 || k.glued > 0 || !p.time(c, e, k) {
+	timed := p.time(c, e, k)
+	if k.owners > 1 || !known && k.at < 0 || k.glued > 0 || !timed {
 		v = weak
 	}
 	p.size(e, k)

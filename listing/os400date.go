@@ -20,7 +20,7 @@ const (
 // ordered reads the date b, whose parts are kept apart by anything, in the order o.
 func ordered(b []byte, o int, t *civil) bool {
 	v, digits, _, n := separated(b)
-	if n == 0 && len(b) == 8 && allDigits(b[:2]) && allDigits(b[3:5]) && allDigits(b[6:]) {
+	if n == 0 && pairs(b) {
 		for i := range v {
 			x, _ := number(b[3*i : 3*i+2])
 			v[i], digits[i] = int(x), 2
@@ -42,6 +42,11 @@ func ordered(b []byte, o int, t *civil) bool {
 	}
 	t.year, t.month, t.day = fullYear(v[y], digits[y]), v[m], v[d]
 	return validDay(t.year, t.month, t.day)
+}
+
+// pairs reports whether b is three numbers of two digits with the same separator, any, between them.
+func pairs(b []byte) bool {
+	return len(b) == 8 && b[2]-'0' > 9 && b[2] == b[5] && allDigits(b[:2]) && allDigits(b[3:5]) && allDigits(b[6:])
 }
 
 // julian reads 04/078, the 78th day of 2004.

@@ -52,7 +52,7 @@ func (p *win16Parser) parse(c *cursor, e *Entry) (verdict, string) {
 	if e.ModTime, ok = c.dates.resolve(&t); !ok {
 		return miss, "no such date"
 	}
-	return p.rest(c, e, i+1, long), ""
+	return p.rest(c, e, i+1, long), "no long name behind the time"
 }
 
 // wordyDate reads "Nov 16 1994" from the third word on and returns the word behind it, 0 where there is none.
@@ -82,6 +82,8 @@ func (p *win16Parser) rest(c *cursor, e *Entry, i int, long bool) verdict {
 		!long && ofOnly(bytes.ReplaceAll(r.b[r.w[i].lo:], []byte{' '}, nil), "RHSAdrwahs-"):
 		e.Mode = c.str(r.w[i].lo, r.w[r.n-1].hi)
 		return full
+	case long && bytes.ContainsAny(r.b[r.w[i].lo:], `"*/:<>?\|`):
+		return miss // no name for Windows
 	case long:
 		// one blank, then the name; Windows allows a blank at its start
 		c.name(r.w[i-1].hi+1, len(c.line))
