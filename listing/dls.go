@@ -10,7 +10,7 @@ import "bytes"
 //	a-name-that-is-too-long.tar
 //	                  79215  Jan  4  6:45
 //
-// The size is in kilobytes or bytes, as the archive likes; it ends in the 23rd column. Directories have "-" or "=".
+// The size ends in the 23rd column. Directories have "-" or "=" there.
 type dlsParser struct {
 	row row
 }
