@@ -79,7 +79,7 @@ func (p *win16Parser) rest(c *cursor, e *Entry, i int, long bool) verdict {
 	case i >= r.n:
 		return full
 	case i+1 == r.n && len(r.word(i)) <= 5 && r.w[i].lo-r.w[i-1].hi > 1 && ofOnly(r.word(i), "RHSAdrwahs-"),
-		!long && ofOnly(bytes.ReplaceAll(r.b[r.w[i].lo:], []byte{' '}, nil), "RHSAdrwahs-"):
+		!long && ofOnly(r.b[r.w[i].lo:], " \tRHSAdrwahs-"):
 		e.Mode = c.str(r.w[i].lo, r.w[r.n-1].hi)
 		return full
 	case long && bytes.ContainsAny(r.b[r.w[i].lo:], `"*/:<>?\|`):
