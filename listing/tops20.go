@@ -20,8 +20,11 @@ type tops20Parser struct {
 	headed bool // a line has named the directory: bare names follow
 }
 
-// A page has 512 words; text has five characters in a word.
+// tops20Page is the size of a page in characters: 512 words of five.
 const tops20Page = 512 * 5
+
+// CTRL/V quotes the character behind it in a name.
+const tops20Quote = 0x16
 
 func (p *tops20Parser) parse(c *cursor, e *Entry) (verdict, string) {
 	b := c.line
@@ -38,8 +41,8 @@ func (p *tops20Parser) parse(c *cursor, e *Entry) (verdict, string) {
 		at, inDir = lo+n, true
 	}
 	end := at
-	for end < hi && b[end] > ' ' && b[end] != ';' && b[end] != ',' {
-		end += 1 + when(b[end] == 0x16 && end+1 < hi, 1) // CTRL/V quotes the next character
+	for end < hi && (b[end] > ' ' || b[end] == tops20Quote) && b[end] != ';' && b[end] != ',' {
+		end += 1 + when(b[end] == tops20Quote && end+1 < hi, 1)
 	}
 	if !p.name(c, e, at, min(end, hi)) {
 		return miss, "no name with a type and a generation"

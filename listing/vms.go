@@ -65,6 +65,9 @@ func (p *vmsParser) entry(c *cursor, e *Entry, b []byte, off int) (verdict, stri
 		return miss, reason
 	}
 	v, reason := f.judge(&name)
+	if v == held && name.dotted && f.count == 0 && !p.begun {
+		return v, "" // LIBC.SO.6 is a name of other systems too
+	}
 	if v == miss || v == header || v == held && reason != "" {
 		return v, reason
 	}
@@ -94,6 +97,7 @@ type vmsName struct {
 	version span // empty where there is none
 	end     int  // what is behind it
 	dot     bool // it has a dot, as every name that VMS prints does
+	dotted  bool // the version is behind a dot
 	wild    bool // it is a pattern: "*.*;0"
 	blank   bool // it has a blank in it
 }
@@ -123,7 +127,7 @@ func vmsNameAt(b []byte) (n vmsName, ok bool) {
 	if !n.check(b) || !n.dot {
 		return n, false
 	}
-	n.dottedVersion(b)
+	n.dotted = n.dottedVersion(b)
 	return n, true
 }
 
@@ -166,7 +170,7 @@ func (n *vmsName) check(b []byte) bool {
 }
 
 // dottedVersion splits the version off NAME.EXT.12. A further dot in a name would be escaped: NAME^.OLD.EXT.
-func (n *vmsName) dottedVersion(b []byte) {
+func (n *vmsName) dottedVersion(b []byte) bool {
 	dots, last := 0, 0
 	for i := n.lo; i < n.hi; i++ {
 		switch b[i] {
@@ -176,9 +180,11 @@ func (n *vmsName) dottedVersion(b []byte) {
 			dots, last = dots+1, i
 		}
 	}
-	if dots == 2 && vmsVersion(b[last+1:n.hi]) == n.hi-last-1 && last+1 < n.hi {
-		n.version, n.hi = span{last + 1, n.hi}, last
+	if dots != 2 || last+1 == n.hi || vmsVersion(b[last+1:n.hi]) != n.hi-last-1 {
+		return false
 	}
+	n.version, n.hi = span{last + 1, n.hi}, last
+	return true
 }
 
 // judge says what the fields behind a name make of it. Where they are few, something has to be there that only VMS

@@ -22,8 +22,8 @@ func parseVMSDir(b []byte) (vmsDir, bool) {
 	path := string(b[lo+1 : hi])
 	path = strings.ReplaceAll(path, "."+middle, ".")
 	path = strings.ReplaceAll(path, middle, ".")
-	path = strings.TrimPrefix(path+".", "000000.")
-	return vmsDir{string(b[:lo]), strings.TrimSuffix(path, ".")}, true
+	path = strings.TrimSuffix(strings.TrimPrefix(path+".", "000000."), ".")
+	return vmsDir{string(b[:lo]), strings.TrimSuffix(path, ".000000")}, true
 }
 
 // from is the path of d from base, as a prefix of names.

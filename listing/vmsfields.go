@@ -320,20 +320,21 @@ func vmsErrors() []string {
 // message reads an error in place of all fields: %RMS-E-PRV, text or <%RMS-E-PRV, text>. Other words between < and >
 // stand for a date that was never set.
 func (f *vmsFields) message(b []byte, i int) int {
-	end := len(b) - i
-	if b[i] == '<' {
-		end = bytes.IndexByte(b[i:], '>') + 1
-		if i++; end > 0 && b[i] != '%' && !f.date {
-			f.date = true
-			return end
+	text := bytes.TrimPrefix(b[i:], []byte{'<'})
+	if b[i] == '<' && (len(text) == 0 || text[0] != '%') {
+		end := bytes.IndexByte(text, '>')
+		if f.date || end < 0 {
+			return 0
 		}
+		f.date = true
+		return end + 2
 	}
-	_, ident := vmsMessage(b[i:])
-	if f.count > 0 || b[i] == '%' && ident == "" {
+	_, ident := vmsMessage(text)
+	if f.count > 0 || text[0] == '%' && ident == "" {
 		return 0
 	}
 	f.failed, f.notFound = true, nothingFound(ident)
-	return len(b) - i + when(b[i-1] == '<', 1)
+	return len(b) - i
 }
 
 // vmsMessage splits %FACILITY-S-IDENT, text at the start of b.
