@@ -64,7 +64,7 @@ type cursor struct {
 	heldOff  int    // of held in text
 	nameSpan span
 	inHeld   bool // nameSpan is a part of held
-	more     bool // with the verdict held: the line goes on the lines held before
+	more     bool // with the verdict held: the line goes on the lines held before; with miss: so it does, and they are void
 	linkSpan span
 	isLink   bool
 	prefix   string // goes before the name: the directory in a recursive listing
@@ -97,7 +97,9 @@ func (c *cursor) done(v verdict) {
 func (c *cursor) both() []byte { return c.held[:c.off-c.heldOff+len(c.line)] }
 
 // goesOn reports whether the line with this verdict belongs to the entry that the held lines began.
-func (c *cursor) goesOn(v verdict) bool { return c.held != nil && (v == joined || v == held && c.more) }
+func (c *cursor) goesOn(v verdict) bool {
+	return c.held != nil && (v == joined || (v == held || v == miss) && c.more)
+}
 
 // stands reports whether the line with this verdict is an entry even where no other completes it.
 func (c *cursor) stands(v verdict) bool {

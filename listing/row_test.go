@@ -36,18 +36,18 @@ func TestTablesCut(t *testing.T) {
 			raw := c.raw(t)
 			whole, _ := listing.Parse(raw, listing.Options{Now: now})
 			for i := range raw {
-				checkCut(t, c.Case, raw[:i], "", len(whole.Entries))
-				checkCut(t, c.Case, raw[i:], f, len(whole.Entries))
+				checkPart(t, c.Case, raw[:i], "", len(whole.Entries))
+				checkPart(t, c.Case, raw[i:], f, len(whole.Entries))
 			}
 			for _, other := range listing.Formats() {
-				checkCut(t, c.Case, raw, other, len(raw))
+				checkPart(t, c.Case, raw, other, len(raw))
 			}
 		}
 	}
 }
 
-// checkCut reports entries without a name and more entries than there can be.
-func checkCut(t *testing.T, name string, raw []byte, f listing.Format, most int) {
+// checkPart reports entries without a name and more entries than there can be.
+func checkPart(t *testing.T, name string, raw []byte, f listing.Format, most int) {
 	t.Helper()
 	r, _ := listing.Parse(raw, listing.Options{Now: now, Format: f})
 	if len(r.Entries) > most && r.Format != listing.Names {

@@ -161,9 +161,12 @@ func (p *pass) place(v verdict, e *Entry) {
 	stands := p.c.stands(v)
 	if p.c.goesOn(v) {
 		e.Line = p.heldLine
-		if stands && p.heldEntry {
+		if p.heldEntry && (stands || v == miss) {
 			p.entries[len(p.entries)-2] = *e
 			p.pop()
+		}
+		if v == miss {
+			p.s.q.skip(p.heldLine, p.c.held, "the line after it says that it cannot be read")
 		}
 	} else {
 		p.drop()

@@ -31,27 +31,28 @@ func (p *vmsParser) parse(c *cursor, e *Entry) (verdict, string) {
 		return v, reason
 	}
 	if c.held != nil {
-		if v := p.goOn(c, e); v != miss {
-			return v, ""
+		if v, reason := p.goOn(c, e); v != miss || c.more {
+			return v, reason
 		}
 		*e = Entry{Size: -1, Line: e.Line}
 	}
 	return p.entry(c, e, c.line, c.off)
 }
 
-// goOn reads the line as what follows the lines held before it.
-func (p *vmsParser) goOn(c *cursor, e *Entry) verdict {
-	v, _ := p.entry(c, e, c.both(), c.heldOff)
+// goOn reads the line as what follows the lines held before it. A miss belongs to them where c.more is set.
+func (p *vmsParser) goOn(c *cursor, e *Entry) (verdict, string) {
+	v, reason := p.entry(c, e, c.both(), c.heldOff)
 	switch v {
 	case weak, full:
 		v = joined
 	case held:
 		c.more = true
 	default:
-		return miss
+		c.more = reason == vmsUnreadable
+		return miss, reason
 	}
 	c.inHeld = true
-	return v
+	return v, ""
 }
 
 // entry reads b, the line or the lines of one entry, which start at off of the window.
@@ -187,6 +188,9 @@ func (n *vmsName) dottedVersion(b []byte) bool {
 	return true
 }
 
+// vmsUnreadable is why a file whose attributes are an error message is no entry: the server will not send it either.
+const vmsUnreadable = "the server could not read the file's attributes"
+
 // judge says what the fields behind a name make of it. Where they are few, something has to be there that only VMS
 // prints. A reason with held means that the line is no entry by itself.
 func (f *vmsFields) judge(n *vmsName) (verdict, string) {
@@ -199,7 +203,7 @@ func (f *vmsFields) judge(n *vmsName) (verdict, string) {
 	case n.wild:
 		return miss, "a pattern, not a name"
 	case f.failed && versioned:
-		return weak, ""
+		return miss, vmsUnreadable
 	case f.count == 0 && versioned && !n.blank:
 		return held, ""
 	case f.count == 0 && !n.blank:
