@@ -17,6 +17,9 @@ type civil struct {
 	noYear                           bool
 	zoned                            bool
 	offset                           int // seconds east of UTC, where zoned
+
+	hint     hint // see order
+	wideYear bool // the column of the year has a blank too many behind it
 }
 
 func newDates(now time.Time, loc *time.Location) dates {
@@ -61,7 +64,8 @@ func (d *dates) resolve(t *civil) (Time, bool) {
 			year--
 		}
 	}
-	if !validDay(year, t.month, t.day) || t.hour > 23 || t.min > 59 || t.sec > 60 {
+	// 24:00 is the end of the day
+	if !validDay(year, t.month, t.day) || t.hour*3600+t.min*60+t.sec > 86400 || t.min > 59 || t.sec > 60 {
 		return Time{}, false
 	}
 	out := Time{Precision: t.precision, ZoneKnown: t.zoned}
@@ -145,7 +149,7 @@ func clock(b []byte, t *civil) bool {
 	}
 	b = b[n+1:]
 	m, n := number(b)
-	if n < 1 || n > 2 || h > 23 || m > 59 {
+	if n < 1 || n > 2 || h > 23 && (h > 24 || m > 0) || m > 59 {
 		return false
 	}
 	t.hour, t.min, t.sec, t.nano, t.precision = int(h), int(m), 0, 0, Minute
@@ -157,7 +161,7 @@ func clock(b []byte, t *civil) bool {
 	}
 	b = b[n+1:]
 	s, n := number(b)
-	if n != 2 || s > 60 {
+	if n != 2 || s > 60 || h == 24 && s > 0 {
 		return false
 	}
 	t.sec, t.precision = int(s), Second

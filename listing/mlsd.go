@@ -11,141 +11,277 @@ import (
 //
 //	Type=file;Size=25730;Modify=19940728095854;Perm=r; cap60.tar.Z
 //
-// The last ";" may be missing. A line without facts starts with the blank that ends them.
+// The last ";" may be missing, as in the drafts before the seventh. A line without facts starts with the blank that
+// ends them.
 type mlsdParser struct {
 	factless bool // read lines without facts too; in the vote, any line with a blank in front would do
 	bySame   bool // some link is without a target, which an entry of the same Unique may give
 }
 
-// maxFacts is how many facts of a line are kept.
+// maxFacts is how many facts of a line are written out as such; Entry.Facts has them all.
 const maxFacts = 64
 
 func (p *mlsdParser) parse(c *cursor, e *Entry) (verdict, string) {
 	b := c.line
-	if p.factless && b[0] == ' ' && len(b) > 1 {
-		c.name(1, len(b))
-		return weak, ""
+	start := 0
+	if b[0] == ' ' || b[0] == '\t' {
+		// some servers put blanks before the facts as they do in the reply to MLST
+		if start = blanks(b, 0); !knownFact(b[start:]) {
+			return p.bare(c, e)
+		}
 	}
-	at := factsEnd(b)
-	if at <= 0 || at+1 >= len(b) {
-		return miss, "no facts and a name"
-	}
-	if blank(b[at+1:]) {
-		return miss, "no name"
-	}
-	self, reason := p.facts(c, e, at)
-	if reason != "" {
+	f := facts{p: p, c: c, e: e}
+	v, reason := f.read(start)
+	switch {
+	case v == miss:
 		return miss, reason
-	}
-	if self {
+	case f.self && start == 1 && p.factless:
+		c.isLink = false
+		return p.bare(c, e) // by the RFC it has no facts, and this reading would lose it
+	case f.self:
 		return ignore, ""
 	}
-	c.name(at+1, len(b))
-	return full, ""
+	return v, ""
 }
 
-// factsEnd finds the blank between facts and name. It is the first one, except where a link's target has blanks.
-func factsEnd(b []byte) int {
-	at := bytes.IndexByte(b, ' ')
-	if at <= 0 || b[at-1] == ';' {
-		return at
+// bare reads a line without facts: a blank and a name.
+func (p *mlsdParser) bare(c *cursor, e *Entry) (verdict, string) {
+	if !p.factless || c.line[0] != ' ' || len(c.line) < 2 {
+		return miss, "no facts and a name"
 	}
-	if i := bytes.Index(b, []byte("; ")); i > at && bytes.Contains(bytes.ToLower(b[:at]), []byte("slink:")) {
-		return i + 1
-	}
-	return at
+	*e = Entry{Size: -1, Line: e.Line}
+	c.name(1, len(c.line))
+	return weak, ""
 }
 
-// facts reads the facts in line[:at]. self is set for the listed directory itself and its parent, which are no
-// entries of it.
-func (p *mlsdParser) facts(c *cursor, e *Entry, at int) (self bool, reason string) {
-	if bytes.IndexByte(c.line[:at], '=') < 0 {
-		return false, "a fact without '='"
-	}
-	facts := make(map[string]string, 8)
-	for lo := 0; lo < at; {
-		hi := lo + bytes.IndexByte(c.line[lo:at], ';')
-		if hi < lo {
-			hi = at
-		}
-		eq := bytes.IndexByte(c.line[lo:hi], '=')
-		if eq <= 0 {
-			return false, "a fact without '='"
-		}
-		if len(facts) < maxFacts {
-			facts[strings.ToLower(c.str(lo, lo+eq))] = c.str(lo+eq+1, hi)
-		}
-		if strings.EqualFold(c.str(lo, lo+eq), "type") {
-			self = p.kind(c, e, lo+eq+1, hi)
-		}
-		lo = hi + 1
-	}
-	fromFacts(e, facts)
-	e.Facts = c.str(0, at)
-	return self, ""
+// facts reads the facts of one line into an entry.
+type facts struct {
+	p *mlsdParser
+	c *cursor
+	e *Entry
+
+	known                int  // how many of them have a name that servers use
+	self                 bool // the listed directory itself or its parent, which are no entries of it
+	typed                bool
+	size                 int64
+	ownerRank, groupRank uint8
 }
 
-// fromFacts takes from the facts what the fields of an entry can hold.
-func fromFacts(e *Entry, facts map[string]string) {
-	if v, ok := facts["size"]; ok && e.Type == File {
-		if n, k := number([]byte(v)); k > 0 && k == len(v) {
-			e.Size = n
+// read walks over the facts from start on, to the name.
+func (f *facts) read(start int) (verdict, string) {
+	b := f.c.line
+	f.size = -1
+	lo := start
+	for lo < len(b) && b[lo] != ' ' && b[lo] != '\t' {
+		eq, hi := factAt(b, lo)
+		if eq < 0 {
+			// a name that no blank sets off from the facts
+			if f.known == 0 || hi < len(b) && b[hi] == ';' {
+				return miss, "a fact without '='"
+			}
+			return f.end(start, lo, lo, weak)
+		}
+		f.fact(lo, eq, hi)
+		if lo = hi; lo < len(b) && b[lo] == ';' {
+			lo++
 		}
 	}
-	if v, ok := facts["sizd"]; ok && facts["type"] == "" && v != "" {
-		e.Type, e.Size = Dir, -1 // the size of a directory
+	v := full
+	if f.known == 0 {
+		v = weak
 	}
-	e.ModTime = factTime([]byte(facts["modify"]))
-	e.Mode = facts["unix.mode"]
-	e.Owner = firstOf(facts, "unix.ownername", "unix.owner", "unix.uid")
-	e.Group = firstOf(facts, "unix.groupname", "unix.group", "unix.gid")
+	if lo == start {
+		return miss, "no facts and a name"
+	}
+	return f.end(start, lo, lo+1, v)
 }
 
-func firstOf(facts map[string]string, keys ...string) string {
-	for _, k := range keys {
-		if v := facts[k]; v != "" {
-			return v
+// end takes what comes behind the facts, which end at at, for the name.
+func (f *facts) end(start, at, name int, v verdict) (verdict, string) {
+	b := f.c.line
+	if name >= len(b) {
+		return miss, "no facts and a name"
+	}
+	if b[name] <= ' ' && blank(b[name:]) {
+		return miss, "no name"
+	}
+	if f.e.Type == File {
+		f.e.Size = f.size
+	}
+	f.e.Facts = f.c.str(start, at)
+	f.c.name(name, len(b))
+	return v, ""
+}
+
+// factAt finds the end of the fact that starts at lo: a ";", a blank, or the end of the line. Its "=" is at eq, -1
+// where it has none. Values of some facts may have blanks.
+func factAt(b []byte, lo int) (eq, hi int) {
+	eq = -1
+	for hi = lo; hi < len(b); hi++ {
+		switch b[hi] {
+		case '=':
+			if eq < 0 {
+				eq = hi
+			}
+		case ';':
+			return eq, hi
+		case ' ', '\t':
+			if eq > lo && blanksIn(b[lo:hi]) {
+				if i := bytes.IndexByte(b[hi:], ';'); i > 0 {
+					return eq, hi + i
+				}
+			}
+			return eq, hi
 		}
 	}
-	return ""
+	return eq, hi
+}
+
+// blanksIn reports whether the value of the fact b may have blanks: the target of a link, the name of a user.
+func blanksIn(b []byte) bool {
+	return hasFold(b, "unix.owner") || hasFold(b, "unix.group") || hasFold(b, "type=os.unix=slink:") ||
+		hasFold(b, "type=os.unix=symlink:")
+}
+
+// fact takes from line[lo:hi], with its "=" at eq, what the fields of an entry can hold.
+func (f *facts) fact(lo, eq, hi int) {
+	key, value := f.c.line[lo:eq], f.c.line[eq+1:hi]
+	if !knownKey(key) {
+		return
+	}
+	f.known++
+	switch {
+	case isFold(key, "type"):
+		f.typed = true
+		f.kind(eq+1, hi)
+	case isFold(key, "size"):
+		f.size = -1
+		if n, k := number(value); k > 0 && k == len(value) {
+			f.size = n
+		}
+	case isFold(key, "modify"):
+		f.e.ModTime = factTime(value)
+	case isFold(key, "sizd"):
+		if !f.typed && len(value) > 0 {
+			f.e.Type = Dir // the size of a directory
+		}
+	case len(key) > 5 && key[4] == '.':
+		f.unix(key[5:], f.c.str(eq+1, hi))
+	}
+}
+
+// unix takes one of the facts unix.mode, unix.owner, unix.ownername, unix.uid and the like. Names go before numbers.
+func (f *facts) unix(key []byte, value string) {
+	rank := func(names ...string) uint8 {
+		for i, s := range names {
+			if isFold(key, s) && value != "" {
+				return uint8(i + 1)
+			}
+		}
+		return 0
+	}
+	switch key[0] | 0x20 {
+	case 'm':
+		if isFold(key, "mode") {
+			f.e.Mode = value
+		}
+	case 'o', 'u':
+		if r := rank("uid", "owner", "ownername"); r > 0 && r >= f.ownerRank {
+			f.e.Owner, f.ownerRank = value, r
+		}
+	case 'g':
+		if r := rank("gid", "group", "groupname"); r > 0 && r >= f.groupRank {
+			f.e.Group, f.groupRank = value, r
+		}
+	}
+}
+
+// knownFact reports whether b starts with the name of a fact that servers use, and "=".
+func knownFact(b []byte) bool {
+	eq := bytes.IndexByte(b[:min(len(b), 32)], '=')
+	return eq > 0 && knownKey(b[:eq])
+}
+
+// knownKey reports whether b is the name of a fact in RFC 3659 or one that servers have added.
+func knownKey(b []byte) bool {
+	switch len(b) {
+	case 4:
+		return isFold(b, "type") || isFold(b, "size") || isFold(b, "perm") || isFold(b, "lang") || isFold(b, "sizd")
+	case 6:
+		return isFold(b, "modify") || isFold(b, "unique") || isFold(b, "create")
+	}
+	switch {
+	case len(b) == 0:
+		return false
+	case b[0]|0x20 == 'u':
+		return hasFold(b, "unix.")
+	case b[0]|0x20 == 'x':
+		return len(b) > 2 && b[1] == '.'
+	}
+	return hasFold(b, "win32.") || isFold(b, "media-type") || isFold(b, "charset")
+}
+
+// isFold reports whether b is the lower-case word, in any case.
+func isFold(b []byte, word string) bool {
+	if len(b) != len(word) {
+		return false
+	}
+	for i := range b {
+		if b[i]|0x20 != word[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // kind reads the type fact, line[lo:hi].
-func (p *mlsdParser) kind(c *cursor, e *Entry, lo, hi int) (self bool) {
-	v := strings.ToLower(c.str(lo, hi))
+func (f *facts) kind(lo, hi int) {
+	v := f.c.line[lo:hi]
+	f.self, f.c.isLink = false, false
 	switch {
-	case v == "cdir" || v == "pdir":
-		e.Type = Dir
-		return true
-	case v == "dir":
-		e.Type = Dir
-	case v == "file" || v == "":
-		e.Type = File
-	case strings.HasPrefix(v, "os.unix=slink"), strings.HasPrefix(v, "os.unix=symlink"):
-		e.Type = Link
-		if i := bytes.IndexByte(c.line[lo:hi], ':'); i >= 0 && lo+i+1 < hi {
-			c.target(lo+i+1, hi)
+	case len(v) == 0 || isFold(v, "file"):
+		f.e.Type = File
+	case isFold(v, "dir"):
+		f.e.Type = Dir
+	case isFold(v, "cdir") || isFold(v, "pdir"):
+		f.e.Type, f.self = Dir, true
+	case hasFold(v, "os.unix=slink"), hasFold(v, "os.unix=symlink"), isFold(v, "link"), isFold(v, "slink"), isFold(v, "symlink"):
+		f.e.Type = Link
+		if i := bytes.IndexByte(v, ':'); i >= 0 && i+1 < len(v) {
+			f.c.target(lo+i+1, hi)
 		} else {
-			p.bySame = true
+			f.p.bySame = true
 		}
 	default:
-		e.Type = Other
+		f.e.Type = Other
 	}
-	return false
 }
 
-// factTime reads YYYYMMDDHHMMSS[.sss], in UTC. Anything else is an unknown time.
+// factTime reads YYYYMMDDHHMMSS[.sss], in UTC, and the same without seconds or without a time of day. Anything else is
+// an unknown time.
 func factTime(b []byte) Time {
-	if len(b) < 14 || !allDigits(b[:14]) {
+	n := 0
+	for n < len(b) && b[n]-'0' <= 9 {
+		n++
+	}
+	if n == 15 && b[0] == '1' && b[1] == '9' && b[2] == '1' {
+		// "19" and the years since 1900: 19104 is 2004
+		b, n = append([]byte("20"), b[3:]...), 14
+	}
+	two := func(i int) int { return int(b[i]-'0')*10 + int(b[i+1]-'0') }
+	t := civil{zoned: true}
+	switch {
+	case n == 14:
+		t.hour, t.min, t.sec, t.precision = two(8), two(10), two(12), Second
+	case n == 12 && n == len(b):
+		t.hour, t.min, t.precision = two(8), two(10), Minute
+	case n == 8 && n == len(b):
+		t.precision = Day
+	default:
 		return Time{}
 	}
-	n := func(lo, hi int) int {
-		v, _ := number(b[lo:hi])
-		return int(v)
-	}
-	t := civil{year: n(0, 4), month: n(4, 6), day: n(6, 8), hour: n(8, 10), min: n(10, 12), sec: n(12, 14),
-		precision: Second, zoned: true}
-	if len(b) > 14 && !fraction(b[14:], &t) {
+	t.year, t.month, t.day = two(0)*100+two(2), two(4), two(6)
+	if n < len(b) && string(b[n:]) != "Z" && !fraction(b[n:], &t) {
 		return Time{}
 	}
 	out, ok := new(dates).resolve(&t)
@@ -203,7 +339,7 @@ func ParseFacts(line []byte, o Options) (Entry, error) {
 	if len(buf) > MaxLine {
 		return Entry{}, fmt.Errorf("%w: longer than %d bytes", ErrFacts, MaxLine)
 	}
-	if rest := bytes.TrimPrefix(buf, []byte{' '}); factsEnd(rest) > 0 && bytes.IndexByte(rest[:factsEnd(rest)], '=') > 0 {
+	if rest := buf[blanks(buf, 0):]; knownFact(rest) || len(rest)+1 == len(buf) && bytes.IndexByte(rest, '=') > 0 {
 		buf = rest
 	}
 	p, e := &mlsdParser{factless: true}, Entry{Size: -1, Line: 1}
@@ -211,11 +347,7 @@ func ParseFacts(line []byte, o Options) (Entry, error) {
 	if len(buf) == 0 {
 		return Entry{}, fmt.Errorf("%w: it is empty", ErrFacts)
 	}
-	v, reason := p.parse(&c, &e)
-	if v == ignore {
-		at := factsEnd(buf)
-		c.name(at+1, len(buf))
-	} else if !v.entry() {
+	if v, reason := p.parse(&c, &e); v != ignore && !v.entry() {
 		return Entry{}, fmt.Errorf("%w: %q: %s", ErrFacts, clip(buf, 80), reason)
 	}
 	c.fill(&e)

@@ -1,7 +1,6 @@
 package listing
 
 import (
-	"bytes"
 	"strings"
 	"sync"
 	"unicode"
@@ -11,52 +10,31 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// monthNames is what ls prints for the months under the locales that servers are found with, in lower case and
-// without the final dot. Longer words are met by their abbreviations only where the locale prints those.
-var monthNames = [12]string{
-	"jan january januar janv janvier ene enero gen gennaio janeiro januari tammi sty led leden ian oca янв січ ιαν",
-	"feb february februar févr fév fev février febrero febbraio fevereiro februari helmi lut úno únor febr şub фев лют φεβ",
-	"mar march mär mär. mrz märz maer maerz mars marzo março mrt maart maalis bře březen márc mars. мар бер μαρ μάρ",
-	"apr april avr avril abr abril aprile huhti kwi dub duben ápr nis апр кві απρ",
-	"may mai mayo mag maggio maio mei maj touko kvě květen máj мая май тра μαϊ μάι μαι",
-	"jun june juni juin junio giu giugno junho kesä cze čer červen jún iun haz июн чер ιουν ιούν",
-	"jul july juli juil juillet julio lug luglio julho heinä lip čec červenec júl iul tem июл лип ιουλ ιούλ",
-	"aug august août aoû aout ago agosto augustus augusti elo sie srp srpen ağu авг сер αυγ αύγ",
-	"sep sept september septembre septiembre set settembre setembro syys wrz zář září szept eyl сен сент вер σεπ",
-	"oct october okt oktober octobre octubre ott ottobre out outubro loka paź říj říjen eki окт жов οκτ",
-	"nov november novembre noviembre novembro marras lis listopad noi kas ноя нояб νοε νοέ",
-	"dec december dez dezember déc décembre dic diciembre dicembre dezembro des desember joulu gru prosinec ara дек гру δεκ",
-}
+// A foreign month is its number, with flags for the words that mean two months.
+const (
+	monthNumber   = 0x0F
+	croatianOnly  = 0x10
+	croatianMaybe = 0x20
+)
 
-// monthCharsets are the charsets in which a listing can have month names.
-func monthCharsets() []encoding.Encoding {
-	return []encoding.Encoding{
-		charmap.Windows1252, charmap.ISO8859_2, charmap.Windows1250, charmap.CodePage850, charmap.CodePage852,
-		charmap.Windows1251, charmap.KOI8R, charmap.KOI8U, charmap.CodePage866, charmap.ISO8859_5,
-		charmap.Windows1253, charmap.ISO8859_7, charmap.Windows1254, charmap.Macintosh,
-	}
-}
-
-// foreignMonths maps month names, in every charset and in the usual cases, to 1..12. It never changes.
+// foreignMonths maps month names, in every charset and in the usual cases, to 1..12 and flags. It never changes.
 var foreignMonths = sync.OnceValue(makeMonths)
 
-func makeMonths() map[string]int8 {
-	m := make(map[string]int8)
-	var encoders []*encoding.Encoder
-	for _, cs := range monthCharsets() {
-		encoders = append(encoders, cs.NewEncoder())
-	}
-	for i, names := range monthNames {
-		for _, low := range strings.Fields(names) {
-			r, n := utf8.DecodeRuneInString(low)
-			for _, name := range []string{low, string(unicode.ToUpper(r)) + low[n:], strings.ToUpper(low)} {
-				m[name] = int8(i + 1)
-				if plain(name) {
-					continue
+func makeMonths() map[string]uint8 {
+	m := make(map[string]uint8, 1<<14)
+	encoders := monthEncoders()
+	for _, lang := range monthNames {
+		columns := strings.Fields(lang.months)
+		for i, names := range columns {
+			for low := range strings.SplitSeq(names, "/") {
+				value := uint8(i + 1)
+				if lang.code == "hr" {
+					value = flagged(m, low, value)
 				}
-				for _, e := range encoders {
-					if b, err := e.String(name); err == nil {
-						m[b] = int8(i + 1)
+				for _, name := range cases(low, lang.code == "tr") {
+					m[name] = value
+					if !plain(name) {
+						spell(m, name, value, encoders)
 					}
 				}
 			}
@@ -65,39 +43,105 @@ func makeMonths() map[string]int8 {
 	return m
 }
 
-// monthMarks is the character "month" that East Asian listings write behind its number: in UTF-8, Shift_JIS,
-// EUC-JP, GBK, Big5 and, for Korean, UTF-8 and EUC-KR.
-func monthMarks() []string {
-	return []string{"月", "\x8c\x8e", "\xb7\xee", "\xd4\xc2", "\xa4\xeb", "월", "\xbf\xf9"}
+// flagged gives a Croatian name its flag. The languages where it means the month after have been read before.
+func flagged(m map[string]uint8, name string, number uint8) uint8 {
+	switch other := m[name]; other {
+	case 0:
+		return number | croatianOnly
+	case number + 1:
+		return other | croatianMaybe
+	default:
+		return number
+	}
 }
 
-func dayMarks() []string {
-	return []string{"日", "\x93\xfa", "\xc6\xfc", "\xc8\xd5", "\xa4\xe9", "일", "\xc0\xcf"}
+// cases spells a name in small letters, with a capital and in capitals, which in Turkish have a dotted I.
+func cases(low string, turkish bool) []string {
+	r, n := utf8.DecodeRuneInString(low)
+	out := []string{low, string(unicode.ToUpper(r)) + low[n:], strings.ToUpper(low)}
+	if turkish {
+		out = append(out, strings.ToUpperSpecial(unicode.TurkishCase, low))
+	}
+	return out
 }
 
-func yearMarks() []string {
-	return []string{"年", "\x94\x4e", "\xc7\xaf", "\xc4\xea", "\xa6\x7e", "년", "\xb3\xe2"}
+// spell adds the name in every charset that has its letters.
+func spell(m map[string]uint8, name string, value uint8, encoders []*encoding.Encoder) {
+	for _, e := range encoders {
+		if b, err := e.String(name); err == nil {
+			m[b] = value
+		}
+	}
+	if b := roman8().Replace(name); !utf8.ValidString(b) {
+		m[b] = value
+	}
 }
 
-// month reads a month name, with or without a final dot or comma; 0 is none.
+// monthEncoders are those of the charsets in which a listing can have month names: all that names can be in, and
+// some that are too rare for names.
+func monthEncoders() []*encoding.Encoder {
+	var out []*encoding.Encoder
+	for i := range charsets {
+		switch cs := &charsets[i]; {
+		case cs.single != nil:
+			out = append(out, cs.single.NewEncoder())
+		case cs.multi != nil:
+			out = append(out, cs.multi.NewEncoder())
+		}
+	}
+	for _, cs := range []*charmap.Charmap{
+		charmap.ISO8859_4, charmap.ISO8859_10, charmap.ISO8859_13, charmap.ISO8859_14, charmap.ISO8859_16,
+		charmap.Windows1257, charmap.CodePage855, charmap.CodePage858, charmap.CodePage860, charmap.CodePage863,
+		charmap.CodePage865, charmap.MacintoshCyrillic,
+	} {
+		out = append(out, cs.NewEncoder())
+	}
+	return out
+}
+
+// roman8 spells the letters of western month names in HP-UX's own charset, which the text package lacks.
+func roman8() *strings.Replacer {
+	return strings.NewReplacer("û", "\xc3", "á", "\xc4", "é", "\xc5", "ú", "\xc7", "ä", "\xcc", "í", "\xd5",
+		"ç", "\xb5", "Ä", "\xd8", "É", "\xdc", "Á", "\xe0", "Ç", "\xb4", "Ú", "\xed", "Û", "\xae")
+}
+
+// month is the number of the month with this name; 0 is none.
 func month(b []byte) int {
+	var t civil
+	monthName(b, &t)
+	return t.month
+}
+
+// monthName reads a month name, with or without a final dot and comma, into t.
+func monthName(b []byte, t *civil) bool {
 	if len(b) == 3 {
-		if m := englishMonth(b); m > 0 {
-			return m
+		if t.month = englishMonth(b); t.month > 0 {
+			return true
 		}
 	}
-	if len(b) < 3 || len(b) > 24 {
-		return 0
+	if len(b) < 3 || len(b) > 32 {
+		return false
 	}
-	if c := b[len(b)-1]; c == '.' || c == ',' {
-		b = b[:len(b)-1]
+	if n := len(b) - 1; b[n] == ',' {
+		b = b[:n]
+	}
+	if n := len(b) - 1; b[n] == '.' {
+		b = b[:n]
 	}
 	if len(b) == 3 {
-		if m := englishMonth(b); m > 0 {
-			return m
+		if t.month = englishMonth(b); t.month > 0 {
+			return true
 		}
 	}
-	return int(foreignMonths()[string(b)])
+	v := foreignMonths()[string(b)]
+	switch {
+	case v&croatianOnly != 0:
+		t.hint = isCroatian
+	case v&croatianMaybe != 0:
+		t.hint = maybeCroatian
+	}
+	t.month = int(v & monthNumber)
+	return v > 0
 }
 
 // englishMonth reads three letters in any case.
@@ -131,16 +175,24 @@ func englishMonth(b []byte) int {
 	return 0
 }
 
-// marked reads a number followed by one of the marks: 3月.
-func marked(b []byte, marks []string) (int, bool) {
+// marked reads a number followed by the character that East Asian listings write behind a day, month or year: 3月.
+// Any bytes over 0x7F will do, since the charset is not known, and the few of those characters that have others.
+func marked(b []byte) (int, bool) {
 	v, n := number(b)
-	if n < 1 || n > 4 || n == len(b) {
+	if n < 1 || n > 4 || n == len(b) || len(b)-n > 4 {
 		return 0, false
 	}
-	for _, m := range marks {
-		if bytes.Equal(b[n:], []byte(m)) {
-			return int(v), true
+	b = b[n:]
+	for i, c := range b {
+		if c < 0x80 && (i == 0 || !eastAsian(b[i-1], c)) {
+			return 0, false
 		}
 	}
-	return 0, false
+	return int(v), true
+}
+
+// eastAsian reports whether the bytes are the year in Shift_JIS (0x94 0x4E) or in Big5 (0xA6 0x7E), or half of a
+// character of GB18030, all of which end in ASCII.
+func eastAsian(a, b byte) bool {
+	return a == 0x94 && b == 0x4E || a == 0xA6 && b == 0x7E || a >= 0x81 && b-'0' <= 9
 }

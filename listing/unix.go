@@ -13,18 +13,31 @@ import (
 // rest, and the name starts after the one blank that follows.
 type unixParser struct {
 	entries int
-	fresh   bool   // a directory of a recursive listing has begun, without entries yet
-	base    []byte // the first directory of a recursive listing, without ":"
-	hasBase bool
-	prefix  string
-	words   [maxWords]token
-	gap     [2]gap // of lines whose date ends in a year, and in a time
+	// inWindow counts the entries since finish was called last.
+	inWindow int
+	dated    bool   // an entry had a date
+	fresh    bool   // a directory of a recursive listing has begun, without entries yet
+	base     []byte // the first directory of a recursive listing, without ":"
+	hasBase  bool
+	prefix   string
+	words    [maxWords]token
+	gap      [2]gap // of lines whose date ends in a year, and in a time
+	order    order
+	mode     [10]byte // of the last line that was quick to read
 }
 
 // maxWords is how many words of a line are looked at for the date: groups can have blanks in their names.
 const maxWords = 32
 
 func (p *unixParser) parse(c *cursor, e *Entry) (verdict, string) {
+	if p.quick(c, e) {
+		return full, ""
+	}
+	return p.general(c, e)
+}
+
+// general reads a line of any shape.
+func (p *unixParser) general(c *cursor, e *Entry) (verdict, string) {
 	b := c.line
 	i := 0
 	for i < len(b) && (b[i] == ' ' || b[i] == '\t') {
@@ -35,8 +48,12 @@ func (p *unixParser) parse(c *cursor, e *Entry) (verdict, string) {
 	}
 	end, ok := modeAt(b, i)
 	if !ok {
-		// inode and blocks may come before the mode
+		// inode and blocks may come before the mode, or the code of a reply to STAT
 		if j := afterNumbers(b, i); j > i {
+			if end, ok = modeAt(b, j); ok {
+				i = j
+			}
+		} else if j = afterCode(b, i); j > i {
 			if end, ok = modeAt(b, j); ok {
 				i = j
 			}
@@ -56,7 +73,7 @@ func (p *unixParser) parse(c *cursor, e *Entry) (verdict, string) {
 // columns reads what follows the mode that is b[mode:at].
 func (p *unixParser) columns(c *cursor, e *Entry, mode, at int) (verdict, string) {
 	b := c.line
-	for at < len(b) && (b[at] == '+' || b[at] == '.' || b[at] == '@' || b[at] == '?' || b[at] == '*') {
+	for at < len(b) && aclMark(b[at]) {
 		at++
 	}
 	w := p.split(b, at)
@@ -65,7 +82,7 @@ func (p *unixParser) columns(c *cursor, e *Entry, mode, at int) (verdict, string
 	v := full
 	if n == 0 {
 		if i, n = p.gluedDate(b, w, &t); n == 0 {
-			return miss, "no date after a size"
+			return p.dateless(c, e, w)
 		}
 		v = weak
 	}
@@ -80,6 +97,9 @@ func (p *unixParser) columns(c *cursor, e *Entry, mode, at int) (verdict, string
 func (p *unixParser) rest(c *cursor, e *Entry, at int, t *civil, v verdict, trim bool) (verdict, string) {
 	b := c.line
 	var ok bool
+	if t.hint == maybeCroatian && t.month == 11 && t.day == 31 {
+		t.month, t.hint = 10, isCroatian
+	}
 	if e.ModTime, ok = c.dates.resolve(t); !ok {
 		return miss, "no such date"
 	}
@@ -90,14 +110,66 @@ func (p *unixParser) rest(c *cursor, e *Entry, at int, t *civil, v verdict, trim
 	for trim && b[lo] == ' ' {
 		lo++
 	}
-	p.gap[when(t.precision == Day, 1)].see(b[lo:])
+	if t.hint != 0 {
+		p.order.weigh(t, p.inWindow, c.dates)
+	}
+	p.dated = true
+	g := &p.gap[when(t.precision == Day, 1)]
+	g.see(b[lo:])
+	g.wide = when(t.wideYear, 1)
 	p.setName(c, e, lo)
 	return v, ""
+}
+
+// dateless reads an entry whose date is missing altogether: links, owner, group, size and name. As a line that was
+// cut short looks like that too, this is for listings without any date, and for no name that may be a part of one.
+func (p *unixParser) dateless(c *cursor, e *Entry, w []token) (verdict, string) {
+	const why = "no date after a size"
+	b := c.line
+	if p.dated || len(w) < 5 || !allDigits(b[w[0].lo:w[0].hi]) || !allDigits(b[w[3].lo:w[3].hi]) {
+		return miss, why
+	}
+	lettered := false
+	for _, ch := range b[w[4].lo:] {
+		lettered = lettered || letter(ch) || ch >= 0x80
+	}
+	var t civil
+	if !lettered || b[w[3].hi] != ' ' || monthName(b[w[4].lo:w[4].hi], &t) ||
+		len(w) == 5 && p.entries == 0 && cutDate(b[w[4].lo:w[4].hi]) {
+		return miss, why
+	}
+	at := w[3].hi + 1
+	if dateShaped(b, w[4:]) {
+		// of a word in ASCII the month should have been known
+		if at = w[6].hi + 1; plain(b[w[4].lo:w[4].hi]) || at >= len(b) {
+			return miss, why
+		}
+	}
+	if !p.size(e, b[w[3].lo:w[3].hi]) {
+		return miss, why
+	}
+	if e.Type != File {
+		e.Size = -1
+	}
+	p.owner(c, e, w[1:3])
+	p.setName(c, e, at)
+	return weak, ""
+}
+
+// dateShaped reports whether the words start with a word, a day and a year or a time, as dates do.
+func dateShaped(b []byte, w []token) bool {
+	if len(w) < 3 {
+		return false
+	}
+	_, day := dayOf(b[w[1].lo:w[1].hi])
+	var t civil
+	return day && yearOrTime(b, w, 2, &t) > 0
 }
 
 // setName takes the name from lo to the end of the line.
 func (p *unixParser) setName(c *cursor, e *Entry, lo int) {
 	p.entries++
+	p.inWindow++
 	p.fresh = false
 	hi := len(c.line)
 	switch e.Type {
@@ -158,12 +230,6 @@ func findDate(b []byte, w []token, t *civil) (at, n int) {
 	return 0, 0
 }
 
-// sizeLike is a quick look at whether a word can be the size.
-func sizeLike(b []byte) bool {
-	c := b[len(b)-1]
-	return c-'0' <= 9 || unit(c) > 0 && b[0]-'0' <= 9 || b[0] == '0' && len(b) > 1 && b[1] == 'x'
-}
-
 // gluedDate finds a month name at the end of a longer word: "4096Feb 23 2001", "/a/linkFeb  8  2007".
 func (p *unixParser) gluedDate(b []byte, w []token, t *civil) (at, n int) {
 	for i := range w {
@@ -214,48 +280,6 @@ func (p *unixParser) middle(c *cursor, e *Entry, w []token, d int, kind byte) st
 	return ""
 }
 
-// sizeColumn reads the size, the word before the date at word d. last is the number of words before it; a group that
-// is glued to the size is one of them.
-func (p *unixParser) sizeColumn(b []byte, e *Entry, w []token, d int, kind byte) (last int, ok bool) {
-	last = d - 1
-	size := b[w[last].lo:w[last].hi]
-	device := kind == 'b' || kind == 'c'
-	switch {
-	case device && bytes.IndexByte(size, ',') > 0: // "109,767": major and minor number
-	case device && d >= 2 && b[w[d-2].hi-1] == ',': // "1,   3"
-		last--
-	case !p.size(e, size):
-		n := gluedSize(size)
-		if n == 0 || !p.size(e, size[n:]) {
-			return 0, false
-		}
-		w[last].hi = w[last].lo + n
-		last = d
-	}
-	if device && e.Size > 0 {
-		e.Type = File // a device has two numbers or nothing for a size
-	}
-	if e.Type != File {
-		e.Size, e.SizeEstimated = -1, false
-	}
-	return last, true
-}
-
-// forks reports whether the words are three numbers, the last the sum of the others.
-func forks(b []byte, w []token) bool {
-	if len(w) != 3 {
-		return false
-	}
-	var v [3]int64
-	for i, t := range w {
-		n := 0
-		if v[i], n = number(b[t.lo:t.hi]); n != t.hi-t.lo {
-			return false
-		}
-	}
-	return v[0]+v[1] == v[2]
-}
-
 // owner splits the words into owner and group: at the first wide gap, else after the first word.
 func (p *unixParser) owner(c *cursor, e *Entry, w []token) {
 	cut := 1
@@ -271,109 +295,11 @@ func (p *unixParser) owner(c *cursor, e *Entry, w []token) {
 	}
 }
 
-// size reads a size in bytes: 4096, 1,234,567, 33.5k. A negative or oversized one is unknown.
-func (p *unixParser) size(e *Entry, b []byte) bool {
-	v, n := number(b)
-	if n == len(b) {
-		e.Size = v
-		return true
-	}
-	if b[0] == '-' && allDigits(b[1:]) || allDigits(b) {
-		return true // negative, or over 18 digits: -1 printed without its sign
-	}
-	if len(b) > 2 && b[0] == '0' && b[1] == 'x' {
-		return true // HP-UX prints device numbers so
-	}
-	if v, ok := grouped(b); ok {
-		e.Size = v
-		return true
-	}
-	if v, ok := rounded(b); ok {
-		e.Size, e.SizeEstimated = v, true
-		return true
-	}
-	return false
-}
-
-// grouped reads 1,234,567.
-func grouped(b []byte) (int64, bool) {
-	var v int64
-	run, groups := 0, 0
-	for _, c := range b {
-		switch {
-		case c-'0' <= 9 && run < 3 && v < 1<<56:
-			v, run = v*10+int64(c-'0'), run+1
-		case c == ',' && run > 0 && (groups == 0 || run == 3):
-			run, groups = 0, groups+1
-		default:
-			return 0, false
-		}
-	}
-	return v, groups > 0 && run == 3
-}
-
-// rounded reads 33.5k, 12M, 1.2G.
-func rounded(b []byte) (int64, bool) {
-	shift := unit(b[len(b)-1])
-	if shift == 0 {
-		return 0, false
-	}
-	b = b[:len(b)-1]
-	v, n := number(b)
-	if n == 0 || n > 6 {
-		return 0, false
-	}
-	v <<= shift
-	if n == len(b) {
-		return v, true
-	}
-	frac, k := number(b[n+1:])
-	if (b[n] != '.' && b[n] != ',') || k < 1 || k > 3 || n+1+k != len(b) {
-		return 0, false
-	}
-	div := int64(1)
-	for range k {
-		div *= 10
-	}
-	return v + frac<<shift/div, true
-}
-
-// unit is the shift for a binary unit, 0 for none.
-func unit(c byte) uint {
-	switch c {
-	case 'k', 'K':
-		return 10
-	case 'M', 'm':
-		return 20
-	case 'G', 'g':
-		return 30
-	case 'T':
-		return 40
-	}
-	return 0
-}
-
-// gluedSize finds where the digits start in "ftpadmin125435904"; 0 where there are none, or nothing else.
-func gluedSize(b []byte) int {
-	i := len(b)
-	for i > 0 && b[i-1]-'0' <= 9 {
-		i--
-	}
-	if i == len(b) || i > 0 && !letter(b[i-1]) && b[i-1] < 0x80 || len(b)-i > 18 {
-		return 0
-	}
-	for _, c := range b[:i] {
-		if c-'0' <= 9 || c == ':' {
-			return 0
-		}
-	}
-	return i
-}
-
-func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
-
-// finish cuts the blanks that a server puts before every name, where the listing shows that it does.
+// finish cuts the blanks that a server puts before every name, where the listing shows that it does, and settles the
+// dates that can be read in two ways.
 func (p *unixParser) finish(entries []Entry) []Entry {
+	p.order.settle(entries)
+	p.inWindow = 0
 	year, clock := p.gap[1].common(), p.gap[0].common()
 	p.gap = [2]gap{}
 	if year+clock == 0 {
@@ -389,8 +315,9 @@ func (p *unixParser) finish(entries []Entry) []Entry {
 	return entries
 }
 
-// gap is how many blanks all names seen so far start with. One name alone proves nothing.
-type gap struct{ names, least int }
+// gap is how many blanks all names seen so far start with. One name alone proves nothing, unless the column before
+// it is out of line by as many blanks (wide).
+type gap struct{ names, least, wide int }
 
 func (g *gap) see(name []byte) {
 	n := len(name) - len(bytes.TrimLeft(name, " "))
@@ -402,7 +329,7 @@ func (g *gap) see(name []byte) {
 
 func (g *gap) common() int {
 	if g.names < 2 {
-		return 0
+		return min(g.least, g.wide)
 	}
 	return g.least
 }

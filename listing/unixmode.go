@@ -44,10 +44,17 @@ func modeAt(b []byte, i int) (end int, ok bool) {
 		return at, true
 	}
 	switch c := b[at]; {
-	case c == ' ', c == '\t', c == '+', c == '.', c == '@', c == '?', c == '*', c-'0' <= 9:
+	case c == ' ', c == '\t', c-'0' <= 9:
 		return at, true
+	case c == '-': // AIX says so of a file without an ACL
+		return at, at+1 == len(b) || b[at+1] == ' '
 	}
-	return 0, false
+	return at, aclMark(b[at])
+}
+
+// aclMark reports whether c can stand behind a mode, for an access control list, a security context or the like.
+func aclMark(c byte) bool {
+	return c == '+' || c == '.' || c == '@' || c == '?' || c == '*' || c == '-'
 }
 
 // permission reports whether c may stand at the place of r, w or x (0, 1, 2).
@@ -98,9 +105,44 @@ func afterNumbers(b []byte, i int) int {
 	return i
 }
 
+// afterCode skips the code of a reply with several lines, as in "213-drwxr-xr-x".
+func afterCode(b []byte, i int) int {
+	if i+4 < len(b) && b[i] == '2' && b[i+1] <= '1' && b[i+3] == '-' && allDigits(b[i:i+3]) {
+		return i + 4
+	}
+	return i
+}
+
+// status reports whether b is the first or last line of a reply to STAT: "213-Status of /pub:", "213 End of status".
+func status(b []byte) bool {
+	if len(b) > 4 && b[0] == '2' && b[1] <= '1' && (b[3] == '-' || b[3] == ' ') && allDigits(b[:3]) {
+		b = b[4:]
+	}
+	return hasFold(b, "status of ") || hasFold(b, "status follows") || hasFold(b, "end of status")
+}
+
+// hasFold reports whether b starts with the lower-case prefix, in any case.
+func hasFold(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && bytes.EqualFold(b[:len(prefix)], []byte(prefix))
+}
+
+// aclLine reports whether b is a rule that the ls -le of macOS prints below an entry: "0: group:everyone deny delete".
+func aclLine(b []byte) bool {
+	_, n := number(b)
+	if n == 0 || !bytes.HasPrefix(b[n:], []byte(": ")) {
+		return false
+	}
+	b = b[n+2:]
+	return (bytes.HasPrefix(b, []byte("user:")) || bytes.HasPrefix(b, []byte("group:"))) &&
+		(bytes.Contains(b, []byte(" allow ")) || bytes.Contains(b, []byte(" deny ")))
+}
+
 // header reports whether b is a line that ls prints around the entries: "total 12", "./dir:".
 func (p *unixParser) header(c *cursor, b []byte) bool {
 	if (p.entries == 0 || p.fresh) && len(b) < 80 && isTotal(b) {
+		return true
+	}
+	if status(b) || p.entries > 0 && aclLine(b) {
 		return true
 	}
 	if n := len(b); n < 2 || b[n-1] != ':' || !c.first && !c.after {
