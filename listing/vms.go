@@ -106,9 +106,12 @@ type vmsName struct {
 // vmsNameAt reads the name at the start of b.
 func vmsNameAt(b []byte) (n vmsName, ok bool) {
 	n.lo = blanks(b, 0)
-	line := bytes.IndexAny(b, "\r\n")
-	if line < 0 {
-		line = len(b)
+	line := len(b)
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		line = i
+	}
+	if i := bytes.IndexByte(b[:line], '\r'); i >= 0 {
+		line = i
 	}
 	for i := n.lo + 1; i < line; i++ {
 		if b[i] != ';' || b[i-1] == '^' {
@@ -134,7 +137,7 @@ func vmsNameAt(b []byte) (n vmsName, ok bool) {
 
 // vmsBreak reports whether b[i] is behind the end of a word.
 func vmsBreak(b []byte, i int) bool {
-	return i == len(b) || b[i] == ' ' || b[i] == '\t' || b[i] == '\r' || b[i] == '\n'
+	return i == len(b) || b[i] <= ' ' && (b[i] == ' ' || b[i] == '\t' || b[i] == '\r' || b[i] == '\n')
 }
 
 // vmsVersion is the length of the version number at the start of b.
