@@ -62,3 +62,8 @@ func BenchmarkParserMLSD(b *testing.B) {
 	benchParser(b, new(mlsdParser), "type=file;size=%d;modify=202103%02d10%02d20;UNIX.mode=0644;UNIX.owner=1000;unique=801U%x; file-%d.dat",
 		func(i int) []any { return []any{i * 31, i%28 + 1, i % 60, i, i} })
 }
+
+func BenchmarkParserVMS(b *testing.B) {
+	benchParser(b, new(vmsParser), "DATA%07d.LIS;%d     %6d/%-6d %2d-MAR-2011 10:%02d:20  [STAFF,ANNA]  (RWED,RWED,RE,)",
+		func(i int) []any { return []any{i, i%9 + 1, i % 5000, i%5000 + 3, i%28 + 1, i % 60} })
+}
