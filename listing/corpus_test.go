@@ -28,7 +28,7 @@ type corpusCase struct {
 	}
 }
 
-func (c *corpusCase) raw(t *testing.T) []byte {
+func (c *corpusCase) raw(t testing.TB) []byte {
 	t.Helper()
 	if len(c.RawBase64) > 0 {
 		return c.RawBase64
@@ -36,7 +36,7 @@ func (c *corpusCase) raw(t *testing.T) []byte {
 	return []byte(c.Raw)
 }
 
-func readCases(t *testing.T, files []string) []corpusCase {
+func readCases(t testing.TB, files []string) []corpusCase {
 	t.Helper()
 	var out []corpusCase
 	for _, name := range files {
