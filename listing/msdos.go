@@ -103,11 +103,8 @@ func dosClock(b []byte, t *civil) int {
 		return end
 	}
 	half := b[at] | 0x20
-	n := 1
-	if at+1 < len(b) && b[at+1]|0x20 == 'm' {
-		n = 2
-	}
-	stops := at+n == len(b) || b[at+n] == ' '
+	n := halfDay(b[at:])
+	stops := at+n == len(b) || b[at+n] == ' ' || b[at+n] == '\t' || b[at+n] == '<'
 	switch {
 	case half != 'a' && half != 'p' || !stops:
 		// 24 hours; a letter right behind the digits is no time at all
@@ -120,6 +117,16 @@ func dosClock(b []byte, t *civil) int {
 	return at + n
 }
 
+// halfDay is the length of the p, pm, p.m. or "p. m." at the start of b, or of the a that stands there.
+func halfDay(b []byte) int {
+	for _, s := range []string{"m", ".m.", ". m."} {
+		if hasFold(b[1:], s) {
+			return 1 + len(s)
+		}
+	}
+	return 1
+}
+
 // marked reads "<DIR>   name", "<JUNCTION>  name [target]" and the like; b[i] is the "<".
 func (p *msdosParser) marked(c *cursor, e *Entry, i int) (verdict, string) {
 	b := c.line
@@ -128,7 +135,7 @@ func (p *msdosParser) marked(c *cursor, e *Entry, i int) (verdict, string) {
 		return miss, "no end of the <type>"
 	}
 	switch string(b[i+1 : i+n]) {
-	case "DIR":
+	case "DIR", "REP", "KAT": // as English, French and Swedish systems print it
 		e.Type = Dir
 	case "JUNCTION", "SYMLINKD", "SYMLINK", "LNK", "LINK":
 		e.Type = Link
@@ -177,6 +184,8 @@ func dosSize(e *Entry, b []byte) bool {
 			// 0xA0 is the no-break space in the ANSI code pages, 0xFF in the OEM ones
 		case i > 0 && c == 0xC2 && i+1 < len(b) && b[i+1] == 0xA0:
 			i++
+		case i > 0 && c == 0xE2 && i+2 < len(b) && b[i+1] == 0x80 && b[i+2] == 0xAF: // narrow no-break space
+			i += 2
 		default:
 			return false
 		}

@@ -3,6 +3,7 @@ package listing
 import (
 	"bytes"
 	"strings"
+	"time"
 )
 
 // unixParser reads ls -l and what imitates it.
@@ -299,6 +300,7 @@ func (p *unixParser) owner(c *cursor, e *Entry, w []token) {
 // dates that can be read in two ways.
 func (p *unixParser) finish(entries []Entry) []Entry {
 	p.order.settle(entries)
+	timesInNames(entries)
 	p.inWindow = 0
 	year, clock := p.gap[1].common(), p.gap[0].common()
 	p.gap = [2]gap{}
@@ -313,6 +315,40 @@ func (p *unixParser) finish(entries []Entry) []Entry {
 		entries[i].cutLeft(n)
 	}
 	return entries
+}
+
+// timesInNames moves the time of day from the names to the dates, where every name behind a year starts with one: a
+// few servers print both, and of a name alone nobody could tell.
+func timesInNames(entries []Entry) {
+	n := 0
+	for i := range entries {
+		if e := &entries[i]; e.ModTime.Precision == Day {
+			if n++; !startsWithTime(e.RawName) {
+				return
+			}
+		}
+	}
+	if n < 2 {
+		return
+	}
+	for i := range entries {
+		if e := &entries[i]; e.ModTime.Precision == Day {
+			var t civil
+			clock([]byte(e.RawName[:5]), &t)
+			year, month, day := e.ModTime.Date()
+			e.ModTime.Time = time.Date(year, month, day, t.hour, t.min, 0, 0, e.ModTime.Location())
+			e.ModTime.Precision = Minute
+			if e.RawName = e.RawName[6:]; e.Name != "" {
+				e.Name = e.RawName
+			}
+		}
+	}
+}
+
+// startsWithTime reports whether a name starts with "15:13 " and goes on.
+func startsWithTime(name string) bool {
+	var t civil
+	return len(name) > 6 && name[5] == ' ' && name[2] == ':' && clock([]byte(name[:5]), &t)
 }
 
 // gap is how many blanks all names seen so far start with. One name alone proves nothing, unless the column before
