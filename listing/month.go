@@ -17,12 +17,16 @@ const (
 	croatianMaybe = 0x20
 )
 
-// foreignMonths maps month names, in every charset and in the usual cases, to 1..12 and flags. It never changes.
-var foreignMonths = sync.OnceValue(makeMonths)
+// foreignMonths maps month names, in every charset and in the usual cases, to 1..12 and flags. It never changes. As it
+// takes 20 ms to make, it is not made for words in ASCII, which may be anything: those are in asciiMonths.
+var (
+	foreignMonths = sync.OnceValue(func() map[string]uint8 { return makeMonths(monthEncoders()) })
+	asciiMonths   = sync.OnceValue(func() map[string]uint8 { return makeMonths(nil) })
+)
 
-func makeMonths() map[string]uint8 {
-	m := make(map[string]uint8, 1<<14)
-	encoders := monthEncoders()
+// makeMonths makes the map for these charsets and UTF-8; with none, for ASCII.
+func makeMonths(encoders []*encoding.Encoder) map[string]uint8 {
+	m := make(map[string]uint8, 1<<10)
 	for _, lang := range monthNames {
 		columns := strings.Fields(lang.months)
 		for i, names := range columns {
@@ -32,8 +36,10 @@ func makeMonths() map[string]uint8 {
 					value = flagged(m, low, value)
 				}
 				for _, name := range cases(low, lang.code == "tr") {
-					m[name] = value
-					if !plain(name) {
+					if plain(name) {
+						m[name] = value
+					} else if encoders != nil {
+						m[name] = value
 						spell(m, name, value, encoders)
 					}
 				}
@@ -133,7 +139,11 @@ func monthName(b []byte, t *civil) bool {
 			return true
 		}
 	}
-	v := foreignMonths()[string(b)]
+	months := asciiMonths
+	if !plain(b) {
+		months = foreignMonths
+	}
+	v := months()[string(b)]
 	switch {
 	case v&croatianOnly != 0:
 		t.hint = isCroatian

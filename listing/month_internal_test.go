@@ -56,3 +56,19 @@ func TestMonthWords(t *testing.T) {
 		}
 	}
 }
+
+// TestMonthsInASCII checks that the small map has what the large one has of words in ASCII.
+func TestMonthsInASCII(t *testing.T) {
+	all, ascii := foreignMonths(), asciiMonths()
+	n := 0
+	for name, v := range all {
+		if plain(name) {
+			if n++; ascii[name] != v {
+				t.Errorf("%q is %#x, in ASCII %#x", name, v, ascii[name])
+			}
+		}
+	}
+	if n != len(ascii) {
+		t.Errorf("%d words, in ASCII %d", n, len(ascii))
+	}
+}
