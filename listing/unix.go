@@ -135,8 +135,11 @@ func (p *unixParser) dateless(c *cursor, e *Entry, w []token) (verdict, string) 
 		lettered = lettered || letter(ch) || ch >= 0x80
 	}
 	var t civil
-	if !lettered || b[w[3].hi] != ' ' || monthName(b[w[4].lo:w[4].hi], &t) ||
-		len(w) == 5 && p.entries == 0 && cutDate(b[w[4].lo:w[4].hi]) {
+	cut := p.entries == 0 && len(w) == 5 && cutDate(b[w[4].lo:w[4].hi])
+	if monthName(b[w[4].lo:w[4].hi], &t) {
+		cut = len(w) == 5 || b[w[5].lo]-'0' <= 9
+	}
+	if !lettered || cut || b[w[3].hi] != ' ' {
 		return miss, why
 	}
 	at := w[3].hi + 1
