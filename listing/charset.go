@@ -2,6 +2,7 @@ package listing
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -25,46 +26,75 @@ const utf8Name = "UTF-8"
 type charset struct {
 	name    string
 	aliases string // in lower case without "-", "_" and blanks, separated by blanks
-	single  *charmap.Charmap
+	single  codepage
 	multi   encoding.Encoding
 	width   func(b []byte) int // bytes in the character at the start of b, by its lead byte; may exceed len(b)
+	shifts  bool               // ISO 2022: escape sequences say what the bytes are; see charset2022.go
+}
+
+// codepage is a charset of one byte a character.
+type codepage interface {
+	encoding.Encoding
+	DecodeByte(b byte) rune
+	EncodeRune(r rune) (b byte, ok bool)
 }
 
 // charsets is the table of what can be read. It never changes.
 var charsets = []charset{
-	{name: utf8Name, aliases: "utf8 usascii ascii"},
+	{name: utf8Name, aliases: "utf8 utf8bom utf8sig usascii ascii"},
 	{name: "ISO-8859-1", aliases: "iso88591 latin1 l1", single: charmap.ISO8859_1},
 	{name: "ISO-8859-2", aliases: "iso88592 latin2 l2", single: charmap.ISO8859_2},
+	{name: "ISO-8859-4", aliases: "iso88594 latin4 l4", single: charmap.ISO8859_4},
 	{name: "ISO-8859-5", aliases: "iso88595 cyrillic", single: charmap.ISO8859_5},
+	{name: "ISO-8859-6", aliases: "iso88596 arabic", single: charmap.ISO8859_6},
 	{name: "ISO-8859-7", aliases: "iso88597 greek", single: charmap.ISO8859_7},
+	{name: "ISO-8859-8", aliases: "iso88598 hebrew", single: charmap.ISO8859_8},
 	{name: "ISO-8859-9", aliases: "iso88599 latin5 l5", single: charmap.ISO8859_9},
+	{name: "ISO-8859-13", aliases: "iso885913 latin7 l7", single: charmap.ISO8859_13},
 	{name: "ISO-8859-15", aliases: "iso885915 latin9 l9", single: charmap.ISO8859_15},
+	{name: "ISO-8859-16", aliases: "iso885916 latin10 l10", single: charmap.ISO8859_16},
+	{name: "windows-874", aliases: "windows874 cp874 tis620 iso885911", single: charmap.Windows874},
 	{name: "windows-1250", aliases: "windows1250 cp1250", single: charmap.Windows1250},
 	{name: "windows-1251", aliases: "windows1251 cp1251", single: charmap.Windows1251},
 	{name: "windows-1252", aliases: "windows1252 cp1252", single: charmap.Windows1252},
 	{name: "windows-1253", aliases: "windows1253 cp1253", single: charmap.Windows1253},
 	{name: "windows-1254", aliases: "windows1254 cp1254", single: charmap.Windows1254},
+	{name: "windows-1255", aliases: "windows1255 cp1255", single: charmap.Windows1255},
+	{name: "windows-1256", aliases: "windows1256 cp1256", single: charmap.Windows1256},
+	{name: "windows-1257", aliases: "windows1257 cp1257", single: charmap.Windows1257},
+	{name: "windows-1258", aliases: "windows1258 cp1258", single: charmap.Windows1258},
 	{name: "CP437", aliases: "cp437 ibm437", single: charmap.CodePage437},
+	{name: "CP737", aliases: "cp737 ibm737", single: cp737},
+	{name: "CP775", aliases: "cp775 ibm775", single: cp775},
 	{name: "CP850", aliases: "cp850 ibm850", single: charmap.CodePage850},
 	{name: "CP852", aliases: "cp852 ibm852", single: charmap.CodePage852},
+	{name: "CP855", aliases: "cp855 ibm855", single: charmap.CodePage855},
+	{name: "CP857", aliases: "cp857 ibm857", single: cp857},
+	{name: "CP858", aliases: "cp858 ibm858 ibm00858", single: charmap.CodePage858},
+	{name: "CP860", aliases: "cp860 ibm860", single: charmap.CodePage860},
+	{name: "CP862", aliases: "cp862 ibm862", single: charmap.CodePage862},
+	{name: "CP863", aliases: "cp863 ibm863", single: charmap.CodePage863},
+	{name: "CP865", aliases: "cp865 ibm865", single: charmap.CodePage865},
 	{name: "CP866", aliases: "cp866 ibm866", single: charmap.CodePage866},
 	{name: "KOI8-R", aliases: "koi8r koi8", single: charmap.KOI8R},
 	{name: "KOI8-U", aliases: "koi8u", single: charmap.KOI8U},
-	{name: "macintosh", aliases: "macintosh macroman mac", single: charmap.Macintosh},
-	{name: "Shift_JIS", aliases: "shiftjis sjis cp932 windows31j", multi: japanese.ShiftJIS, width: widthSJIS},
-	{name: "EUC-JP", aliases: "eucjp", multi: japanese.EUCJP, width: widthEUCJP},
-	{name: "GBK", aliases: "gbk cp936 gb2312 euccn", multi: simplifiedchinese.GBK, width: widthTwo},
+	{name: "macintosh", aliases: "macintosh macroman xmacroman mac", single: charmap.Macintosh},
+	{name: "x-mac-cyrillic", aliases: "xmaccyrillic maccyrillic", single: charmap.MacintoshCyrillic},
+	{name: "Shift_JIS", aliases: "shiftjis sjis xsjis cp932 ms932 windows31j", multi: japanese.ShiftJIS, width: widthSJIS},
+	{name: "EUC-JP", aliases: "eucjp ujis", multi: japanese.EUCJP, width: widthEUCJP},
+	{name: jisName, aliases: "iso2022jp jis", multi: japanese.EUCJP, width: widthEUCJP, shifts: true},
+	{name: "GBK", aliases: "gbk cp936 ms936 gb2312 euccn", multi: simplifiedchinese.GBK, width: widthTwo},
 	{name: "GB18030", aliases: "gb18030", multi: simplifiedchinese.GB18030, width: widthGB18030},
-	{name: "Big5", aliases: "big5 cp950", multi: traditionalchinese.Big5, width: widthTwo},
-	{name: "EUC-KR", aliases: "euckr cp949 uhc ksc5601", multi: korean.EUCKR, width: widthTwo},
+	{name: "Big5", aliases: "big5 cp950 ms950 big5hkscs", multi: traditionalchinese.Big5, width: widthTwo},
+	{name: "EUC-KR", aliases: "euckr cp949 ms949 uhc ksc5601", multi: korean.EUCKR, width: widthTwo},
 }
 
 // Charsets lists the names that Decode, Encode and Options.Charset know. Case, "-", "_" and blanks do not matter,
 // and the common aliases are known too.
 func Charsets() []string {
-	var out []string
+	out := make([]string, len(charsets))
 	for i := range charsets {
-		out = append(out, charsets[i].name)
+		out[i] = charsets[i].name
 	}
 	return out
 }
@@ -85,6 +115,11 @@ func lookupCharset(name string) (*charset, bool) {
 		}
 	}
 	return &charsets[0], false
+}
+
+// charsetPlace is where in charsets the one with this name is.
+func charsetPlace(name string) int {
+	return slices.IndexFunc(charsets, func(cs charset) bool { return cs.name == name })
 }
 
 func widthSJIS(b []byte) int {
@@ -131,13 +166,15 @@ func plain[T string | []byte](s T) bool {
 	return true
 }
 
-// readable decodes s, which is in UTF-8 where it is valid and in cs elsewhere, and names the charset.
+// readable decodes s and names the charset: ISO-2022-JP and UTF-8 are known by themselves, all else is in cs.
 func (cs *charset) readable(s string) (string, string) {
 	switch {
 	case plain(s):
 		return s, utf8Name
-	case utf8.ValidString(s):
-		return charsets[0].decode([]byte(s)), utf8Name
+	case isJIS([]byte(s)):
+		cs, _ = lookupCharset(jisName)
+	case utf8.ValidString(s) && !cs.explains(s):
+		cs = &charsets[0]
 	}
 	return cs.decode([]byte(s)), cs.name
 }
@@ -153,15 +190,16 @@ func (cs *charset) decode(b []byte) string {
 	if plain(b) {
 		return string(b)
 	}
+	if cs.shifts {
+		return decodeJIS(b)
+	}
 	var out strings.Builder
 	out.Grow(len(b) * 2)
 	d := cs.decoder()
 	for len(b) > 0 {
 		r, n := d.next(b)
 		if r < 0 {
-			for _, c := range b[:n] {
-				out.WriteRune(Escape + rune(c))
-			}
+			escape(&out, b[:n])
 		} else {
 			out.WriteRune(r)
 		}
@@ -170,11 +208,20 @@ func (cs *charset) decode(b []byte) string {
 	return out.String()
 }
 
+// escape writes bytes that are no character.
+func escape(out *strings.Builder, b []byte) {
+	for _, c := range b {
+		out.WriteRune(Escape + rune(c))
+	}
+}
+
 // decoder reads one character after another.
 type decoder struct {
 	cs  *charset
 	dec *encoding.Decoder
 	enc *encoding.Encoder
+	jis *jisWriter
+	buf [2][16]byte
 }
 
 func (cs *charset) decoder() decoder {
@@ -215,14 +262,14 @@ func (d *decoder) double(b []byte) (rune, int) {
 	if n > len(b) {
 		return -1, 1
 	}
-	var dst, back [16]byte
+	dst, back := d.buf[0][:], d.buf[1][:]
 	d.dec.Reset()
-	k, used, err := d.dec.Transform(dst[:], b[:n], true)
+	k, used, err := d.dec.Transform(dst, b[:n], true)
 	if err == nil && used == n {
 		r, size := utf8.DecodeRune(dst[:k])
 		if size == k && r != utf8.RuneError && showable(r) {
 			d.enc.Reset()
-			m, _, err := d.enc.Transform(back[:], dst[:k], true)
+			m, _, err := d.enc.Transform(back, dst[:k], true)
 			if err == nil && string(back[:m]) == string(b[:n]) {
 				return r, n
 			}
@@ -254,6 +301,9 @@ func Encode(name, charset string) ([]byte, error) {
 	}
 	out := make([]byte, 0, len(name))
 	d := cs.decoder()
+	if cs.shifts {
+		d.jis = new(jisWriter)
+	}
 	for i := 0; i < len(name); {
 		r, n := utf8.DecodeRuneInString(name[i:])
 		if r == utf8.RuneError && n == 1 {
@@ -264,12 +314,17 @@ func Encode(name, charset string) ([]byte, error) {
 		}
 		i += n
 	}
+	if d.jis != nil {
+		out = d.jis.close(out)
+	}
 	return out, nil
 }
 
 // append adds the bytes of r, whose UTF-8 is s.
 func (d *decoder) append(out []byte, r rune, s string) ([]byte, bool) {
 	switch {
+	case d.jis != nil:
+		return d.jis.append(out, r, d)
 	case r >= Escape && r <= Escape+0xFF:
 		return append(out, byte(r-Escape)), true
 	case r < 0x80 || d.enc == nil && d.cs.single == nil:

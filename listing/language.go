@@ -1,42 +1,238 @@
 package listing
 
-// language is what a charset is expected to spell. Letters are given in lower case; the capitals follow from them.
+import (
+	"embed"
+	"math"
+	"strings"
+	"sync"
+	"unicode"
+)
+
+// wordFiles are the languages: NAME.txt has words that file names are made of, with more of those that have letters
+// beyond ASCII than a text would have. How often letters follow one another is counted over them. Where any frequent
+// character may stand for another the words only show how long words are, and NAME-frequent.txt has the characters,
+// the most frequent first.
+//
+//go:embed languages
+var wordFiles embed.FS
+
+// language is what a charset is expected to spell.
 type language struct {
-	common string // letters beyond ASCII that its words are full of
-	rare   string // further letters of its alphabet
+	name  string
+	latin bool
+	extra string // letters beside those of its words
+	ideo  bool   // has a list of frequent characters
 }
 
-// The languages that tell the charsets apart. A charset is believed as far as one of its languages accounts for
-// all the letters that it makes of the bytes.
-var (
-	french     = language{common: "éèêàçâîôûùëï", rare: "œÿæ"}
-	german     = language{common: "äöüß"}
-	spanish    = language{common: "áéíóúñ", rare: "ü¿¡ªº"}
-	portuguese = language{common: "ãçáéíóúâêôõà", rare: "üªº"}
-	italian    = language{common: "àèéìòù"}
-	nordic     = language{common: "åäöæøé", rare: "ü"}
-	// words of several western languages side by side; without the letters that are others in central Europe
-	mixed     = language{common: "éàçüöäßáíóú"}
-	icelandic = language{common: "áéíóúýþæðö"}
-	polish    = language{common: "ąćęłńóśźż"}
-	czech     = language{common: "áčďéěíňóřšťúůýž", rare: "ľĺŕäô"}
-	hungarian = language{common: "áéíóöőúüű"}
-	romanian  = language{common: "ăâîșțşţ"}
-	croatian  = language{common: "čćđšž"}
-	turkish   = language{common: "çğıöşü", rare: "âîû"}
-	russian   = language{common: "оеаинтсрвлкмдпуяыьгзбчй", rare: "хжшюцщэфъё"}
-	ukrainian = language{common: "оеаинтсрвлкмдпуяьгзбчйії", rare: "хжшюцщфєґ"}
-	greek     = language{common: "αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώ", rare: "ϊϋΐΰ"}
-)
+// languages are the guesses of what names may be written in. It never changes.
+var languages = []language{
+	{name: "german", latin: true, extra: "éàçñ"}, {name: "french", latin: true, extra: "ÿæüëñ"},
+	{name: "spanish", latin: true, extra: "çàèïª"}, {name: "portuguese", latin: true, extra: "üèñ"},
+	{name: "italian", latin: true, extra: "îáíóúçüñ"}, {name: "catalan", latin: true, extra: "ñ"},
+	{name: "nordic", latin: true, extra: "öäüéóèòô"}, {name: "swedish", latin: true, extra: "éüàšžáøæ"},
+	{name: "icelandic", latin: true, extra: "ü"}, {name: "dutch", latin: true, extra: "óíáúäüñßø"},
+	{name: "english", latin: true, extra: "öäáíóúøåæâîôûëï"}, {name: "turkish", latin: true, extra: "ûé"},
+	{name: "lithuanian", latin: true, extra: "é"}, {name: "latvian", latin: true, extra: "ōŗé"},
+	{name: "estonian", latin: true, extra: "žšéå"}, {name: "polish", latin: true, extra: "éüöäëčšžá"},
+	{name: "czech", latin: true, extra: "ľĺŕäôöüë"}, {name: "slovak", latin: true, extra: "ěřůöüő"},
+	{name: "hungarian", latin: true, extra: "äčšžâ"}, {name: "croatian", latin: true, extra: "áéöüäíóő"},
+	{name: "romanian", latin: true, extra: "áéöüőóšč"},
+	{name: "russian"}, {name: "ukrainian", extra: "ыэъё"}, {name: "bulgarian", extra: "ыэё"},
+	{name: "serbian", extra: "ѓќѕ"}, {name: "greek", extra: "ϊϋΐΰ"}, {name: "hebrew"},
+	{name: "arabic", extra: "پچژگىؤئءة"}, {name: "thai", extra: "ฃฅฆฌฎฏฐฑฒฬฮฯๆ๐๑๒๓๔๕๖๗๘๙"},
+	{name: "japanese", extra: "ヴァィゥェォヵヶヮぁぃぅぇぉゎゐゑヰヱゔヽヾゝゞ", ideo: true},
+	{name: "chinese", ideo: true}, {name: "taiwan", ideo: true}, {name: "korean", ideo: true},
+}
 
-// The characters that names are most often made of; they set the CJK charsets apart, which otherwise all fit each
-// other's text.
+func readWords(file string) string {
+	b, err := wordFiles.ReadFile("languages/" + file + ".txt")
+	if err != nil {
+		panic(err) // it is compiled in
+	}
+	return string(b)
+}
+
+// Symbols of a model. Those from symLetters on are the letters of its language.
 const (
-	frequentJapanese = "日一国会人年大十二本中長出三同時政事自行社見月分議後前民生連五発間対上部東者党地合市業内相方四定今回新場金員九入選立開手米力学問高代明実円関決子動京全目表戦経通外最言氏現理調体化田当八六約主題下首意法不来作性的要用制治度務強気小七成期公持野協取都和統以機平総加山思家話世受区領多県続進正安設保改数記院女初北午指権心界支第産結百派点教報済書府活原先共得解名交資予川向際査勝面委告軍文反元重近千考判認画海参売利組知案道信策集在件団別物側任引使求所次水半品昨論計死官増係感特情投示変打男基私各始島直両朝革価式確村提運終挙果西勢減台広容必応演電歳住争談能無再位置企真流格有疑口過局少放税検藤町常校料沢裁状工建語球営空職証土与急止送援供可役構木割聞身費付施切由説転食比難防補車優夫研収断井何南石足違消境神番規術護展態導鮮備宅害配副算視条幹独警宮究育席輸訪楽起万着乗店述残想線率病農州武声質念待試族象銀域助労例衛然早張映限親額監環験追審商葉義伝働形景落欧担好退準賀訴辺造英被株頭技低毎医復仕去姿味負閣韓渡失移差衆個門写評課末守若脳極種美岡影命含福蔵量望松非撃佐核観察整段横融型白深字答夜製票況音申様財港識注呼渉達資料写真動画音楽文書検索結果請求書見積設計図報告会議録名簿一覧新規作成変更追加削除表紙目次添付"
-
-	frequentSimplified = "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实日军者意无力它与长把机十民第公此已工使情明性知全三又关点正业外将两高间由问很最重并物手应战向头文体政美相见被利什二等产或新己制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教儿原东声提立及比员解水名真论处走义各入几口认条平系气题活尔更别打女变四神总何电数安少报才结反受目太量再感建务做接必场件计管期市直德资命山金指克许统区保至队形社便空决治展马科司五基眼书非则听白却界达光放强即像难且权思王象完设式色路记南品住告类求据程北边死张该交规万取拉格望觉术领共确传师观清今切院让识候带导争运笔测试档夹图片照音乐视频下载软件文档资料备份合同财务用户手册说明版本源码程序数据库服务器客户项目计划总结会议纪要通知申请表格模板附件目录新建副本最终修改稿影电歌曲游戏专辑课作业答案考卷年度季报审核"
-
-	frequentTraditional = "的一是不了在人有我他這個們中來上大為和國地到以說時要就出會可也你對生能而子那得於著下自之年過發後作裡用道行所然家種事成方多經麼去法學如都同現當沒動面起看定天分還進好小部其些主樣理心她本前開但因只從想實日軍者意無力它與長把機十民第公此已工使情明性知全三又關點正業外將兩高間由問很最重並物手應戰向頭文體政美相見被利什二等產或新己制身果加西斯月話合回特代內信表化老給世位次度門任常先海通教兒原東聲提立及比員解水名真論處走義各入幾口認條平系氣題活爾更別打女變四神總何電數安少報才結反受目太量再感建務做接必場件計管期市直德資命山金指克許統區保至隊形社便空決治展馬科司五基眼書非則聽白卻界達光放強即像難且權思王象完設式色路記南品住告類求據程北邊死張該交規萬取拉格望覺術領共確傳師觀清今切院讓識候帶導爭運測試檔案資料夾圖片照音樂影視下載軟體備份合約財務使用者手冊說明版本源碼程式庫伺服器客戶專案計畫總結會議記錄通知申請表格範本附件目錄新增副本最終修改稿電歌曲遊戲"
-
-	frequentHangul = "이다는의에가을하고지사한기로도은어리시인나대자해정서일스그있아를보부수라전들장제여관구주원조공성적만상비오국동화중회연과용신선경세안유문개면명산물모무생방발업학간계실소위분민반당치미건외우마내거강통심판현와권결진작운치드트파록료폴더음악새테드검색결과사진영상회의보고서계획표양식첨부목록최종수정본복사백업설명프로그램데이터버전자료실게시판"
+	symBreak   = iota // what is between words: blanks, punctuation, digits, the ends of the name
+	symForeign        // a letter of no word of the language
+	symASCII          // an ASCII letter, where the language has none
+	symFirst          // ideographs and syllables: the most frequent,
+	symOften          // the others that are listed,
+	symSome           // those of the first level of the charset
+	symSeldom         // and the rest
+	symLetters
 )
+
+// nat is the unit of costs: a cost of n*nat is a probability of 1 in e^n.
+const nat = 16
+
+// model is a language as probabilities: how much it costs that one letter follows another.
+type model struct {
+	n     int
+	latin bool
+	index [256]uint8 // of the pages, by the upper byte of a rune
+	pages [][256]uint8
+	costs []uint8
+}
+
+// models are the models of all languages. They never change.
+var models = sync.OnceValue(func() map[string]*model {
+	out := make(map[string]*model)
+	for _, l := range languages {
+		out[l.name] = l.model()
+	}
+	return out
+})
+
+// symbol is the symbol of a letter in lower case.
+func (m *model) symbol(r rune) uint8 {
+	if r > math.MaxUint16 {
+		return symForeign
+	}
+	return m.pages[m.index[r>>8]][r&0xFF]
+}
+
+// add gives r a symbol unless it has one.
+func (m *model) add(r rune, sym uint8) {
+	page := &m.index[r>>8]
+	if *page == 0 {
+		*page = uint8(len(m.pages))
+		m.pages = append(m.pages, m.pages[0])
+	}
+	if p := &m.pages[*page][r&0xFF]; *p == symForeign {
+		*p = sym
+		m.n = max(m.n, int(sym)+1)
+	}
+}
+
+// often is how many characters at the start of a list are the most frequent ones.
+const oftenCount = 150
+
+func (l language) model() *model {
+	m := &model{n: symLetters, latin: l.latin, pages: make([][256]uint8, 1)}
+	for i := range m.pages[0] {
+		m.pages[0][i] = symForeign
+	}
+	if l.ideo {
+		i := 0
+		for _, r := range readWords(l.name + "-frequent") {
+			if r > ' ' {
+				m.add(r, uint8(symFirst+min(i/oftenCount, 1)))
+				i++
+			}
+		}
+	}
+	words := strings.Fields(variants(readWords(l.name)))
+	if l.latin {
+		words = append(words, "abcdefghijklmnopqrstuvwxyz")
+	}
+	for _, r := range strings.Join(words, "") + l.extra {
+		if unicode.IsLetter(r) || unicode.IsMark(r) || r == 'ー' || r == 'ﾞ' || r == 'ﾟ' {
+			m.add(r, uint8(m.n))
+		}
+	}
+	m.learn(words)
+	return m
+}
+
+// variants adds to the words what is written otherwise at times: Greek capitals have no accents, and katakana
+// may be half as wide.
+func variants(words string) string {
+	switch {
+	case strings.Contains(words, "ά"):
+		return words + " " + strings.NewReplacer("ά", "α", "έ", "ε", "ή", "η", "ί", "ι", "ό", "ο", "ύ", "υ", "ώ", "ω",
+			"ς", "σ").Replace(words)
+	case strings.Contains(words, "ア"):
+		for _, w := range strings.Fields(words) {
+			if thin := narrow(w); !strings.ContainsFunc(thin, func(r rune) bool { return r < 'ｦ' }) {
+				words += " " + thin
+			}
+		}
+	}
+	return words
+}
+
+// learn counts which symbols follow one another, and makes costs of that.
+func (m *model) learn(words []string) {
+	n := m.n
+	pairs, singles := make([]float64, n*n), make([]float64, n)
+	total := 0.0
+	for _, w := range words {
+		prev := uint8(symBreak)
+		for _, r := range w + " " {
+			cur := m.symbol(r)
+			switch {
+			case cur == symForeign:
+				cur = symBreak
+			case cur < symLetters:
+				cur = symFirst // the ideographs of a word stand for all
+			}
+			if prev != symBreak || cur != symBreak {
+				pairs[int(prev)*n+int(cur)]++
+				singles[cur]++
+				total++
+			}
+			prev = cur
+		}
+	}
+	for b := range singles {
+		if b >= symLetters {
+			singles[b] += 0.5
+			total += 0.5
+		}
+	}
+	m.costs = make([]uint8, n*n)
+	for a := range n {
+		m.row(a, pairs[a*n:(a+1)*n], singles, total)
+	}
+}
+
+// The shares of ideographs and syllables by symbol, and how many characters share them.
+var tiers = [...]struct{ share, size float64 }{
+	symFirst: {0.45, oftenCount}, symOften: {0.38, 600}, symSome: {0.16, 2500}, symSeldom: {0.01, 4000},
+}
+
+// Of how many letters one has an ASCII letter of another script for a neighbour.
+const (
+	joinedLetters    = 0.004
+	joinedIdeographs = 0.03
+)
+
+// row fills in what may follow symbol a, smoothed by what is frequent anywhere (Witten and Bell's method).
+func (m *model) row(a int, follow, singles []float64, total float64) {
+	if a > symFirst && a < symLetters {
+		copy(m.costs[a*m.n:(a+1)*m.n], m.costs[symFirst*m.n:(symFirst+1)*m.n])
+		return
+	}
+	count, kinds := 0.0, 1.0
+	for _, c := range follow {
+		if count += c; c > 0 {
+			kinds++
+		}
+	}
+	joined := joinedLetters
+	if singles[symFirst] > 0 {
+		joined = joinedIdeographs
+	}
+	for b := range m.n {
+		p := (follow[b] + kinds*singles[b]/total) / (count + kinds)
+		switch {
+		case b == symForeign:
+			continue
+		case b == symASCII:
+			p = joined
+		case b >= symFirst && b < symLetters:
+			p = (follow[symFirst] + kinds*singles[symFirst]/total) / (count + kinds) * tiers[b].share / tiers[b].size
+		}
+		if a == symASCII {
+			p *= joined
+		}
+		m.costs[a*m.n+b] = costOf(p)
+	}
+}
+
+// costOf is the cost of what has probability p.
+func costOf(p float64) uint8 {
+	return uint8(min(math.MaxUint8, math.Round(-math.Log(max(p, 1e-9))*nat)))
+}
