@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/japanese"
 )
 
 // A foreign month is its number, with flags for the words that mean two months.
@@ -91,18 +92,13 @@ func monthEncoders() []*encoding.Encoder {
 		switch cs := &charsets[i]; {
 		case cs.single != nil:
 			out = append(out, cs.single.NewEncoder())
+		case cs.shifts:
+			out = append(out, japanese.ISO2022JP.NewEncoder())
 		case cs.multi != nil:
 			out = append(out, cs.multi.NewEncoder())
 		}
 	}
-	for _, cs := range []*charmap.Charmap{
-		charmap.ISO8859_4, charmap.ISO8859_10, charmap.ISO8859_13, charmap.ISO8859_14, charmap.ISO8859_16,
-		charmap.Windows1257, charmap.CodePage855, charmap.CodePage858, charmap.CodePage860, charmap.CodePage863,
-		charmap.CodePage865, charmap.MacintoshCyrillic,
-	} {
-		out = append(out, cs.NewEncoder())
-	}
-	return out
+	return append(out, charmap.ISO8859_10.NewEncoder(), charmap.ISO8859_14.NewEncoder())
 }
 
 // roman8 spells the letters of western month names in HP-UX's own charset, which the text package lacks.
@@ -189,10 +185,16 @@ func englishMonth(b []byte) int {
 // Any bytes over 0x7F will do, since the charset is not known, and the few of those characters that have others.
 func marked(b []byte) (int, bool) {
 	v, n := number(b)
-	if n < 1 || n > 4 || n == len(b) || len(b)-n > 4 {
+	if n < 1 || n > 4 || n == len(b) {
 		return 0, false
 	}
 	b = b[n:]
+	if jisCharacter(b) {
+		return int(v), true
+	}
+	if len(b) > 4 {
+		return 0, false
+	}
 	for i, c := range b {
 		if c < 0x80 && (i == 0 || !eastAsian(b[i-1], c)) {
 			return 0, false

@@ -275,7 +275,7 @@ func (s *session) decode(entries []Entry) {
 	case s.q.Charset == utf8Name && s.q.CharsetConfidence == 0:
 		s.q.Charset, _ = s.detector.Charset()
 	}
-	at := slices.IndexFunc(charsets, func(c charset) bool { return c.name == s.q.Charset })
+	at := charsetPlace(s.q.Charset)
 	for i := range entries {
 		if e := &entries[i]; e.charset == 0 {
 			e.decode(at)
@@ -287,8 +287,8 @@ func (s *session) decode(entries []Entry) {
 func (e *Entry) decode(at int) {
 	cs := &charsets[at]
 	var name string
-	if e.Name, name = cs.readable(e.RawName); name == utf8Name {
-		at = 0
+	if e.Name, name = cs.readable(e.RawName); name != cs.name {
+		at = charsetPlace(name)
 	}
 	e.charset = uint8(at + 1)
 	for _, s := range []*string{&e.Target, &e.Owner, &e.Group, &e.Mode, &e.Version} {
