@@ -13,7 +13,7 @@ import (
 )
 
 // mustEncode makes the bytes of a name as a server with that charset sends them.
-func mustEncode(t *testing.T, charset string, names ...string) [][]byte {
+func mustEncode(t testing.TB, charset string, names ...string) [][]byte {
 	t.Helper()
 	var out [][]byte
 	for _, n := range names {
@@ -212,4 +212,46 @@ func TestDetectorConcurrent(t *testing.T) {
 	if name, _ := d.Charset(); name != "Shift_JIS" {
 		t.Error(name)
 	}
+}
+
+// TestJIS: ISO-2022-JP says by itself what it is, and any order of its escape sequences leads back to its bytes.
+func TestJIS(t *testing.T) {
+	raw := []byte("\x1b$B?7$7$$\x1b(B folder (\x1b$B;qNA\x1b(B).txt")
+	for _, cs := range []string{"", "KOI8-R", "Shift_JIS"} {
+		r, err := listing.Parse(append([]byte("-rw-r--r-- 1 ftp ftp 1 Feb 25  2009 "), raw...), listing.Options{Charset: cs})
+		if err != nil || r.Entries[0].Name != "新しい folder (資料).txt" || r.Entries[0].Charset() != "ISO-2022-JP" {
+			t.Errorf("%q: %+v %v", cs, r.Entries, err)
+		}
+	}
+	d := listing.NewDetector()
+	d.Observe(raw, []byte("README"), []byte("a\x1b[1mb"))
+	if cs, confidence := d.Charset(); cs != "ISO-2022-JP" || confidence < 0.5 {
+		t.Errorf("%s %v", cs, confidence)
+	}
+	for name, want := range map[string]string{
+		"日本語ｶﾅ.txt":                                 "\x1b$BF|K\\8l\x1b(I6E\x1b(B.txt", // one switch from kanji to kana
+		"\uEF1B\uEF24\uEF42日本\uEF1B\uEF28\uEF4Aa\\": "\x1b$BF|K\\\x1b(Ja\\",
+	} {
+		b, err := listing.Encode(name, "ISO-2022-JP")
+		if err != nil || string(b) != want || listing.Decode(b, "ISO-2022-JP") != name {
+			t.Errorf("%q becomes %q, which is %q: %v", name, b, listing.Decode(b, "ISO-2022-JP"), err)
+		}
+	}
+	if _, err := listing.Encode("한", "ISO-2022-JP"); !errors.Is(err, listing.ErrEncode) {
+		t.Errorf("missing character: %v", err)
+	}
+}
+
+func TestJISRoundTrip(t *testing.T) {
+	pieces := []string{
+		"\x1b$B", "\x1b(B", "\x1b(J", "\x1b(I", "\x1b$@", "\x1b", "$", "B", "(", "\x1b$", "F|K\\", "8l", "6E", "!", " ", "a.txt",
+		")!", "\x80", "\xb1", "\x7f", "\r", "\x1b$(D", "\x0e", "~",
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var b []byte
+		for _, p := range rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 16).Draw(t, "pieces") {
+			b = append(b, p...)
+		}
+		checkRoundTrip(t, b, "ISO-2022-JP")
+	})
 }
