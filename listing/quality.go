@@ -49,7 +49,7 @@ func (q *Quality) unrecognized() error {
 // Confidences under these are worth a person's look.
 const (
 	doubtfulFormat  = 0.75
-	doubtfulCharset = 0.80
+	doubtfulCharset = 0.60
 )
 
 // shownSkipped is how many of the skipped lines String shows.
