@@ -7,9 +7,10 @@ import (
 
 // terminators says how the lines of a listing end.
 type terminators struct {
-	// crlf is set where the last line of the listing ends in CR LF. A bare LF in such a listing belongs to a name:
-	// RFC 959 ends lines with CR LF, Unix allows LF in names, and a name made of "\n" and a forged line must not
-	// become an entry of its own. (After a line that is no entry, such as "total 5", a bare LF does end the line.)
+	// crlf is set where the last line of the listing ends in CR LF, and so does the first or half of them all: a last
+	// name that ends in CR must not turn a listing of LFs into one line. A bare LF in such a listing belongs to a
+	// name: RFC 959 ends lines with CR LF, Unix allows LF in names, and a name made of "\n" and a forged line must
+	// not become an entry of its own. (After a line that is no entry, such as "total 5", a bare LF does end the line.)
 	crlf bool
 	// crcrlf is set where most lines end in CR CR LF, as they do when a text-mode stream is converted twice.
 	// Elsewhere only one CR is cut, since "Icon\r" is a name on the Macintosh.
@@ -24,9 +25,13 @@ func findTerminators(buf []byte) terminators {
 		return terminators{cr: bytes.IndexByte(buf, '\r') >= 0}
 	}
 	var t terminators
-	t.crlf = last > 0 && buf[last-1] == '\r'
+	sample := buf[:min(len(buf), 64<<10)]
+	if last > 0 && buf[last-1] == '\r' {
+		first := bytes.IndexByte(buf, '\n')
+		t.crlf = first > 0 && buf[first-1] == '\r' ||
+			bytes.Count(sample, []byte("\r\n"))*2 >= bytes.Count(sample, []byte{'\n'})
+	}
 	if t.crlf {
-		sample := buf[:min(len(buf), 64<<10)]
 		t.crcrlf = bytes.Count(sample, []byte("\r\r\n"))*2 > bytes.Count(sample, []byte{'\n'})
 	}
 	return t

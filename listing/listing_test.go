@@ -263,6 +263,7 @@ func TestLineEnds(t *testing.T) {
 		{"LF in a name", line("a\nb") + "\r\n" + line("c") + "\r\n", []string{"a\nb", "c"}},
 		{"a forged line is a part of the name", line("a\n"+line("evil")) + "\r\n" + line("c") + "\r\n", []string{"a\n" + line("evil"), "c"}},
 		{"LF after the header", "total 5\n" + line("a") + "\r\n" + line("b") + "\r\n", []string{"a", "b"}},
+		{"CR at the end of the last name", line("a") + "\n" + line("b") + "\n" + line("Icon\r") + "\n", []string{"a", "b", "Icon"}},
 		{"CR in a name", line("Icon\r") + "\r\n" + line("c") + "\r\n", []string{"Icon\r", "c"}},
 		{"CR CR LF", line("a") + "\r\r\n" + line("b") + "\r\r\n", []string{"a", "b"}},
 		{"byte order mark", "\xef\xbb\xbf" + line("a") + "\r\n", []string{"a"}},
