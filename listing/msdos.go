@@ -1,6 +1,9 @@
 package listing
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // msdosParser reads the listings of IIS, of Windows CE and of DIR.
 //
@@ -43,9 +46,12 @@ func (p *msdosParser) parse(c *cursor, e *Entry) (verdict, string) {
 		return miss, "no blank after the date"
 	}
 	i = blanks(b, i)
+	half, n := halfBefore(b[i:])
+	i = blanks(b, i+n)
 	if n = dosClock(b[i:], &t); n == 0 {
 		return miss, "no time of day"
 	}
+	t.half(half)
 	i = blanks(b, i+n)
 	var ok bool
 	if e.ModTime, ok = c.dates.resolve(&t); !ok {
@@ -109,12 +115,40 @@ func dosClock(b []byte, t *civil) int {
 	case half != 'a' && half != 'p' || !stops:
 		// 24 hours; a letter right behind the digits is no time at all
 		return when(b[end] == ' ' || b[end] == '<', end)
-	case half == 'a' && t.hour == 12:
+	}
+	t.half(half)
+	return at + n
+}
+
+// half counts the hours of t in halves of a day, 'a' and 'p'.
+func (t *civil) half(of byte) {
+	switch {
+	case of == 'a' && t.hour == 12:
 		t.hour = 0
-	case half == 'p' && t.hour < 12:
+	case of == 'p' && t.hour < 12:
 		t.hour += 12
 	}
-	return at + n
+}
+
+// halfBefore reads the half of the day that East Asian systems print before the time, and its length.
+func halfBefore(b []byte) (half byte, n int) {
+	if len(b) == 0 || b[0] < 0x80 {
+		return 0, 0
+	}
+	for _, h := range [...]struct {
+		half  byte
+		words string // in UTF-8 and the code pages
+	}{
+		{'a', "上午/\xC9\xCF\xCE\xE7/\xA4\x57\xA4\xC8/오전/\xBF\xC0\xC0\xFC/午前/\x8C\xDF\x91\x4F"},
+		{'p', "下午/\xCF\xC2\xCE\xE7/\xA4\x55\xA4\xC8/오후/\xBF\xC0\xC8\xC4/午後/\x8C\xDF\x8C\xE3"},
+	} {
+		for w := range strings.SplitSeq(h.words, "/") {
+			if len(b) > len(w) && string(b[:len(w)]) == w {
+				return h.half, len(w)
+			}
+		}
+	}
+	return 0, 0
 }
 
 // halfDay is the length of the p, pm, p.m. or "p. m." at the start of b, or of the a that stands there.

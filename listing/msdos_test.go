@@ -13,6 +13,10 @@ func TestMSDOSShapes(t *testing.T) {
 		{"02/05/2001  12:52 a. m.              7 f", []string{`file 7 2001-02-05T00:52:00 minute "f"`}},
 		{"02/05/2001  12:52P                   7 f", []string{`file 7 2001-02-05T12:52:00 minute "f"`}},
 		{"2001/02/05  17:52:07                 7 f", []string{`file 7 2001-02-05T17:52:07 second "f"`}},
+		{"2001/02/05  下午 05:52    <DIR>          d", []string{`dir -1 2001-02-05T17:52:00 minute "d"`}},
+		{"2001-02-05  오전 12:52               7 f", []string{`file 7 2001-02-05T00:52:00 minute "f"`}},
+		{"2001/02/05  \xA4\x55\xA4\xC8 12:52               7 f", []string{`file 7 2001-02-05T12:52:00 minute "f"`}},
+		{"2001/02/05  \xC9\xCF\xCE\xE7 11:52               7 f", []string{`file 7 2001-02-05T11:52:00 minute "f"`}},
 		{"02-05-2001  05:52PM\t<DIR>\td", []string{`dir -1 2001-02-05T17:52:00 minute "d"`}},
 		// dates
 		{"02-05-101  05:52PM                   7 f", []string{`file 7 2001-02-05T17:52:00 minute "f"`}},
