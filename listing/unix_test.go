@@ -147,6 +147,13 @@ func TestUnixColumns(t *testing.T) {
 		// a reply to STAT
 		{"213-Status of /pub:\r\n213-drwxr-xr-x 2 a b 1 Feb 25  2009 d\r\n213 -rw-r--r-- 2 a b 1 Feb 25  2009 f\r\n213 End of status\r\n", []string{
 			`dir -1 2009-02-25T00:00:00 day "d" {rwxr-xr-x,a,b}`, `file 1 2009-02-25T00:00:00 day "f" {rw-r--r--,a,b}`}},
+		// rubbish before the mode
+		{"250-drwxr-xr-x 2 a b 1 Feb 25  2009 d\r\n250--rw-r--r-- 2 a b 1 Feb 25  2009 f\r\n", []string{
+			`dir -1 2009-02-25T00:00:00 day "d" {rwxr-xr-x,a,b}`, `file 1 2009-02-25T00:00:00 day "f" {rw-r--r--,a,b}`}},
+		{"\x1b[0mlrwxrwxrwx 2 a b 1 Feb 25  2009 l -> t\n", []string{`link -1 2009-02-25T00:00:00 day "l" -> "t" {rwxrwxrwx,a,b}`}},
+		{"-rw-r--r-- 2 a b 1 Feb 25  2009 f\n\rdrwxr-xr-x 2 a b 1 Feb 25  2009 d\n\r", []string{
+			`file 1 2009-02-25T00:00:00 day "f" {rw-r--r--,a,b}`, `dir -1 2009-02-25T00:00:00 day "d" {rwxr-xr-x,a,b}`}},
+		{"d-rwxrwxr-x M 173 glenda glenda 0 Feb 25  2009 bin", []string{`dir -1 2009-02-25T00:00:00 day "bin" {rwxrwxr-x,glenda,glenda}`}},
 		{" drwxr-xr-x   3 156  15   4 Jan 19 19:56 indented", []string{`dir -1 2024-01-19T19:56:00 minute "indented" {rwxr-xr-x,156,15}`}},
 	})
 }

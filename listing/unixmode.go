@@ -219,7 +219,34 @@ func (p *unixParser) odd(c *cursor, e *Entry, at int) (verdict, string) {
 		return miss, "the size is no number"
 	}
 	e.Owner, e.Group = c.str(w[i-3].lo, w[i-3].hi), c.str(w[i-2].lo, w[i-2].hi)
+	p.endsInMode(c, e, w[0])
 	return p.rest(c, e, w[i+n-1].hi, &t, weak, false)
+}
+
+// endsInMode takes the type and the mode from a word that ends in one: what stands before it may be the code of a reply,
+// a stray CR or the colours of a terminal. Plan 9 prints two letters before the permissions, the first of which counts.
+func (p *unixParser) endsInMode(c *cursor, e *Entry, w token) {
+	b := c.line[w.lo:w.hi]
+	if len(b) > 65 {
+		return
+	}
+	at := len(b) - 9
+	for i := range 9 {
+		if at < 1 || !permission(b[at+i], i%3) {
+			return
+		}
+	}
+	kind := b[at-1]
+	if len(b) == 11 && kind == '-' && (b[0] == 'd' || b[0] == 'a') {
+		kind = b[0]
+	}
+	if e.Type = typeOf(kind); e.Type == Other && unknownType(kind) {
+		e.Type = File
+		return
+	}
+	if e.Mode = c.str(w.lo+at, w.hi); e.Type != File {
+		e.Size, e.SizeEstimated = -1, false
+	}
 }
 
 // modeShaped reports whether b starts with a letter and nine permissions.
