@@ -189,7 +189,7 @@ func TestNames(t *testing.T) {
 
 func TestUnrecognized(t *testing.T) {
 	for _, raw := range []string{
-		"garbage", "ftpd: .: Permission denied\r\n", "-rw-r--r-- ftp ftp", "++ unknown garbage +++",
+		"garbage", "Error 550\r\n", "ftpd: .: Permission denied\r\n", "-rw-r--r-- ftp ftp", "++ unknown garbage +++",
 		"drwxr-xr-x 3 ftp ftp 4096 May 15 18:11", "drwxr-xr-x 2 0 0 4096 Mar 18  2007  ",
 		"-rw-r--r-- 1 a b 6xx5 Feb 27 04:14 x", "11-02-09  05:32PM       <GARBAGE>      NT",
 	} {

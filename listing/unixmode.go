@@ -159,7 +159,7 @@ func (p *unixParser) header(c *cursor, b []byte) bool {
 func isTotal(b []byte) bool {
 	b = bytes.TrimRight(b, " ")
 	i := bytes.IndexByte(b, ' ')
-	if i < 3 || b[0]-'0' <= 9 || bytes.ContainsAny(b[:i], "./\\") {
+	if i < 3 || b[0]-'0' <= 9 || bytes.ContainsAny(b[:i], "./\\") || hasFold(b, "err") || hasFold(b, "fehler") {
 		return false
 	}
 	n := bytes.TrimLeft(b[i:], " -")
