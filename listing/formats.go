@@ -117,6 +117,10 @@ func (c *cursor) target(lo, hi int) { c.linkSpan, c.isLink = span{lo, hi}, true 
 func (c *cursor) arrow(lo, hi int) {
 	i := bytes.Index(c.line[lo:hi], []byte(" -> "))
 	if i <= 0 {
+		// the target may be missing, and the blank before it cut with it
+		if b := c.line[lo:hi]; len(b) > 3 && bytes.HasSuffix(b, []byte(" ->")) {
+			hi -= 3
+		}
 		c.name(lo, hi)
 		return
 	}

@@ -106,6 +106,7 @@ func TestUnix(t *testing.T) {
 		// names and links
 		{"-rw-r--r-- 1 a b 1 Feb 25  2009  two ends ", []string{`file 1 2009-02-25T00:00:00 day " two ends " {rw-r--r--,a,b}`}},
 		{"lrwxrwxrwx 1 a b 1 Feb 25  2009 a -> b -> c", []string{`link -1 2009-02-25T00:00:00 day "a" -> "b -> c" {rwxrwxrwx,a,b}`}},
+		{"lrwxrwxrwx 1 a b 1 Feb 25  2009 no target ->", []string{`link -1 2009-02-25T00:00:00 day "no target" {rwxrwxrwx,a,b}`}},
 		{"lrwxrwxrwx 1 a b 1 Feb 25  2009 bare", []string{`link -1 2009-02-25T00:00:00 day "bare" {rwxrwxrwx,a,b}`}},
 		{"-rw-r--r-- 1 a b 1 Feb 25  2009 a -> b", []string{`file 1 2009-02-25T00:00:00 day "a -> b" {rw-r--r--,a,b}`}},
 		{"drwxr-xr-x 1 a b 1 Feb 25  2009 marked/", []string{`dir -1 2009-02-25T00:00:00 day "marked" {rwxr-xr-x,a,b}`}},
