@@ -132,6 +132,8 @@ func TestUnixColumns(t *testing.T) {
 		{"---------   1 owner    group  1845 Dec 22 10:20 short.mode", []string{`file 1845 2023-12-22T10:20:00 minute "short.mode" {--------,owner,group}`}},
 		// sizes
 		{"-rw-r--r-- 1 a b 512B Oct  5  2009 h", []string{`file 512 2009-10-05T00:00:00 day "h" {rw-r--r--,a,b}`}},
+		{"-rw-r--r-- 1 a b 1.234.567 Oct  5  2009 dots", []string{`file 1234567 2009-10-05T00:00:00 day "dots" {rw-r--r--,a,b}`}},
+		{"-rw-r--r-- 1 a b 1'234'567 Oct  5  2009 swiss", []string{`file 1234567 2009-10-05T00:00:00 day "swiss" {rw-r--r--,a,b}`}},
 		{"-rw-r--r-- 1 a b 4KB Oct  5  2009 h", []string{`file 4096~ 2009-10-05T00:00:00 day "h" {rw-r--r--,a,b}`}},
 		{"-rw-r--r-- 1 a b 1,5MiB Oct  5  2009 h", []string{`file 1572864~ 2009-10-05T00:00:00 day "h" {rw-r--r--,a,b}`}},
 		// no date at all, or one in a language unknown here

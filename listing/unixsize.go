@@ -78,21 +78,23 @@ func (p *unixParser) size(e *Entry, b []byte) bool {
 	return false
 }
 
-// grouped reads 1,234,567.
+// grouped reads 1,234,567, and 1.234.567 and 1'234'567 where there are two separators at least: one dot may be that
+// of a decimal fraction.
 func grouped(b []byte) (int64, bool) {
 	var v int64
+	var sep byte
 	run, groups := 0, 0
 	for _, c := range b {
 		switch {
 		case c-'0' <= 9 && run < 3 && v < 1<<56:
 			v, run = v*10+int64(c-'0'), run+1
-		case c == ',' && run > 0 && (groups == 0 || run == 3):
-			run, groups = 0, groups+1
+		case (c == ',' || c == '.' || c == '\'') && run > 0 && (groups == 0 || run == 3 && c == sep):
+			sep, run, groups = c, 0, groups+1
 		default:
 			return 0, false
 		}
 	}
-	return v, groups > 0 && run == 3
+	return v, run == 3 && (groups > 1 || groups == 1 && sep == ',')
 }
 
 // rounded reads 33.5k, 12M, 1.2G, 4KB, 4KiB.
