@@ -13,8 +13,8 @@ var monthNames = [...]struct{ code, months string }{
 		" aug/august sep/sept/september okt/oktober nov/november dez/dezember"},
 	{"fr", "jan/janv/janvier fév/févr/fev/fevr/février/fevrier mar/mars avr/avril mai jun/juin jui/jul/juil/juillet" +
 		" aoû/aou/août/aout sep/sept/septembre oct/octobre nov/novembre déc/dec/décembre"},
-	{"es", "ene/enero feb/febrero mar/marzo abr/abril may/mayo jun/junio jul/julio ago/agosto" +
-		" sep/sept/set/septiembre/setiembre oct/octubre nov/noviembre dic/diciembre"},
+	{"es", "ene/enero feb/fbro/febrero mar/mzo/marzo abr/abril may/mayo jun/junio jul/julio ago/agto/agosto" +
+		" sep/sept/sbre/set/septiembre/setiembre oct/obre/octubre nov/nbre/noviembre dic/dbre/diciembre"},
 	{"it", "gen/gennaio feb/febbraio mar/marzo apr/aprile mag/maggio giu/giugno lug/luglio ago/agosto" +
 		" set/sett/settembre ott/ottobre nov/novembre dic/dicembre"},
 	{"pt", "jan/janeiro fev/fevereiro mar/março/marco abr/abril mai/maio jun/junho jul/julho ago/agosto" +
