@@ -82,10 +82,14 @@ func (p *unixParser) columns(c *cursor, e *Entry, mode, at int) (verdict, string
 	i, n := findDate(b, w, &t)
 	v := full
 	if n == 0 {
-		if i, n = p.gluedDate(b, w, &t); n == 0 {
-			return p.dateless(c, e, w)
-		}
 		v = weak
+		if i, n = p.gluedDate(b, w, &t); n == 0 {
+			if i, n = sizeless(b, w, &t); n == 0 || e.Type == File {
+				return p.dateless(c, e, w)
+			}
+			p.owner(c, e, w[:i])
+			return p.rest(c, e, w[i+n-1].hi, &t, v, false)
+		}
 	}
 	if reason := p.middle(c, e, w, i, b[mode]); reason != "" {
 		return miss, reason
@@ -254,6 +258,20 @@ func (p *unixParser) gluedDate(b []byte, w []token, t *civil) (at, n int) {
 			return i + 1, n
 		}
 		return i, n
+	}
+	return 0, 0
+}
+
+// sizeless finds the "2005-04-08 11:22" behind an owner and perhaps a group: the ls of Android's toolbox prints neither
+// the links nor the size of a directory.
+func sizeless(b []byte, w []token, t *civil) (at, n int) {
+	for i := 1; i <= 2 && i+2 < len(w); i++ {
+		if _, digits, _, k := separated(b[w[i].lo:w[i].hi]); k > 0 && digits[0] == 4 {
+			*t = civil{precision: Day}
+			if n = numericDate(b, w, i, t); n > 1 {
+				return i, n
+			}
+		}
 	}
 	return 0, 0
 }

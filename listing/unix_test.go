@@ -133,6 +133,12 @@ func TestUnixColumns(t *testing.T) {
 		{"drwxr-xr-x@ 1 a b 1 Feb 25  2009 mac\n 0: group:everyone deny delete\n", []string{
 			`dir -1 2009-02-25T00:00:00 day "mac" {rwxr-xr-x,a,b}`}},
 		{"---------   1 owner    group  1845 Dec 22 10:20 short.mode", []string{`file 1845 2023-12-22T10:20:00 minute "short.mode" {--------,owner,group}`}},
+		// no links, and no size where it is not a file
+		{"drwxrwx--x system   cache             2015-01-01 00:00 my app\n-rw-r--r-- root     root       117 2015-01-01 00:00 f\n" +
+			"lrwxrwxrwx root     root              2015-01-01 00:00 d -> /sys/d\n", []string{
+			`dir -1 2015-01-01T00:00:00 minute "my app" {rwxrwx--x,system,cache}`,
+			`file 117 2015-01-01T00:00:00 minute "f" {rw-r--r--,root,root}`,
+			`link -1 2015-01-01T00:00:00 minute "d" -> "/sys/d" {rwxrwxrwx,root,root}`}},
 		// sizes
 		{"-rw-r--r-- 1 a b 512B Oct  5  2009 h", []string{`file 512 2009-10-05T00:00:00 day "h" {rw-r--r--,a,b}`}},
 		{"-rw-r--r-- 1 a b 1.234.567 Oct  5  2009 dots", []string{`file 1234567 2009-10-05T00:00:00 day "dots" {rw-r--r--,a,b}`}},
