@@ -12,6 +12,7 @@ type token struct{ lo, hi int }
 //	1999/10/12 17:12         24-04-2003 17:12      09-26 2000             09-26 13:45
 //	3 29 03:26               3月 2日 15:13         3月 2 2003年           2003 3月 20
 //	2003. febr. 20.          2005년 1월 6일        Mon Jan 5 10:11:12 2009
+//	2003年3月6日             11月6日 10:20
 func dateAt(line []byte, w []token, i int, t *civil) int {
 	b := line[w[i].lo:w[i].hi]
 	*t = civil{precision: Day}
@@ -46,6 +47,38 @@ func dateAt(line []byte, w []token, i int, t *civil) int {
 	}
 	if y, ok := year(b); ok {
 		return yearFirst(line, w, i, y, t)
+	}
+	return gluedMarks(line, w, i, t)
+}
+
+// gluedMarks reads an East Asian date without blanks: "2003年3月6日" and "11月6日 10:20".
+func gluedMarks(line []byte, w []token, i int, t *civil) int {
+	b := line[w[i].lo:w[i].hi]
+	var v, digits [3]int
+	n := 0
+	for ; len(b) > 0; n++ {
+		x, k := number(b)
+		end := k
+		for end < len(b) && b[end]-'0' > 9 {
+			end++
+		}
+		if n == 3 || k == 0 {
+			return 0
+		}
+		if _, ok := marked(b[:end]); !ok {
+			return 0
+		}
+		v[n], digits[n], b = int(x), k, b[end:]
+	}
+	switch {
+	case n == 3 && digits[0] == 4 && digits[1] <= 2 && digits[2] <= 2:
+		t.year, t.month, t.day = v[0], v[1], v[2]
+		return 1 + timeAndZone(line, w, i+1, t)
+	case n == 2 && digits[0] <= 2 && digits[1] <= 2:
+		t.month, t.day = v[0], v[1]
+		if k := yearOrTime(line, w, i+1, t); k > 0 {
+			return 1 + k
+		}
 	}
 	return 0
 }
