@@ -190,7 +190,7 @@ func TestNames(t *testing.T) {
 
 func TestUnrecognized(t *testing.T) {
 	for _, raw := range []string{
-		"garbage", "Error 550\r\n", "ftpd: .: Permission denied\r\n", "-rw-r--r-- ftp ftp", "++ unknown garbage +++",
+		"garbage", "Error 550\r\n", "Killed 9\r\n", "ftpd: .: Permission denied\r\n", "-rw-r--r-- ftp ftp", "++ unknown garbage +++",
 		"drwxr-xr-x 3 ftp ftp 4096 May 15 18:11", "drwxr-xr-x 2 0 0 4096 Mar 18  2007  ",
 		"-rw-r--r-- 1 a b 6xx5 Feb 27 04:14 x", "11-02-09  05:32PM       <GARBAGE>      NT",
 	} {
@@ -199,7 +199,7 @@ func TestUnrecognized(t *testing.T) {
 			t.Errorf("Parse(%q): %d entries, %d skipped, error %v", raw, len(r.Entries), r.SkippedTotal, err)
 		}
 	}
-	for _, raw := range []string{"", "\r\n  \r\n", "total 0\r\n", "\xef\xbb\xbf"} {
+	for _, raw := range []string{"", "\r\n  \r\n", "total 0\r\n", "insgesamt 0\r\n", "\xe5\x90\x88\xe8\xa8\x88 0\r\n", "\xef\xbb\xbf"} {
 		if r, err := listing.Parse([]byte(raw), listing.Options{}); err != nil || len(r.Entries)+len(r.Skipped) > 0 {
 			t.Errorf("Parse(%q) = %v, %v; want nothing", raw, r, err)
 		}

@@ -155,11 +155,11 @@ func (p *unixParser) header(c *cursor, b []byte) bool {
 	return true
 }
 
-// isTotal reports whether b is a word and a number, which may have a sign and a unit.
+// isTotal reports whether b is the word for a total and a number, which may have a sign and a unit.
 func isTotal(b []byte) bool {
 	b = bytes.TrimRight(b, " ")
 	i := bytes.IndexByte(b, ' ')
-	if i < 3 || b[0]-'0' <= 9 || bytes.ContainsAny(b[:i], "./\\") || hasFold(b, "err") || hasFold(b, "fehler") {
+	if i < 3 || !totalWord(b[:i]) {
 		return false
 	}
 	n := bytes.TrimLeft(b[i:], " -")
@@ -167,6 +167,19 @@ func isTotal(b []byte) bool {
 		n = bytes.Replace(n[:len(n)-1], []byte{'.'}, nil, 1)
 	}
 	return allDigits(n)
+}
+
+// totalWord reports whether b may be what ls calls the total in some language. All words with letters beyond ASCII may
+// be, but of the others only these: "Killed 9" is no empty directory.
+func totalWord(b []byte) bool {
+	for _, w := range [...]string{"total", "totale", "totaal", "totalt", "totalo", "insgesamt", "gesamt", "summe", "summa",
+		"razem", "celkem", "celkom", "toplam", "ukupno", "skupaj", "samtals", "osszesen", "yhteensa", "kokku", "viso",
+		"kopa", "jumlah", "guztira"} {
+		if len(b) == len(w) && hasFold(b, w) {
+			return true
+		}
+	}
+	return b[0]-'0' > 9 && !plain(b) && !bytes.ContainsAny(b, "./\\")
 }
 
 // enter begins a directory of a recursive listing. Names below the first one get its path in front.
