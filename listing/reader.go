@@ -14,6 +14,7 @@ type Reader struct {
 	r       io.Reader
 	s       *session
 	err     error // of newSession
+	ranged  bool  // All was ranged over
 	buf     []byte
 	n       int  // bytes in buf
 	tooLong bool // the line at the start of buf is over MaxLine and is being dropped
@@ -31,16 +32,18 @@ func NewReader(r io.Reader, o Options) *Reader {
 
 // All yields the entries in order. An error is yielded with a zero Entry and ends the listing: one that wraps
 // ErrFormat or ErrCharset for bad options, ErrUnrecognized after a listing of which no line could be read, or the
-// error of the underlying reader, after the entries that came whole before it. The entries can be ranged over once.
+// error of the underlying reader, after the entries that came whole before it. The entries can be ranged over once:
+// after that there are none.
 func (r *Reader) All() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		if r.err != nil {
 			yield(Entry{}, r.err)
 			return
 		}
-		if r.buf == nil {
-			r.buf = make([]byte, smallBuffer)
+		if r.ranged {
+			return
 		}
+		r.ranged, r.buf = true, make([]byte, smallBuffer)
 		for whole := 0; ; {
 			chunk, err := r.fill()
 			// a line that was held back and still has no successor will not get one

@@ -90,3 +90,19 @@ func TestReaderErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestReaderOnce stops in the middle and ranges again.
+func TestReaderOnce(t *testing.T) {
+	r := listing.NewReader(strings.NewReader("type=file; a\r\ntype=file; b\r\n"), listing.Options{})
+	n := 0
+	for range r.All() {
+		n++
+		break
+	}
+	for e := range r.All() {
+		t.Errorf("second range: %q", e.Name)
+	}
+	if q := r.Quality(); n != 1 || q.EntriesTotal != 2 {
+		t.Errorf("%d entries yielded, %d counted", n, q.EntriesTotal)
+	}
+}

@@ -31,7 +31,7 @@ func newSession(o Options) (*session, error) {
 	if o.Charset != "" {
 		cs, ok := lookupCharset(o.Charset)
 		if !ok {
-			return nil, fmt.Errorf("%w: %q", ErrCharset, o.Charset)
+			return nil, fmt.Errorf("%w: %q; use one of %v", ErrCharset, o.Charset, Charsets())
 		}
 		s.q.Charset, s.q.CharsetConfidence = cs.name, 1
 	}
