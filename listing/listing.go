@@ -115,7 +115,8 @@ func (p Precision) String() string {
 	}
 }
 
-// Time is a modification time as far as the listing gives it. What lies below the precision is zero.
+// Time is a modification time as far as the listing gives it. What lies below the precision is zero, but fractions of a
+// second are kept.
 type Time struct {
 	time.Time // in Options.Location when ZoneKnown is false; zero when Precision is Unknown
 	Precision Precision
