@@ -205,6 +205,9 @@ const (
 	voteLines = 1024
 )
 
+// leastShare is one in how many lines a format must read; fewer are chance, as in a file that is no listing.
+const leastShare = 100
+
 // Confidence in the last resorts: any line could be a name, and in a table of no known format much is guessed.
 const (
 	namesConfidence = 0.5
@@ -224,8 +227,8 @@ func (s *session) vote(raw []byte, text string) {
 				second = b
 			}
 		}
-		if best.votes == 0 {
-			continue
+		if best.votes*leastShare <= best.missed {
+			continue // chance
 		}
 		s.q.Format, s.q.RunnerUp = best.format, second.format
 		lead := 1 - float64(second.votes)/float64(2*best.votes)

@@ -150,7 +150,7 @@ func (e *Entry) Charset() string { return charsets[max(e.charset, 1)-1].name }
 // Fact is the value of a fact of MLSD (RFC 3659 section 7.5), whose name may be in any case, and whether it was given.
 func (e *Entry) Fact(name string) (value string, ok bool) {
 	for fact := range strings.SplitSeq(e.Facts, ";") {
-		if k, v, _ := strings.Cut(fact, "="); strings.EqualFold(k, name) {
+		if k, v, ok := strings.Cut(fact, "="); ok && strings.EqualFold(k, name) {
 			return v, true
 		}
 	}
@@ -177,7 +177,8 @@ type Result struct {
 // [Reader] is for listings whose length nobody answers for.
 //
 // The error wraps ErrFormat or ErrCharset for bad options; it is ErrUnrecognized, with the Result filled in, where
-// the listing has lines and none of them means anything. An empty listing is no error.
+// the listing has lines and none of them means anything. An empty listing is no error, and neither is one of which
+// nothing could be read in the format that Options.Format names: that is in Skipped.
 func Parse(raw []byte, o Options) (Result, error) {
 	s, err := newSession(o)
 	if err != nil {

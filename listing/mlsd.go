@@ -87,11 +87,13 @@ func (f *facts) read(start int) (verdict, string) {
 		}
 	}
 	v := full
-	if f.known == 0 {
-		v = weak
-	}
-	if lo == start {
+	switch {
+	case lo == start:
 		return miss, "no facts and a name"
+	case f.known == 0 && !f.p.factless && !factNames(b[start:lo]):
+		return miss, "no fact that any server gives" // any line with a "=" would have a vote
+	case f.known == 0:
+		v = weak
 	}
 	return f.end(start, lo, lo+1, v)
 }
@@ -194,6 +196,22 @@ func (f *facts) unix(key []byte, value string) {
 			f.e.Group, f.groupRank = value, r
 		}
 	}
+}
+
+// factNames reports whether b is facts, the last one ended by ";", whose names are letters, digits and ". - _".
+func factNames(b []byte) bool {
+	name := true
+	for _, c := range b {
+		switch {
+		case c == '=':
+			name = false
+		case c == ';':
+			name = true
+		case name && !letter(c) && c-'0' > 9 && c != '.' && c != '-' && c != '_':
+			return false
+		}
+	}
+	return name
 }
 
 // knownFact reports whether b starts with the name of a fact that servers use, and "=".

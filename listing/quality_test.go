@@ -38,6 +38,11 @@ func TestQuality(t *testing.T) {
 	}{
 		{"empty", "", listing.Options{}, []string{"format:  none, the listing is empty\n", "entries: 0\nskipped: 0\n"}},
 		{"message", "550 no: such: thing\r\n", listing.Options{}, []string{"not recognized. If you know it, name it:\n  unix, ", "line 1: no known format\n", "550 no"}},
+		{"UTF-16", "-\x00r\x00w\x00-\x00\r\x00\n\x00", listing.Options{}, []string{"it looks like UTF-16; convert it"}},
+		{"EBCDIC", "\x60\x99\xa6\x60\x99\x60\x60\x99\x60\x60\x40\xf1\x40\x81\x40\x82\x40\xf1\x40\xc6\x85\x82\x40\xf2\xf5\x40\xf2\xf0\xf0\xf9\x40\xa7\x15", listing.Options{},
+			[]string{"it looks like EBCDIC, as after TYPE E; list with TYPE A"}},
+		{"denied", "Access denied:\r\n", listing.Options{}, []string{"not recognized", `"Access denied:"`}},
+		{"facts of nobody", "a=b c\r\n\xe9=d; e\r\n", listing.Options{}, []string{"not recognized"}},
 		{"good", unix, listing.Options{}, []string{"format:  unix (confidence 100 %)\ncharset: all names are plain ASCII\nentries: 1\nskipped: 0\n"}},
 		{"configured", unix, listing.Options{Format: listing.Unix, Charset: "CP437"}, []string{"format:  unix (confidence 100 %)\ncharset: all names are plain ASCII"}},
 		{"UTF-8", strings.Replace(unix, "x", "\xc3\xbc\xc3\x9f", 1), listing.Options{}, []string{"charset: UTF-8 (confidence 80 %)\n"}},

@@ -53,14 +53,32 @@ func (s *session) begin(raw []byte, text string) {
 		s.vote(raw, text)
 	}
 	if s.parser = newParser(s.q.Format); s.parser == nil {
-		s.parser = nothing{}
+		s.parser = nothing{reason: "no known format" + encoded(raw)}
 	}
 }
 
 // nothing is the parser of a listing in no known format.
-type nothing struct{}
+type nothing struct{ reason string }
 
-func (nothing) parse(*cursor, *Entry) (verdict, string) { return miss, "no known format" }
+func (n nothing) parse(*cursor, *Entry) (verdict, string) { return miss, n.reason }
+
+// encoded says what a listing looks like of which not even the letters are where ASCII has them.
+func encoded(raw []byte) string {
+	raw = raw[:min(len(raw), 4<<10)]
+	zeros, blanks, high := 0, 0, 0
+	for i := range raw {
+		zeros += when(raw[i] == 0, 1)
+		blanks += when(raw[i] == 0x40, 1)
+		high += when(raw[i] >= 0x80, 1)
+	}
+	switch {
+	case zeros*3 > len(raw):
+		return ": it looks like UTF-16; convert it to UTF-8"
+	case high*2 > len(raw) && blanks*20 > len(raw):
+		return ": it looks like EBCDIC, as after TYPE E; list with TYPE A"
+	}
+	return ""
+}
 
 // window reads the next whole lines of the listing into entries and returns them with how many bytes it read: unless
 // this is the last window, a line that waits for its successor is left for the next one.

@@ -148,8 +148,8 @@ func (p *unixParser) header(c *cursor, b []byte) bool {
 	if n := len(b); n < 2 || b[n-1] != ':' || !c.first && !c.after {
 		return false
 	}
-	if _, mode := modeAt(b, 0); mode {
-		return false
+	if _, mode := modeAt(b, 0); mode || c.first && b[0] != '.' && b[0] != '/' && bytes.IndexByte(b, ' ') >= 0 {
+		return false // "Access denied:" is no empty directory
 	}
 	p.enter(b[:len(b)-1])
 	return true
