@@ -10,7 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"slices"
+	"hash/crc32"
 	"strings"
 
 	"golang.org/x/crypto/blake2b"
@@ -30,12 +30,18 @@ type Algorithm string
 
 // The algorithms that the package computes.
 const (
-	SHA256  Algorithm = "sha256"
-	SHA384  Algorithm = "sha384"
-	SHA512  Algorithm = "sha512"
-	BLAKE2b Algorithm = "blake2b" // BLAKE2b-512, what b2sum prints
-	SHA1    Algorithm = "sha1"
-	MD5     Algorithm = "md5"
+	SHA256     Algorithm = "sha256"
+	SHA384     Algorithm = "sha384"
+	SHA512     Algorithm = "sha512"
+	BLAKE2b    Algorithm = "blake2b"     // BLAKE2b-512, what b2sum prints
+	BLAKE2b384 Algorithm = "blake2b-384" // what b2sum -l 384 prints
+	BLAKE2b256 Algorithm = "blake2b-256" // what b2sum -l 256 prints
+	SHA1       Algorithm = "sha1"
+	MD5        Algorithm = "md5"
+	// CRC32 is that of ISO 3309, ZIP and SFV files, four bytes big-endian. It
+	// finds accidents and nothing else: whoever changes a file can give it any
+	// CRC. It is not what the POSIX tool cksum prints.
+	CRC32 Algorithm = "crc32"
 )
 
 // algorithmInfo describes an algorithm. strength orders them: a minimum is met
@@ -44,12 +50,17 @@ type algorithmInfo struct {
 	name     Algorithm
 	size     int    // bytes
 	tag      string // as in BSD-style manifest lines
+	openssl  string // as "openssl dgst" writes it since 3.0
 	strength int
-	code     uint8 // index into algorithms
+	cost     int   // time to hash, relative to the others; see Digester
+	code     uint8 // index into the table
 	new      func() hash.Hash
 }
 
-const strongFrom = 3
+const (
+	strongFrom     = 4
+	algorithmCount = 9
+)
 
 // lookup returns what is known about a, nil if nothing is.
 func (a Algorithm) lookup() *algorithmInfo {
@@ -61,25 +72,33 @@ func (a Algorithm) lookup() *algorithmInfo {
 	return nil
 }
 
-// algorithmTable is ordered from the most to the least preferred.
-func algorithmTable() [6]algorithmInfo {
-	return [6]algorithmInfo{
-		{SHA256, sha256.Size, "SHA256", 3, 0, sha256.New},
-		{SHA512, sha512.Size, "SHA512", 5, 1, sha512.New},
-		{BLAKE2b, blake2b.Size, "BLAKE2b", 5, 2, newBLAKE2b},
-		{SHA384, sha512.Size384, "SHA384", 4, 3, sha512.New384},
-		{SHA1, sha1.Size, "SHA1", 2, 4, sha1.New},
-		{MD5, md5.Size, "MD5", 1, 5, md5.New},
+// algorithmTable is ordered from the most to the least preferred. The costs are
+// those of crypto/* on amd64 and arm64 with their SHA instructions.
+func algorithmTable() [algorithmCount]algorithmInfo {
+	return [...]algorithmInfo{
+		{SHA256, sha256.Size, "SHA256", "SHA2-256", 4, 6, 0, sha256.New},
+		{SHA512, sha512.Size, "SHA512", "SHA2-512", 6, 12, 1, sha512.New},
+		{BLAKE2b, blake2b.Size, "BLAKE2b", "BLAKE2B-512", 6, 11, 2, newBLAKE2b(blake2b.Size)},
+		{SHA384, sha512.Size384, "SHA384", "SHA2-384", 5, 12, 3, sha512.New384},
+		{BLAKE2b384, blake2b.Size384, "BLAKE2b-384", "", 5, 11, 4, newBLAKE2b(blake2b.Size384)},
+		{BLAKE2b256, blake2b.Size256, "BLAKE2b-256", "", 4, 11, 5, newBLAKE2b(blake2b.Size256)},
+		{SHA1, sha1.Size, "SHA1", "SHA1", 3, 7, 6, sha1.New},
+		{MD5, md5.Size, "MD5", "MD5", 2, 14, 7, md5.New},
+		{CRC32, crc32.Size, "CRC32", "", 1, 1, 8, newCRC32},
 	}
 }
 
-func newBLAKE2b() hash.Hash {
-	h, err := blake2b.New512(nil)
-	if err != nil {
-		panic("blake2b without a key cannot fail: " + err.Error())
+func newBLAKE2b(size int) func() hash.Hash {
+	return func() hash.Hash {
+		h, err := blake2b.New(size, nil)
+		if err != nil {
+			panic("blake2b without a key cannot fail: " + err.Error())
+		}
+		return h
 	}
-	return h
 }
+
+func newCRC32() hash.Hash { return crc32.NewIEEE() }
 
 // Algorithms lists every algorithm the package computes, SHA256 first.
 func Algorithms() []Algorithm {
@@ -109,7 +128,7 @@ func (a Algorithm) Size() int {
 }
 
 // Strong reports whether collisions and second preimages are out of reach, so
-// that a signed digest can authenticate. MD5 and SHA-1 are not strong.
+// that a signed digest can authenticate. MD5, SHA-1 and CRC-32 are not strong.
 func (a Algorithm) Strong() bool { return a.strength() >= strongFrom }
 
 func (a Algorithm) strength() int {
@@ -182,64 +201,19 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Digester computes several digests in one pass over the bytes written to it.
-// Not safe for concurrent use.
-type Digester struct {
-	names  []Algorithm
-	hashes []hash.Hash
-	size   int64
-}
-
-// NewDigester computes SHA256 and the algorithms named; naming one twice is
-// harmless. The error is ErrUnknownAlgorithm.
-func NewDigester(algs ...Algorithm) (*Digester, error) {
-	d := &Digester{}
-	for _, alg := range append([]Algorithm{SHA256}, algs...) {
-		if slices.Contains(d.names, alg) {
-			continue
-		}
-		h, err := alg.New()
-		if err != nil {
-			return nil, err
-		}
-		d.names = append(d.names, alg)
-		d.hashes = append(d.hashes, h)
-	}
-	return d, nil
-}
-
-// Write adds bytes to every digest. It never fails.
-func (d *Digester) Write(p []byte) (int, error) {
-	for _, h := range d.hashes {
-		h.Write(p)
-	}
-	d.size += int64(len(p))
-	return len(p), nil
-}
-
-// Size is the number of bytes written.
-func (d *Digester) Size() int64 { return d.size }
-
-// Sums returns the digests of the bytes written until now, SHA256 first. More
-// can be written afterwards.
-func (d *Digester) Sums() []Digest {
-	sums := make([]Digest, len(d.names))
-	for i, name := range d.names {
-		sums[i] = Digest{name, d.hashes[i].Sum(nil)}
-	}
-	return sums
-}
-
 // AlgorithmFromName tells the algorithm that a manifest's name stands for:
-// SHA256SUMS, MD5SUMS.txt, B2SUMS, file.iso.sha256, checksums_sha512.txt. Case
-// does not matter, and only the last element of the name counts.
+// SHA256SUMS, MD5SUMS.txt, B2SUMS, file.iso.sha256, checksums_sha512.txt,
+// files.sfv. Case does not matter, and only the last element of the name counts.
 func AlgorithmFromName(fileName string) (Algorithm, bool) {
 	base := strings.ToLower(fileName[strings.LastIndexByte(fileName, '/')+1:])
 	base = strings.TrimSuffix(base, ".txt")
 	word := base[strings.LastIndexAny(base, ".-_")+1:]
 	word = strings.TrimSuffix(strings.TrimSuffix(word, "s"), "sum")
-	if word == "b2" {
+	switch word {
+	case "b2":
 		return BLAKE2b, true
+	case "sfv":
+		return CRC32, true
 	}
 	if alg := Algorithm(word); alg.lookup() != nil {
 		return alg, true

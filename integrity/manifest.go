@@ -104,7 +104,7 @@ type Manifest struct {
 	records []record
 	index   map[string]int32 // name to its first record
 	sums    []byte           // every digest's bytes, end to end
-	table   [6]algorithmInfo
+	table   [algorithmCount]algorithmInfo
 }
 
 // record is one digest line, kept small because a mirror has a million of them.

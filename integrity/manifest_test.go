@@ -19,6 +19,8 @@ const (
 	md5A    = "0cc175b9c0f1b6a831c399e269772661"
 	md5B    = "92eb5ffee6ae2fec3ad71c777531578f"
 	sha1A   = "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"
+	crcA    = "e8b7be43"
+	crcB    = "71beeff9"
 	sha256A = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
 	sha256B = "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"
 )
@@ -119,7 +121,7 @@ func TestParseManifestRefuses(t *testing.T) {
 		{"tag without blanks", "MD5(a)= " + md5A + "\n", ErrManifestSyntax, 1},
 		{"tag with short digest", "MD5 (a) = " + md5A[1:] + "\n", ErrManifestSyntax, 1},
 		{"tag with a rest", "MD5 (a) = " + md5A + " \n", ErrManifestSyntax, 1},
-		{"tag unknown", good + "CRC32 (a) = 00000000\n", ErrManifestAlgorithm, 2},
+		{"tag unknown", good + "CRC64 (a) = 0000000000000000\n", ErrManifestAlgorithm, 2},
 		{"tag in another case", "md5 (a) = " + md5A + "\n", ErrManifestAlgorithm, 1},
 		{"mixed line ends", good + md5A + "  b\r\n", ErrManifestSyntax, 2},
 		{"mixed line ends the other way", md5A + "  a\r\n" + good, ErrManifestSyntax, 2},
@@ -169,8 +171,8 @@ func TestParseManifestNeedsAlgorithm(t *testing.T) {
 	if _, err := parse(sha256A+"  a\n", ""); !errors.Is(err, ErrManifestAlgorithm) {
 		t.Errorf("no algorithm: %v, want ErrManifestAlgorithm", err)
 	}
-	if _, err := parse(sha256A+"  a\n", "crc32"); !errors.Is(err, ErrUnknownAlgorithm) {
-		t.Errorf("crc32: %v, want ErrUnknownAlgorithm", err)
+	if _, err := parse(sha256A+"  a\n", "crc64"); !errors.Is(err, ErrUnknownAlgorithm) {
+		t.Errorf("crc64: %v, want ErrUnknownAlgorithm", err)
 	}
 	// A transfer that broke off is not a shorter manifest, whatever the error wraps.
 	broken := fmt.Errorf("connection lost: %w", io.EOF)

@@ -126,7 +126,7 @@ func TestParsePolicyErrors(t *testing.T) {
 		{"the file itself", "rules:\n- paths: a\n  evidence: [{manifest: '{dir}/{name}'}]\n", "name of the file itself"},
 		{"name twice", "rules:\n- paths: a\n  evidence: [{manifest: '{dir}/{name}{name}'}]\n", "placeholders"},
 		{"unknown placeholder", "rules:\n- paths: a\n  evidence: [{manifest: '{dir}/{base}'}]\n", "placeholders"},
-		{"algorithm unknown", unsigned + "    algorithm: crc32\n", "p.yaml:5: algorithm must be one of"},
+		{"algorithm unknown", unsigned + "    algorithm: crc64\n", "p.yaml:5: algorithm must be one of"},
 		{"type unknown", signed + "    type: pgp\n" + keys, `p.yaml:6: type "pgp" is not known`},
 		{"signature without keys", signed + "    key_files: [k]\n", `p.yaml:4: a signature needs "keys"`},
 		{"signature with no key", signed + "    keys: []\n    key_files: [k]\n", `a signature needs "keys"`},
