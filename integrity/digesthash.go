@@ -16,10 +16,11 @@ const parallelFrom = 32 << 10
 // Digester computes several digests in one pass over the bytes written to it.
 // Not safe for concurrent use.
 type Digester struct {
-	names  []Algorithm
-	hashes []hash.Hash
-	order  []int // indices of hashes, the slowest first
-	size   int64
+	names    []Algorithm
+	hashes   []hash.Hash
+	order    []int // indices of hashes, the slowest first
+	size     int64
+	restored bool
 }
 
 // NewDigester computes SHA256 and the algorithms named; naming one twice is
@@ -86,6 +87,12 @@ func (d *Digester) writeParallel(p []byte, workers int) {
 
 // Size is the number of bytes that the digests cover.
 func (d *Digester) Size() int64 { return d.size }
+
+// Whole reports that every byte that the digests cover went through this
+// Digester. It is false after a restore: the digests then rest on what was read
+// in an earlier process, from which the bytes at hand may differ. What is
+// published must have been hashed whole.
+func (d *Digester) Whole() bool { return !d.restored }
 
 // Sums returns the digests of the bytes written until now, SHA256 first. More
 // can be written afterwards.

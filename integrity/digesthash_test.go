@@ -63,8 +63,8 @@ func TestDigesterInParallel(t *testing.T) {
 				d.Write(rest[:min(step, len(rest))])
 			}
 			wantSums(t, d.Sums(), want)
-			if d.Size() != int64(len(data)) {
-				t.Errorf("size %d", d.Size())
+			if d.Size() != int64(len(data)) || !d.Whole() {
+				t.Errorf("size %d, whole %v", d.Size(), d.Whole())
 			}
 		}
 		runtime.GOMAXPROCS(old)
