@@ -69,7 +69,7 @@ func (p *Policy) Algorithms(s Subject, evidence ...*Evidence) []Algorithm {
 		if e == nil || e.Manifest == nil {
 			continue
 		}
-		name, ok := relativeName(e.Ref.Manifest, s)
+		name, ok := e.nameOf(s)
 		if !ok {
 			continue
 		}
@@ -209,7 +209,7 @@ func (spec *evidenceSpec) examine(s Subject, e *Evidence) Finding {
 		f.Detail = e.Err.Error()
 		return f
 	}
-	name, ok := relativeName(f.Manifest, s)
+	name, ok := e.nameOf(s)
 	if !ok {
 		f.Detail = fmt.Sprintf("%s cannot name this file, which is not in its folder or below", show(f.Manifest))
 		return f
@@ -223,10 +223,15 @@ func (spec *evidenceSpec) examine(s Subject, e *Evidence) Finding {
 	return f
 }
 
-// compare holds every listed digest that was computed against the file's. One
-// difference is enough; agreement counts by the strongest.
+// compare holds the listed size and every listed digest that was computed
+// against the file's. One difference is enough; agreement counts by the strongest.
 func (spec *evidenceSpec) compare(f *Finding, s Subject, entry ManifestEntry) {
 	who := show(f.Manifest) + signedBy(f.Signer)
+	if entry.SizeKnown && entry.Size != s.Size {
+		f.Verdict = Bad
+		f.Detail = fmt.Sprintf("%s lists %d bytes but the file has %d", who, entry.Size, s.Size)
+		return
+	}
 	var best Digest
 	for _, listed := range entry.Digests {
 		got, ok := s.digest(listed.Algorithm)
@@ -298,6 +303,16 @@ func examineRole(s Subject, ref EvidenceRef, e *Evidence) Finding {
 func (ref EvidenceRef) unsignedAllowed() bool {
 	r := ref.spec.rule
 	return ref.Signature == "" && (r.onWeak == Publish || r.onMissing == Publish)
+}
+
+// nameOf is the name that the evidence's manifest would have for the file. A
+// bare digest is about the file whose name the side file bears, and that is
+// known as people see it.
+func (e *Evidence) nameOf(s Subject) (string, bool) {
+	if e.Manifest.Format() == FormatBare {
+		s.RawPath = ""
+	}
+	return relativeName(e.Ref.Manifest, s)
 }
 
 // relativeName is the name that a manifest at the given path would have for the

@@ -11,8 +11,8 @@
 //     exactly this name with a strong digest of exactly these bytes.
 //   - Intact: a checksum from the same untrusted server matches. That proves
 //     that nothing broke on the way; whoever can change the file can change the
-//     checksum with it. A manifest without a signature, or a digest by MD5 or
-//     SHA-1, never proves more than this.
+//     checksum with it. A manifest without a signature, or a digest by MD5,
+//     SHA-1 or CRC-32, never proves more than this.
 //   - Unverified: nothing usable speaks about the file.
 //   - Bad: usable evidence contradicts the bytes. Bad is never published,
 //     whatever the policy says.
@@ -26,8 +26,10 @@
 //     nothing at all.
 //   - Names match as whole relative names, byte for byte; never by base name.
 //   - Everything that grows with input has a limit: see Limits,
-//     MaxSignatureBytes, MaxSignatures, MaxKeyringBytes and MaxPolicyBytes.
-//   - Values are safe for concurrent use once built, except Digester.
+//     MaxMetalinkBytes and the limits beside it, MaxReleaseFields,
+//     MaxSignatureBytes, MaxSignatures, MaxKeyringBytes, MaxPolicyBytes,
+//     MaxDigesterState and MaxPipeBuffers.
+//   - Values are safe for concurrent use once built, except Digester and Pipe.
 //
 // # What it does not do
 //

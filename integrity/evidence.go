@@ -49,7 +49,10 @@ func LoadEvidence(ref EvidenceRef, files EvidenceFiles, now time.Time) *Evidence
 	if e.Err = e.check(files, now); e.Err != nil {
 		return e
 	}
-	e.Manifest, e.Err = ParseManifest(bytes.NewReader(files.Manifest), ManifestOptions{Algorithm: ref.spec.algorithm})
+	_, subject, _ := ref.spec.manifest.bind(ref.Manifest)
+	e.Manifest, e.Err = ParseManifest(bytes.NewReader(files.Manifest), ManifestOptions{
+		Algorithm: ref.spec.algorithm, Name: ref.Manifest, Subject: subject,
+	})
 	if e.Err != nil {
 		e.Err = fmt.Errorf("%s is not a usable manifest: %w", show(ref.Manifest), e.Err)
 	}

@@ -1,13 +1,11 @@
 package integrity
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"strings"
+	"time"
 )
 
 // What can be wrong with a manifest. ParseManifest returns them inside a
@@ -21,12 +19,14 @@ var (
 	// ErrManifestAlgorithm reports a digest whose algorithm is unknown or not told.
 	ErrManifestAlgorithm = errors.New("digest algorithm not known")
 	// ErrManifestConflict reports one name with two different digests of the
-	// same algorithm.
-	ErrManifestConflict = errors.New("two different digests for one name")
+	// same algorithm, or two different sizes.
+	ErrManifestConflict = errors.New("two different digests or sizes for one name")
 	// ErrManifestTooLarge reports a manifest beyond its Limits.
 	ErrManifestTooLarge = errors.New("manifest too large")
 	// ErrManifestEmpty reports a manifest that names no file.
 	ErrManifestEmpty = errors.New("manifest names no file")
+	// ErrManifestFormat reports an unknown ManifestOptions.Format.
+	ErrManifestFormat = errors.New("unknown manifest format")
 	// ErrArmored reports OpenPGP armor where a plain manifest was expected,
 	// such as a clear-signed manifest. Reading it line by line would trust text
 	// that the signature does not cover.
@@ -62,9 +62,9 @@ const maxLimit = 1 << 30
 // Limits bounds what ParseManifest accepts. A field that is not positive takes
 // its default, the constant named beside it; one above 2^30 counts as 2^30.
 type Limits struct {
-	Bytes   int64 // MaxManifestBytes, the whole manifest
+	Bytes   int64 // MaxManifestBytes, the whole manifest; Metalink also has MaxMetalinkBytes
 	Line    int   // MaxManifestLine, bytes of one line without its end
-	Entries int   // MaxManifestEntries, digest lines
+	Entries int   // MaxManifestEntries, digests; and, beside them, sizes told in comments
 }
 
 func (l Limits) withDefaults() Limits {
@@ -83,48 +83,69 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// ManifestOptions says how to read a manifest.
+// ManifestOptions says how to read a manifest. The zero value reads what tells
+// all by itself.
 type ManifestOptions struct {
-	// Algorithm of the lines that do not tell theirs, commonly from
-	// AlgorithmFromName. Empty means that every line must tell it.
+	// Algorithm of the digests that do not tell theirs. Empty takes what Name
+	// tells, as AlgorithmFromName does; if that is nothing, every line must
+	// tell it.
 	Algorithm Algorithm
-	Limits    Limits
+	// Name is the manifest's own path or name; its last element helps to know
+	// the format and tells the file that a side file is about. May be empty.
+	Name string
+	// Subject is the name, as in ManifestEntry, of the one file that a bare
+	// digest is about. Empty takes Name without its ending, see SubjectFromName.
+	Subject string
+	// Format that the manifest must have. Empty tells it from Name and content.
+	Format Format
+	// DecodeName, if set, converts the bytes of each name, escapes undone, into
+	// what Lookup is asked for: from UTF-8 to Latin-1 for a server whose raw
+	// names are Latin-1, or the reverse. It must be the same for the same bytes,
+	// map different names to different ones, and not keep raw. A name for which
+	// it returns "" stays as it is. What it returns is held to the same rules.
+	DecodeName func(raw []byte) string
+	Limits     Limits
 }
 
 // ManifestEntry is what a manifest says of one name.
 type ManifestEntry struct {
-	Name    string   // exact bytes, slash-separated, relative to the manifest's folder
-	Digests []Digest // one per algorithm, in the manifest's order
-	Line    int      // where the name first appears, from 1
+	Name      string   // exact bytes, slash-separated, relative to the manifest's folder
+	Digests   []Digest // one per algorithm, in the manifest's order, at least one
+	Line      int      // where the name first appears, from 1
+	Size      int64    // bytes; 0 if the manifest does not tell, see SizeKnown
+	SizeKnown bool
 }
 
 // Manifest is a parsed checksum list. It does not change after ParseManifest
 // and is safe for concurrent use.
 type Manifest struct {
-	records []record
-	index   map[string]int32 // name to its first record
-	sums    []byte           // every digest's bytes, end to end
-	table   [algorithmCount]algorithmInfo
+	index      manifestIndex
+	table      [algorithmCount]algorithmInfo
+	format     Format
+	date       time.Time
+	validUntil time.Time
 }
 
-// record is one digest line, kept small because a mirror has a million of them.
-type record struct {
-	name  string
-	sum   uint32 // offset in sums
-	line  int32
-	next  int32 // further digest of the same name, 0 for none
-	alg   uint8
-	first bool // the name's first record
-}
+// Format is the format that the manifest was found to have.
+func (m *Manifest) Format() Format { return m.format }
+
+// Date is when the manifest says that it was made, zero if it does not say:
+// Date of a Release file; the later of published and updated of a Metalink. It
+// is as true as the manifest is.
+func (m *Manifest) Date() time.Time { return m.date }
+
+// ValidUntil is when the manifest says that it must no longer be used, zero if
+// it does not say: Valid-Until of a Release file.
+func (m *Manifest) ValidUntil() time.Time { return m.validUntil }
 
 // Len is the number of names.
-func (m *Manifest) Len() int { return len(m.index) }
+func (m *Manifest) Len() int { return m.index.names }
 
 // Lookup returns the entry of exactly this name. The name is given as in
 // ManifestEntry: without a leading "./".
 func (m *Manifest) Lookup(name string) (ManifestEntry, bool) {
-	i, ok := m.index[name]
-	if !ok {
+	i := m.index.find(name)
+	if i < 0 {
 		return ManifestEntry{}, false
 	}
 	return m.entry(i), true
@@ -133,8 +154,8 @@ func (m *Manifest) Lookup(name string) (ManifestEntry, bool) {
 // All yields the entries in the manifest's order.
 func (m *Manifest) All() iter.Seq[ManifestEntry] {
 	return func(yield func(ManifestEntry) bool) {
-		for i, r := range m.records {
-			if r.first && !yield(m.entry(int32(i))) {
+		for i := range m.index.count {
+			if m.index.record(i).first && !yield(m.entry(i)) {
 				return
 			}
 		}
@@ -142,162 +163,51 @@ func (m *Manifest) All() iter.Seq[ManifestEntry] {
 }
 
 func (m *Manifest) entry(i int32) ManifestEntry {
-	e := ManifestEntry{Name: m.records[i].name, Line: int(m.records[i].line)}
+	r := m.index.record(i)
+	e := ManifestEntry{Name: r.name, Line: int(r.line)}
+	if r.size >= 0 {
+		e.Size, e.SizeKnown = r.size, true
+	}
 	for {
-		r := m.records[i]
-		e.Digests = append(e.Digests, Digest{m.table[r.alg].name, bytes.Clone(m.sum(r))})
+		info := &m.table[r.alg]
+		e.Digests = append(e.Digests, Digest{info.name, append([]byte(nil), m.index.sum(r, info.size)...)})
 		if r.next == 0 {
 			return e
 		}
-		i = r.next
+		r = m.index.record(r.next)
 	}
 }
 
-func (m *Manifest) sum(r record) []byte {
-	return m.sums[r.sum : int(r.sum)+m.table[r.alg].size]
-}
-
-// ParseManifest reads a checksum list as coreutils' sha256sum and its relatives
-// write it (GNU coreutils manual, "cksum output modes"):
+// ParseManifest reads a checksum list in one of the formats that the constants
+// of type Format describe. Which one is told by o.Format, by the ending of
+// o.Name (.sfv, .meta4, Release, InRelease), or else by the content.
 //
-//	<hex>  <name>          text marker
-//	<hex> *<name>          binary marker
-//	\<hex>  <name>         with \\, \n and \r escaped in the name
-//	SHA256 (<name>) = <hex>  the --tag form, with or without a leading backslash
-//
-// Exactly two characters stand between a digest and its name. One leading "./"
-// of a name is removed, as "find ." and shell globs put it there. Empty lines
-// and lines that begin with "#" are skipped, as "sha256sum -c" does. Lines end
-// in LF; if the first line ends in CRLF every line must, and the CR is not part
-// of the names. A last line without its end is read.
+// In all of them one leading "./" of a name is removed, as "find ." and shell
+// globs put it there, and a name may come again only with the same digest and
+// size. Lines end in LF; if the first line ends in CRLF every line must, and the
+// CR is not part of the names. A last line without its end is read. A byte order
+// mark is refused.
 //
 // Reading is strict: the first line that does not fit makes the whole manifest
-// bad. The error is a *ManifestError around one of the sentinels above, or the
-// reader's own error.
+// bad. The error is a *ManifestError around one of the sentinels above, the
+// reader's own error, or ErrUnknownAlgorithm or ErrManifestFormat for options
+// that make no sense.
 func ParseManifest(r io.Reader, o ManifestOptions) (*Manifest, error) {
-	p := newManifestParser(r, o)
-	if o.Algorithm != "" && p.plain == nil {
-		return nil, fmt.Errorf("integrity: parse manifest: %w %q", ErrUnknownAlgorithm, string(o.Algorithm))
+	p, err := newManifestParser(r, o)
+	if err != nil {
+		return nil, fmt.Errorf("integrity: parse manifest: %w", err)
 	}
-	for !p.done {
-		line, err := p.readLine()
-		if err == nil && !p.done {
-			err = p.addLine(line)
-		}
-		if err != nil {
-			return nil, err
-		}
+	p.sniff()
+	if p.m.format == FormatMetalink {
+		err = p.readMetalink()
+	} else {
+		err = p.readLines()
 	}
-	if p.m.Len() == 0 {
+	switch {
+	case err != nil:
+		return nil, err
+	case p.m.Len() == 0:
 		return nil, &ManifestError{0, ErrManifestEmpty}
 	}
 	return p.m, nil
-}
-
-type manifestParser struct {
-	m       *Manifest
-	r       *bufio.Reader
-	plain   *algorithmInfo // of lines that do not tell
-	limits  Limits
-	total   int64
-	done    bool // the end was reached, with no line left
-	line    int
-	entries int
-	crlf    bool // every line ends in CRLF, decided by the first
-	name    []byte
-	names   strings.Builder // the current block of names
-}
-
-func newManifestParser(r io.Reader, o ManifestOptions) *manifestParser {
-	limits := o.Limits.withDefaults()
-	return &manifestParser{
-		m:      &Manifest{index: make(map[string]int32), table: algorithmTable()},
-		r:      bufio.NewReaderSize(r, limits.Line+len("\r\n")),
-		plain:  o.Algorithm.lookup(),
-		limits: limits,
-	}
-}
-
-// fail places err at the current line.
-func (p *manifestParser) fail(err error, format string, args ...any) error {
-	return &ManifestError{p.line, fmt.Errorf("%w: %s", err, fmt.Sprintf(format, args...))}
-}
-
-// readLine returns the next line without its end, valid until the next call, or
-// sets done.
-func (p *manifestParser) readLine() ([]byte, error) {
-	line, err := p.r.ReadSlice('\n')
-	full := errors.Is(err, bufio.ErrBufferFull)
-	end := err == io.EOF //nolint:errorlint // a wrapped EOF is a transfer that broke off, not the end
-	if p.done = end && len(line) == 0; p.done {
-		return nil, nil
-	}
-	p.line++
-	p.total += int64(len(line))
-	switch {
-	case err != nil && !end && !full:
-		return nil, fmt.Errorf("integrity: read manifest: %w", err)
-	case p.total > p.limits.Bytes:
-		return nil, p.fail(ErrManifestTooLarge, "more than %d bytes", p.limits.Bytes)
-	case full:
-		return nil, p.fail(ErrManifestTooLarge, "a line of more than %d bytes", p.limits.Line)
-	}
-	line, err = p.trimEnd(line)
-	if err == nil && len(line) > p.limits.Line {
-		err = p.fail(ErrManifestTooLarge, "a line of more than %d bytes", p.limits.Line)
-	}
-	return line, err
-}
-
-// trimEnd removes LF or CRLF. Mixed line ends are refused: with them it would
-// be a guess whether a CR belongs to the name.
-func (p *manifestParser) trimEnd(line []byte) ([]byte, error) {
-	line, complete := bytes.CutSuffix(line, []byte("\n"))
-	line, cr := bytes.CutSuffix(line, []byte("\r"))
-	if p.line == 1 {
-		p.crlf = cr && complete
-	}
-	switch {
-	case cr && !complete:
-		return nil, p.fail(ErrManifestSyntax, "ends in CR without LF")
-	case complete && cr != p.crlf:
-		return nil, p.fail(ErrManifestSyntax, "line ends are mixed, some LF and some CRLF")
-	}
-	return line, nil
-}
-
-func (p *manifestParser) addLine(line []byte) error {
-	if p.line == 1 {
-		if err := p.checkStart(line); err != nil {
-			return err
-		}
-	}
-	if bytes.IndexByte(line, 0) >= 0 {
-		return p.fail(ErrManifestSyntax, "contains a NUL byte")
-	}
-	if bytes.HasPrefix(line, []byte("-----BEGIN PGP")) {
-		return p.fail(ErrArmored, "%.40q begins a PGP block", line)
-	}
-	if len(line) == 0 || line[0] == '#' {
-		return nil
-	}
-	if p.entries++; p.entries > p.limits.Entries {
-		return p.fail(ErrManifestTooLarge, "more than %d entries", p.limits.Entries)
-	}
-	alg, digits, err := p.split(line)
-	if err != nil {
-		return err
-	}
-	return p.add(alg, digits)
-}
-
-// checkStart names the usual reasons why a file is no manifest at all.
-func (p *manifestParser) checkStart(line []byte) error {
-	switch {
-	case bytes.HasPrefix(line, []byte("\xef\xbb\xbf")):
-		return p.fail(ErrManifestSyntax, "begins with a UTF-8 byte order mark")
-	case bytes.HasPrefix(line, []byte("\xff\xfe")), bytes.HasPrefix(line, []byte("\xfe\xff")):
-		return p.fail(ErrManifestSyntax, "is UTF-16 text")
-	}
-	return nil
 }
