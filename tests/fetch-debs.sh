@@ -28,10 +28,12 @@ packages() {
     openssh) echo openssh-client ;;
     gnupg) echo gpg gpg-agent gpgconf ;;
     openssl) echo openssl ;;
+    minisign) echo minisign ;;
+    signify) echo signify-openbsd ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd lftp rclone curl openssh gnupg openssl)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd lftp rclone curl openssh gnupg openssl minisign signify)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -42,6 +44,8 @@ programs() {
     openssh) echo sftp scp ssh ssh-keygen ssh-keyscan ;;
     gnupg) echo gpg gpg-agent gpg-connect-agent ;;
     openssl) echo openssl ;;
+    minisign) echo minisign ;;
+    signify) echo signify-openbsd ;;
     pure-ftpd) echo pure-pw ;;
     pyftpdlib) echo python3 ;;
     esac
@@ -171,6 +175,7 @@ invoke() {
         echo '[ ! -x "$p" ] || { PYTHONHOME=$root/usr; export PYTHONHOME; exec "$p" "$@"; }'
         echo 'exec /usr/bin/python3 "$@"'
         ;;
+    signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
     *) echo "exec \"\$root/usr/bin/$1\" \"\$@\"" ;;
     esac
 }

@@ -57,6 +57,8 @@ func folderOf(program string) string {
 		return "gnupg"
 	case "pure-pw":
 		return "pure-ftpd"
+	case "signify-openbsd":
+		return "signify"
 	case "python3":
 		return "pyftpdlib"
 	default:
@@ -65,8 +67,9 @@ func folderOf(program string) string {
 }
 
 // Tool returns the path of a client or helper program that can be run as it is: lftp, rclone, curl,
-// sftp, scp, ssh, ssh-keygen, ssh-keyscan, gpg, gpg-connect-agent, openssl, pure-pw, python3. They are the
-// versions of Debian 12 that tests/fetch-debs.sh unpacks; where that fails, one in PATH will do.
+// sftp, scp, ssh, ssh-keygen, ssh-keyscan, gpg, gpg-connect-agent, openssl, minisign, signify-openbsd,
+// pure-pw, python3. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that
+// fails, one in PATH will do.
 func Tool(t testing.TB, program string) string {
 	t.Helper()
 	root := ModuleRoot(t)
