@@ -2,8 +2,23 @@
 // transport may be published, and keeps the proof.
 //
 // The chain is: digests of the bytes received, evidence fetched beside them (a
-// checksum manifest and its OpenPGP signature), a verdict, the operator's
-// policy, and a provenance statement.
+// checksum manifest and its signature), a verdict, the operator's policy, and a
+// provenance statement.
+//
+// # Signatures
+//
+// Anchors are what an operator trusts, read by ReadAnchors, and all kinds refuse
+// the same things with the same errors:
+//
+//   - openpgp: Keyring, detached and clear-signed (RFC 9580).
+//   - minisign: MinisignKeys, prehashed and legacy, with the trusted comment.
+//   - signify: SignifyKeys, detached and embedded.
+//   - sshsig: SSHSigners, an allowed signers file and one namespace.
+//   - cms: CMSAnchors, detached CMS with X.509 certificates (RFC 5652).
+//
+// Only what a signature covers is ever returned or believed. Comments that are
+// not signed, times that only the sender states, and certificates and revocation
+// lists that come along with a signature are not trusted for anything.
 //
 // # Verdicts
 //
@@ -19,23 +34,26 @@
 //
 // # Promises
 //
-//   - Only keys named by the configuration are trusted, by full fingerprint.
-//     The package fetches nothing and runs no other program.
+//   - Only keys named by the configuration are trusted, by full fingerprint or
+//     by the operator's own files. The package fetches nothing and runs no other
+//     program.
 //   - A manifest is read only after its signature has verified. A manifest
 //     whose signature fails, or that has one line that does not parse, proves
 //     nothing at all.
 //   - Names match as whole relative names, byte for byte; never by base name.
 //   - Everything that grows with input has a limit: see Limits,
 //     MaxMetalinkBytes and the limits beside it, MaxReleaseFields,
-//     MaxSignatureBytes, MaxSignatures, MaxKeyringBytes, MaxPolicyBytes,
-//     MaxDigesterState and MaxPipeBuffers.
+//     MaxSignatureBytes, MaxSignatures, MaxHeldMessageBytes,
+//     MaxClearSignedBytes, MaxKeyringBytes, MaxPolicyBytes, MaxDigesterState
+//     and MaxPipeBuffers.
 //   - Values are safe for concurrent use once built, except Digester and Pipe.
 //
 // # What it does not do
 //
 // It does not know how old evidence may be: a signer's older manifest, served
-// again, still verifies. Evidence and Signer carry the signature's time so that
-// a caller can refuse to go back. It does not protect a signed manifest that is
+// again, still verifies. Evidence and Signer carry the signature's time, where it
+// states one, so that a caller can refuse to go back; SSH and signify signatures
+// state none. It does not protect a signed manifest that is
 // moved: a manifest names files relative to its own folder, so the same signed
 // manifest in another folder vouches for the same names there; a policy that
 // names one manifest at the root of the source does not have that weakness. It

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,28 +16,30 @@ import (
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 )
 
-// Bounds of a detached signature.
+// Bounds of a signature, of any kind.
 const (
 	MaxSignatureBytes = 64 << 10 // the file, armored or not
-	MaxSignatures     = 16       // in one file
+	MaxSignatures     = 16       // in one file, by different keys
 )
 
 // MinRSABits is the shortest RSA modulus whose signatures count.
 const MinRSABits = 2048
 
-// Why a signature proves nothing. VerifyDetached returns them wrapped; with
-// several signatures in the file the error wraps one for each.
+// Why a signature proves nothing, for every kind of signature. VerifyDetached
+// and VerifyClearSigned return them wrapped; with several OpenPGP signatures in
+// the file the error wraps one for each.
 var (
 	// ErrSignatureTooLarge: more than MaxSignatureBytes or MaxSignatures.
 	ErrSignatureTooLarge = errors.New("signature too large")
-	// ErrMalformedSignature: not a detached OpenPGP signature.
+	// ErrMalformedSignature: not a signature of the kind, or more than one.
 	ErrMalformedSignature = errors.New("malformed signature")
 	// ErrUnsupportedSignature: a version, an algorithm or a critical part that
 	// this package cannot evaluate.
 	ErrUnsupportedSignature = errors.New("unsupported signature")
-	// ErrTextSignature: made in text mode, which leaves line ends open.
+	// ErrTextSignature: detached OpenPGP in text mode, which leaves line ends open.
 	ErrTextSignature = errors.New("text-mode signature")
-	// ErrWeakHash: made with MD5, SHA-1 or RIPEMD-160.
+	// ErrWeakHash: made with MD5, SHA-1 or RIPEMD-160, or by a key whose
+	// certificate was.
 	ErrWeakHash = errors.New("weak hash in signature")
 	// ErrFutureSignature: dated after now.
 	ErrFutureSignature = errors.New("signature from the future")
@@ -44,26 +47,47 @@ var (
 	ErrExpiredSignature = errors.New("expired signature")
 	// ErrUnknownKey: made by a key that is not pinned.
 	ErrUnknownKey = errors.New("unknown key")
-	// ErrExpiredKey: the key or signing subkey has expired by now.
+	// ErrExpiredKey: the key, signing subkey or certificate has expired by now.
 	ErrExpiredKey = errors.New("expired key")
-	// ErrRevokedKey: the key or signing subkey is revoked.
+	// ErrRevokedKey: the key, signing subkey or certificate is revoked.
 	ErrRevokedKey = errors.New("revoked key")
 	// ErrWeakKey: DSA, RSA below MinRSABits, a curve that OpenPGP does not
-	// recommend, or a subkey bound by a weak hash.
+	// recommend, or a subkey bound by a weak hash. For the other kinds: DSA,
+	// RSA below MinRSABits, a curve other than P-256, P-384 and P-521.
 	ErrWeakKey = errors.New("weak key")
-	// ErrUnusableKey: the key has no valid self-signature or may not sign.
+	// ErrUnusableKey: the key has no valid self-signature, is not yet valid or
+	// may not sign such files.
 	ErrUnusableKey = errors.New("key not usable for signing")
 	// ErrBadSignature: the signature does not belong to these bytes.
 	ErrBadSignature = errors.New("bad signature")
+	// ErrNamespace: an SSH signature made for another purpose.
+	ErrNamespace = errors.New("wrong signature namespace")
+	// ErrNoSignedAttributes: a CMS signature without signed attributes.
+	ErrNoSignedAttributes = errors.New("no signed attributes")
+	// ErrStaleCRL: the configured revocation list says nothing about now.
+	ErrStaleCRL = errors.New("revocation list not current")
 )
 
-// Signer tells who made a signature that verified, and when.
+// Signer tells who made a signature that verified, and when. What the fields
+// hold depends on the kind; those of type string without a stated form are any
+// text, as the signer or the operator wrote it.
 type Signer struct {
-	Kind        string    `json:"kind"`               // "openpgp"
-	Fingerprint string    `json:"fingerprint"`        // of the pinned key, upper-case hex
-	Key         string    `json:"key"`                // of the key or subkey that signed
-	Identity    string    `json:"identity,omitempty"` // the key's own claim, any text
-	Created     time.Time `json:"created"`            // as the signature says, in UTC
+	Kind string `json:"kind"` // one of the Kind constants
+	// Fingerprint is what the configuration trusts, in the form of ParsePin: a
+	// key, or for CMS the pinned certificate or the root of the chain.
+	Fingerprint string `json:"fingerprint"`
+	// Key is what signed: for OpenPGP the fingerprint of the key or subkey, for
+	// CMS that of the signer's certificate, for minisign and signify the key id
+	// in hex, for SSH the fingerprint again.
+	Key string `json:"key"`
+	// Identity is who that is. For OpenPGP the key's own claim; for CMS the
+	// certificate's subject; for SSH the principal of the allowed signers file.
+	Identity string `json:"identity,omitempty"`
+	// Created is the time that the signature states, in UTC: the signer's word.
+	// Zero if it states none, as SSH and signify signatures do.
+	Created   time.Time `json:"created,omitzero"`
+	Comment   string    `json:"comment,omitempty"`   // minisign: the trusted comment, which is signed
+	Namespace string    `json:"namespace,omitempty"` // SSH
 }
 
 // VerifyDetached checks a detached OpenPGP signature (RFC 9580, section 10.4),
@@ -84,12 +108,22 @@ func (k *Keyring) VerifyDetached(message io.Reader, sig []byte, now time.Time) (
 	if err != nil {
 		return Signer{}, err
 	}
+	return k.verify(message, packets, signedFile{kind: packet.SigTypeBinary}, now)
+}
+
+// signedFile says what a signature must be made for.
+type signedFile struct {
+	kind   packet.SignatureType
+	hashes []crypto.Hash // nil for any
+}
+
+func (k *Keyring) verify(message io.Reader, packets []*packet.OpaquePacket, file signedFile, now time.Time) (Signer, error) {
 	now = now.UTC()
 	var failures signatureErrors
 	var candidates []*candidate
 	var writers []io.Writer
 	for _, p := range packets {
-		c, err := k.prepare(p, now)
+		c, err := k.prepare(p, file, now)
 		if err != nil {
 			failures = append(failures, err)
 			continue
@@ -136,7 +170,7 @@ type candidate struct {
 
 func (c *candidate) signer(now time.Time) Signer {
 	s := Signer{
-		Kind:        "openpgp",
+		Kind:        KindOpenPGP,
 		Fingerprint: c.fingerprint,
 		Key:         fingerprintText(c.key.PublicKey.Fingerprint),
 		Created:     c.sig.CreationTime.UTC(),
@@ -149,13 +183,10 @@ func (c *candidate) signer(now time.Time) Signer {
 
 // readSignatures returns the signature packets of a file that holds nothing else.
 func readSignatures(sig []byte) ([]*packet.OpaquePacket, error) {
-	if len(sig) > MaxSignatureBytes {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrSignatureTooLarge, MaxSignatureBytes)
+	err := checkSignatureSize(sig)
+	if err != nil {
+		return nil, err
 	}
-	if len(sig) == 0 {
-		return nil, fmt.Errorf("%w: the file is empty", ErrMalformedSignature)
-	}
-	var err error
 	if sig[0]&0x80 == 0 {
 		if sig, err = dearmor(sig, openpgp.SignatureType, true); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMalformedSignature, err)
@@ -180,10 +211,13 @@ func readSignatures(sig []byte) ([]*packet.OpaquePacket, error) {
 }
 
 // prepare checks all that can be told of a signature without the message.
-func (k *Keyring) prepare(p *packet.OpaquePacket, now time.Time) (*candidate, error) {
-	sig, err := parseSignature(p)
+func (k *Keyring) prepare(p *packet.OpaquePacket, file signedFile, now time.Time) (*candidate, error) {
+	sig, err := parseSignature(p, file.kind)
 	if err != nil {
 		return nil, err
+	}
+	if file.hashes != nil && !slices.Contains(file.hashes, sig.Hash) {
+		return nil, fmt.Errorf("%w: made with %s, which the Hash header does not name", ErrMalformedSignature, sig.Hash)
 	}
 	if err := checkDates(sig, now); err != nil {
 		return nil, err
@@ -204,7 +238,7 @@ func (k *Keyring) prepare(p *packet.OpaquePacket, now time.Time) (*candidate, er
 // parseSignature reads a signature and refuses what no key could make good.
 // The fixed fields are looked at first, since the library cannot read the
 // oldest kinds and their reasons should be told.
-func parseSignature(p *packet.OpaquePacket) (*packet.Signature, error) {
+func parseSignature(p *packet.OpaquePacket, kind packet.SignatureType) (*packet.Signature, error) {
 	b := p.Contents
 	if len(b) < 4 {
 		return nil, fmt.Errorf("%w: packet of %d bytes", ErrMalformedSignature, len(b))
@@ -213,9 +247,11 @@ func parseSignature(p *packet.OpaquePacket) (*packet.Signature, error) {
 		return nil, fmt.Errorf("%w: version %d", ErrUnsupportedSignature, b[0])
 	}
 	switch packet.SignatureType(b[1]) {
-	case packet.SigTypeBinary:
+	case kind:
 	case packet.SigTypeText:
 		return nil, fmt.Errorf("%w: sign without --textmode", ErrTextSignature)
+	case packet.SigTypeBinary:
+		return nil, fmt.Errorf("%w: a signature over a binary file, not over text", ErrMalformedSignature)
 	default:
 		return nil, fmt.Errorf("%w: type 0x%02x is not over a file", ErrMalformedSignature, b[1])
 	}
@@ -245,14 +281,18 @@ func parseSignature(p *packet.OpaquePacket) (*packet.Signature, error) {
 
 func checkDates(sig *packet.Signature, now time.Time) error {
 	if sig.CreationTime.After(now) {
-		return fmt.Errorf("%w: dated %s, which is after %s; check the clocks", ErrFutureSignature,
-			sig.CreationTime.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
+		return futureSignature(sig.CreationTime, now)
 	}
 	if sig.SigExpired(now) {
 		return fmt.Errorf("%w: made %s for %d s", ErrExpiredSignature,
 			sig.CreationTime.UTC().Format(time.RFC3339), *sig.SigLifetimeSecs)
 	}
 	return nil
+}
+
+func futureSignature(created, now time.Time) error {
+	return fmt.Errorf("%w: dated %s, which is after %s; check the clocks", ErrFutureSignature,
+		created.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 }
 
 // find returns the pinned key that the signature names, if it may sign at now.
