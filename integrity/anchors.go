@@ -107,6 +107,10 @@ func readAnchors(c AnchorConfig) (Anchors, error) {
 	switch c.Kind {
 	case KindOpenPGP:
 		return readPinnedKeyring(c)
+	case KindMinisign:
+		return ReadMinisignKeys(c.Files, c.Pins)
+	case KindSignify:
+		return ReadSignifyKeys(c.Files, c.Pins)
 	}
 	return nil, unknownKind(c.Kind)
 }
@@ -165,6 +169,12 @@ func ParsePin(kind, s string) (string, error) {
 	switch kind {
 	case KindOpenPGP:
 		return ParseFingerprint(s)
+	case KindMinisign, KindSignify:
+		key, err := parseEdKey(s)
+		if err != nil {
+			return "", fmt.Errorf("%w %.80q: %w", ErrFingerprint, s, err)
+		}
+		return key.text, nil
 	}
 	return "", unknownKind(kind)
 }
