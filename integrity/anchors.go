@@ -111,6 +111,8 @@ func readAnchors(c AnchorConfig) (Anchors, error) {
 		return ReadMinisignKeys(c.Files, c.Pins)
 	case KindSignify:
 		return ReadSignifyKeys(c.Files, c.Pins)
+	case KindSSH:
+		return ReadSSHSigners(c.Files, c.Pins, c.Namespace, c.Principal)
 	}
 	return nil, unknownKind(c.Kind)
 }
@@ -175,6 +177,8 @@ func ParsePin(kind, s string) (string, error) {
 			return "", fmt.Errorf("%w %.80q: %w", ErrFingerprint, s, err)
 		}
 		return key.text, nil
+	case KindSSH:
+		return parseSSHPin(s)
 	}
 	return "", unknownKind(kind)
 }
