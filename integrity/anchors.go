@@ -113,6 +113,8 @@ func readAnchors(c AnchorConfig) (Anchors, error) {
 		return ReadSignifyKeys(c.Files, c.Pins)
 	case KindSSH:
 		return ReadSSHSigners(c.Files, c.Pins, c.Namespace, c.Principal)
+	case KindCMS:
+		return ReadCMSAnchors(c.Files, c.Pins, c.Usages)
 	}
 	return nil, unknownKind(c.Kind)
 }
@@ -179,6 +181,8 @@ func ParsePin(kind, s string) (string, error) {
 		return key.text, nil
 	case KindSSH:
 		return parseSSHPin(s)
+	case KindCMS:
+		return parseCertificatePin(s)
 	}
 	return "", unknownKind(kind)
 }

@@ -130,7 +130,7 @@ func TestPipeCopyErrors(t *testing.T) {
 		{"reader", io.MultiReader(bytes.NewReader(data[:some]), iotest.ErrReader(errPipeTest)), &limitedWriter{left: 1 << 30}, errPipeTest, some},
 		{"reader, wrapped EOF", io.MultiReader(bytes.NewReader(data[:some]), iotest.ErrReader(errors.Join(errPipeTest, io.EOF))),
 			&limitedWriter{left: 1 << 30}, errPipeTest, some},
-		{"reader that gives nothing", io.MultiReader(bytes.NewReader(data[:some]), idleReader{}), &limitedWriter{left: 1 << 30}, io.ErrNoProgress, some},
+		{"reader that gives nothing", io.MultiReader(bytes.NewReader(data[:some]), slowSource{}), &limitedWriter{left: 1 << 30}, io.ErrNoProgress, some},
 		{"writer", bytes.NewReader(data), &limitedWriter{left: some, err: errPipeTest}, errPipeTest, some},
 		{"short write", bytes.NewReader(data), &limitedWriter{left: some}, io.ErrShortWrite, some},
 	}
@@ -153,9 +153,9 @@ func TestPipeCopyErrors(t *testing.T) {
 	}
 }
 
-type idleReader struct{}
+type slowSource struct{}
 
-func (idleReader) Read([]byte) (int, error) { return 0, nil }
+func (slowSource) Read([]byte) (int, error) { return 0, nil }
 
 type lyingReader struct{}
 
