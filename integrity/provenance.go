@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -24,7 +25,7 @@ var ErrStatement = errors.New("statement not usable")
 
 // Statement is an in-toto Statement v1 with a Simple Verification Result as its
 // predicate: what a verifier found about one file, when, and by what evidence.
-// It is not signed.
+// By itself it proves nothing: see ProvenanceSigner and ProvenanceKeys.
 type Statement struct {
 	Type          string       `json:"_type"`
 	Subject       []Descriptor `json:"subject"`
@@ -57,6 +58,7 @@ type Verifier struct {
 type Details struct {
 	Size     int64    `json:"size"`              // bytes
 	RawName  string   `json:"rawName,omitempty"` // hex of the name at the source, if it is not the subject's name
+	Target   string   `json:"target,omitempty"`  // where it was published, "storage:path"; statements before signing have none
 	Fetched  string   `json:"fetched"`           // when the transfer ended, RFC 3339 in UTC
 	Modified string   `json:"modified,omitempty"`
 	Decision Decision `json:"decision"`
@@ -72,6 +74,7 @@ const (
 type Origin struct {
 	URL      string    // of the file at the source, without user and password
 	Verifier string    // URI of the verifier, with its version
+	Target   string    // where the file is published, "storage:path"
 	Fetched  time.Time // when the transfer ended
 	Modified time.Time // the source's date of the file, zero if unknown
 	Verified time.Time // when the decision was made
@@ -86,6 +89,9 @@ func NewStatement(s Subject, d Decision, o Origin) (*Statement, error) {
 	if o.Verifier == "" {
 		return nil, fmt.Errorf("integrity: new statement: %w: no verifier", ErrStatement)
 	}
+	if !utf8.ValidString(o.Target) {
+		return nil, fmt.Errorf("integrity: new statement: %w: the target %q is not UTF-8", ErrStatement, o.Target)
+	}
 	digests := make(map[string]string, len(s.Digests))
 	for _, digest := range s.Digests {
 		if !digest.valid() {
@@ -96,7 +102,7 @@ func NewStatement(s Subject, d Decision, o Origin) (*Statement, error) {
 	if digests[string(SHA256)] == "" {
 		return nil, fmt.Errorf("integrity: new statement: %w: no sha256 digest of %q", ErrStatement, s.Path)
 	}
-	details := Details{Size: s.Size, Fetched: timestamp(o.Fetched), Decision: d}
+	details := Details{Size: s.Size, Target: o.Target, Fetched: timestamp(o.Fetched), Decision: d}
 	if raw := s.raw(); raw != s.Path {
 		details.RawName = hex.EncodeToString([]byte(raw))
 	}
@@ -129,8 +135,8 @@ func properties(v Verdict) []string {
 
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// Marshal writes the statement as JSON on one line. The same statement always
-// gives the same bytes.
+// Marshal writes the statement as JSON on one line, what is not printable
+// escaped. The same statement always gives the same bytes.
 func (s *Statement) Marshal() ([]byte, error) {
 	var buf bytes.Buffer
 	encoder := json.NewEncoder(&buf)
@@ -138,17 +144,22 @@ func (s *Statement) Marshal() ([]byte, error) {
 	if err := encoder.Encode(s); err != nil {
 		return nil, fmt.Errorf("integrity: marshal statement: %w", err)
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	return escapeJSON(bytes.TrimSuffix(buf.Bytes(), []byte("\n"))), nil
 }
 
 // ParseStatement reads what Marshal wrote. Unknown fields are ignored, as
-// in-toto asks. The error is ErrStatement.
+// in-toto asks; a field that is there twice is refused. It has one subject, with
+// a name and a well-formed sha256 digest, and a size. The error is ErrStatement.
 func ParseStatement(data []byte) (*Statement, error) {
 	if len(data) > MaxStatementBytes {
 		return nil, fmt.Errorf("integrity: parse statement: %w: more than %d bytes", ErrStatement, MaxStatementBytes)
 	}
 	s := &Statement{}
-	if err := json.Unmarshal(data, s); err != nil {
+	err := checkJSON(data)
+	if err == nil {
+		err = json.Unmarshal(data, s)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("integrity: parse statement: %w: %w", ErrStatement, err)
 	}
 	if s.Type != StatementType || s.PredicateType != SVRPredicateType {
@@ -157,5 +168,24 @@ func ParseStatement(data []byte) (*Statement, error) {
 	if len(s.Subject) != 1 {
 		return nil, fmt.Errorf("integrity: parse statement: %w: %d subjects, want 1", ErrStatement, len(s.Subject))
 	}
+	if s.Subject[0].Name == "" || s.Predicate.Details.Size < 0 {
+		return nil, fmt.Errorf("integrity: parse statement: %w: no name or a negative size", ErrStatement)
+	}
+	if _, err := s.Digest(); err != nil {
+		return nil, fmt.Errorf("integrity: parse statement: %w: %w", ErrStatement, err)
+	}
 	return s, nil
+}
+
+// Digest is the SHA-256 of the file that the statement is about. The error is
+// ErrDigestSyntax; a parsed statement has none.
+func (s *Statement) Digest() (Digest, error) {
+	var digits string
+	if len(s.Subject) == 1 {
+		digits = s.Subject[0].Digest[string(SHA256)]
+	}
+	if digits != strings.ToLower(digits) {
+		return Digest{}, fmt.Errorf("%w: hex digits in upper case", ErrDigestSyntax) // in-toto: digests are compared as text
+	}
+	return ParseDigest(string(SHA256) + ":" + digits)
 }
