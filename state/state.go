@@ -97,7 +97,7 @@ type Publication struct {
 	SHA256     []byte
 	Verdict    string
 	Reason     string
-	Provenance []byte // in-toto statement, JSON
+	Provenance []byte // DSSE envelope around an in-toto statement, JSON; of old records the bare statement
 	Published  time.Time
 }
 
@@ -145,6 +145,9 @@ type Count struct {
 type Catalogue interface {
 	// Publication is the latest of this target; ErrNotFound.
 	Publication(ctx context.Context, target string) (Publication, error)
+	// Publications yields the latest of every target that begins with prefix, by
+	// target in byte order, at most once. It is no snapshot, as Files is none.
+	Publications(ctx context.Context, prefix string) iter.Seq2[Publication, error]
 	// FileByTarget finds the newest ledger line for a target in any phase; ErrNotFound.
 	FileByTarget(ctx context.Context, destination, target string) (Job, File, error)
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
+	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -37,18 +39,52 @@ func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) 
 	}), "publish")
 }
 
+const publicationColumns = "target, job, source, size, sha256, verdict, reason, provenance, published"
+
+// publicationPage is how many are read at once: a proof can have 1.5 MB.
+const publicationPage = 64
+
+func scanPublication(r row) (p state.Publication, err error) {
+	var published sql.NullInt64
+	err = r.Scan(&p.Target, &p.Job, &p.Source, &p.Size, &p.SHA256, &p.Verdict, &p.Reason, &p.Provenance, &published)
+	p.Published = fromNano(published)
+	return p, err
+}
+
 // Publication implements state.Catalogue.
 func (s *Store) Publication(ctx context.Context, target string) (state.Publication, error) {
-	p := state.Publication{Target: target}
-	var published sql.NullInt64
-	err := s.read.QueryRowContext(ctx, `SELECT job, source, size, sha256, verdict, reason, provenance, published
-		FROM publications WHERE target = ? ORDER BY id DESC LIMIT 1`, target).
-		Scan(&p.Job, &p.Source, &p.Size, &p.SHA256, &p.Verdict, &p.Reason, &p.Provenance, &published)
-	p.Published = fromNano(published)
+	p, err := scanPublication(s.read.QueryRowContext(ctx,
+		"SELECT "+publicationColumns+" FROM publications WHERE target = ? ORDER BY id DESC LIMIT 1", target))
 	if err != nil {
 		return state.Publication{}, wrap(err, fmt.Sprintf("publication %q", target))
 	}
 	return p, nil
+}
+
+// Publications implements state.Catalogue.
+func (s *Store) Publications(ctx context.Context, prefix string) iter.Seq2[state.Publication, error] {
+	const latest = "SELECT " + publicationColumns + ` FROM publications AS p
+		WHERE id = (SELECT max(id) FROM publications WHERE target = p.target)`
+	const first, next, end = latest + " AND target >= ?", latest + " AND target > ?", " ORDER BY target LIMIT ?"
+	return func(yield func(state.Publication, error) bool) {
+		from, at := first, prefix
+		for {
+			page, err := query(ctx, s.read, scanPublication, from+end, at, publicationPage)
+			if err != nil {
+				yield(state.Publication{}, wrap(err, "publications"))
+				return
+			}
+			for _, p := range page {
+				if !strings.HasPrefix(p.Target, prefix) || !yield(p, nil) {
+					return
+				}
+			}
+			if len(page) < publicationPage {
+				return
+			}
+			from, at = next, page[len(page)-1].Target
+		}
+	}
 }
 
 // FileByTarget implements state.Catalogue.

@@ -37,6 +37,7 @@ func Test(t *testing.T, open Open) {
 		"AllOrNone":         testAllOrNone,
 		"Times":             testTimes,
 		"Publish":           testPublish,
+		"Publications":      testPublications,
 		"FileByTarget":      testFileByTarget,
 		"Counts":            testCounts,
 		"Cancelled":         testCancelled,
@@ -281,6 +282,50 @@ func testPublish(t *testing.T, open Open) {
 	equal(t, got, p)
 	_, err = s.Publication(ctx, "disk:legacy/b")
 	wantErr(t, err, state.ErrNotFound)
+}
+
+func testPublications(t *testing.T, open Open) {
+	s, ctx := newStore(t, open), t.Context()
+	j := newJob(t, s)
+	var want []string
+	publish := func(target string, size int64) {
+		f := line(j.ID, target)
+		f.Target = target
+		must(t, s.Publish(ctx, f, state.Publication{Target: target, Size: size}))
+	}
+	for i := range 300 { // more than a page
+		target := fmt.Sprintf("disk:a/%03d", i)
+		publish(target, 1)
+		want = append(want, target)
+	}
+	for _, target := range []string{"disk:a", "disk:a.txt", "disk:a/100/é", "disk:b", "other:a/1", "\U0010ffff"} {
+		publish(target, 1)
+	}
+	publish(want[7], 2) // the latest of each
+	want = append(want[:101], append([]string{"disk:a/100/é"}, want[101:]...)...)
+	list := func(prefix string) (targets []string) {
+		for p, err := range s.Publications(ctx, prefix) {
+			must(t, err)
+			if newer := p.Target == want[7]; newer != (p.Size == 2) {
+				t.Errorf("%s has the size %d", p.Target, p.Size)
+			}
+			targets = append(targets, p.Target)
+		}
+		return targets
+	}
+	equal(t, list("disk:a/"), want)
+	equal(t, list("disk:a")[:3], []string{"disk:a", "disk:a.txt", want[0]})
+	equal(t, len(list("")), len(want)+5)
+	equal(t, len(list("disk:c")), 0)
+	equal(t, list("\U0010ffff"), []string{"\U0010ffff"})
+	for range s.Publications(ctx, "") {
+		break // and nothing stays open
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	for _, err := range s.Publications(ctx, "") {
+		wantErr(t, err, context.Canceled)
+	}
 }
 
 func testFileByTarget(t *testing.T, open Open) {
