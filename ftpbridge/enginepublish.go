@@ -3,7 +3,6 @@ package ftpbridge
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,6 +31,7 @@ type publisher struct {
 	baseURL   string // of the source, without user and password
 	overwrite bool
 	verifier  string
+	signer    *integrity.ProvenanceSigner // nil: statements stay unsigned
 	now       func() time.Time
 }
 
@@ -179,12 +179,17 @@ func modTimeOf(f state.File) time.Time {
 func (p *publisher) proof(f state.File, folder string, sums []integrity.Digest, d integrity.Decision) (state.Publication, error) {
 	source := fileURL(p.baseURL, f.Path)
 	st, err := integrity.NewStatement(subject(f, folder, sums), d, integrity.Origin{
-		URL: source, Verifier: p.verifier, Fetched: f.Updated, Modified: modTimeOf(f), Verified: p.now(),
+		URL: source, Verifier: p.verifier, Target: publicationKey(p.destName, f.Target),
+		Fetched: f.Updated, Modified: modTimeOf(f), Verified: p.now(),
 	})
 	if err != nil {
 		return state.Publication{}, err
 	}
-	raw, err := json.Marshal(st)
+	seal := st.Marshal
+	if p.signer != nil {
+		seal = func() ([]byte, error) { return p.signer.Sign(st) }
+	}
+	raw, err := seal()
 	if err != nil {
 		return state.Publication{}, err
 	}

@@ -32,8 +32,9 @@ type Quarantine struct {
 	Store    state.Store
 	Dest     storage.FS // the storage that DestName stands for
 	DestName string
-	Verifier string           // as MigrateOptions.Verifier
-	Now      func() time.Time // nil is time.Now
+	Verifier string                      // as MigrateOptions.Verifier
+	Signer   *integrity.ProvenanceSigner // as MigrateOptions.Signer
+	Now      func() time.Time            // nil is time.Now
 }
 
 // Quarantined is a file in quarantine.
@@ -178,7 +179,7 @@ func (q Quarantine) publisher(job state.Job) (*publisher, error) {
 	}
 	p := &publisher{
 		store: q.Store, fsys: q.Dest, destName: q.DestName, job: job,
-		baseURL: plainURL(Source{URL: u}), verifier: q.Verifier, now: q.Now,
+		baseURL: plainURL(Source{URL: u}), verifier: q.Verifier, signer: q.Signer, now: q.Now,
 	}
 	setDefault(&p.verifier, DefaultVerifier)
 	if p.now == nil {

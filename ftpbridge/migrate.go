@@ -70,8 +70,11 @@ type MigrateOptions struct {
 	Progress func(Event)
 	// Verifier is the URI that provenance names as the verifier.
 	Verifier string
-	Now      func() time.Time // nil is time.Now
-	Logger   *slog.Logger     // nil is silent
+	// Signer signs the provenance; without one it is kept unsigned, and is then
+	// only as good as the Store.
+	Signer *integrity.ProvenanceSigner
+	Now    func() time.Time // nil is time.Now
+	Logger *slog.Logger     // nil is silent
 }
 
 // Destination is what the ledger calls the folder of a storage: "name:folder".
@@ -113,7 +116,7 @@ func (o MigrateOptions) withDefaults() (MigrateOptions, error) {
 		o.Source.Logger = o.Logger
 	}
 	if o.Policy != nil {
-		o.Policy = o.Policy.ForSource(plainURL(o.Source), strings.TrimSuffix(plainURL(o.Source), "/")+"/", o.Source.URL.Hostname())
+		o.Policy = o.Policy.ForSource(o.Source.PolicyNames()...)
 	}
 	return o, nil
 }
@@ -185,7 +188,7 @@ type run struct {
 func newRun(o MigrateOptions) *run {
 	r := &run{MigrateOptions: o, destination: Destination(o.DestName, o.Folder), start: o.Now().UTC()}
 	r.publisher = publisher{
-		store: o.Store, fsys: o.Dest, destName: o.DestName, overwrite: o.Overwrite, verifier: o.Verifier, now: o.Now,
+		store: o.Store, fsys: o.Dest, destName: o.DestName, overwrite: o.Overwrite, verifier: o.Verifier, signer: o.Signer, now: o.Now,
 	}
 	r.owner = stagingOwner(o.Source.Redacted(), r.destination)
 	r.evidence = newEvidenceCache()

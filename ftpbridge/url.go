@@ -65,6 +65,14 @@ func ParseSource(raw string) (Source, error) {
 	return s, nil
 }
 
+// PolicyNames are the names by which the rules of a policy may mean this source:
+// its URL without user and password, as it is written and with a slash at its
+// end, and its host.
+func (s Source) PolicyNames() []string {
+	u := plainURL(s)
+	return []string{u, strings.TrimSuffix(u, "/") + "/", s.URL.Hostname()}
+}
+
 // redactRaw hides what may be a password in something that is not a URL.
 func redactRaw(raw string) string {
 	scheme, rest, ok := strings.Cut(raw, "://")
