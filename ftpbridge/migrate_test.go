@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"gateway/integrity"
 	"gateway/state"
@@ -369,11 +370,17 @@ func TestMigratePolicy(t *testing.T) {
 		t.Errorf("complete %v, %d staged", rep.Complete(), m.staged())
 	}
 	for name, words := range map[string]string{
-		"old/tampered": "It was proved bad", "/old/unlisted/": "release " + quarantineID(m.line("unlisted")),
+		"old/tampered": "it was proved bad", "/old/unlisted/": "release " + quarantineID(m.line("unlisted")),
 		"old/good": "Verdict: intact", "old/none": "No migration",
 	} {
-		if s := m.explain(name); !strings.Contains(s, words) {
+		s := m.explain(name)
+		if !strings.Contains(oneLine(s), words) {
 			t.Errorf("%s: %q is not said in\n%s", name, words, s)
+		}
+		for line := range strings.Lines(s) {
+			if len(line) > textWidth+1 {
+				t.Errorf("%s: %d columns: %s", name, len(line)-1, line)
+			}
 		}
 	}
 
@@ -452,6 +459,36 @@ func TestQuarantine(t *testing.T) {
 	srv.setFiles(files)
 	rep = m.run()
 	reasons(t, rep.Quarantined, map[string]string{"two": "no manifest names"})
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// What a server calls a file, and what it says, drives no terminal.
+func TestExplainIsPrintable(t *testing.T) {
+	srv := serve(t, map[string]string{"a\u202egnp.exe": "x", "\xe9\x1b[31m": "y"})
+	m := newMove(t, srv.source(t, ""))
+	m.policy(manifestPolicy)
+	m.run()
+	seen := 0
+	for f, err := range m.store.Files(t.Context(), 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Target == "" {
+			continue
+		}
+		seen++
+		s := m.explain(f.Target)
+		if strings.ContainsFunc(strings.ReplaceAll(s, "\n", ""), func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q", s)
+		}
+		if !strings.Contains(s, "in quarantine") {
+			t.Error(s)
+		}
+	}
+	if seen == 0 {
+		t.Error("no file came")
+	}
 }
 
 // A proof is of bytes, not of a name.

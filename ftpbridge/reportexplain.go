@@ -18,22 +18,23 @@ import (
 // it is published, from where and with what proof, or why it is not. It ends
 // with a line break. A name that no migration ever met is explained too. A
 // published file is read from dest, the storage that destName stands for, since
-// a proof is of bytes and a user may have changed them.
+// a proof is of bytes and a user may have changed them. The lines fit 80 columns,
+// except where a name or URL is longer; nothing in them drives a terminal.
 func Explain(ctx context.Context, store state.Store, dest storage.FS, destName, target string) (string, error) {
 	name, err := storage.CleanName(target)
 	if err != nil {
 		return "", fmt.Errorf("explain: %w", err)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", printable(name))
+	t := &textWriter{}
+	t.line("%s", printable(name))
 	pub, err := store.Publication(ctx, publicationKey(destName, name))
 	published := err == nil
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return "", fmt.Errorf("explain: %w", err)
 	}
 	if published {
-		explainPublication(&b, pub)
-		if err := explainPresent(ctx, &b, dest, name, pub); err != nil {
+		explainPublication(t, pub)
+		if err := explainPresent(ctx, t, dest, name, pub); err != nil {
 			return "", fmt.Errorf("explain: %w", err)
 		}
 	}
@@ -56,76 +57,99 @@ func Explain(ctx context.Context, store state.Store, dest storage.FS, destName, 
 		}
 		lines++
 		if f.Phase != state.Published || !published {
-			explainFile(&b, owner, f, published)
+			explainFile(t, owner, f, published)
 		}
 	}
 	if lines == 0 && !published {
-		b.WriteString("  No migration has met this name: nothing is known of where it came from.\n")
+		t.wrap("  ", "No migration has met this name: nothing is known of where it came from.")
+		if _, err := dest.Stat(ctx, name); err == nil {
+			t.wrap("  ", "It is there all the same: somebody uploaded it, and nothing vouches for it but that.")
+		}
 	}
-	return b.String(), nil
+	return t.b.String(), nil
 }
 
-func explainPublication(b *strings.Builder, p state.Publication) {
-	verdict := map[string]string{
-		string(integrity.Authentic):  "authentic: a trusted signature covers these bytes and this name",
-		string(integrity.Intact):     "intact: a checksum from the same server matches, which proves that nothing broke on the way and no more",
-		string(integrity.Unverified): "unverified: nothing proves where it comes from",
-	}[p.Verdict]
+func explainPublication(t *textWriter, p state.Publication) {
+	t.line("  Published %s.", p.Published.UTC().Format(time.DateTime+" MST"))
+	t.wrap("  From:     ", shownText(p.Source))
+	explainVerdict(t, p.Verdict)
+	t.wrap("  Because:  ", sentence(p.Reason))
+	t.wrap("  Bytes:    ", fmt.Sprintf("%d, SHA-256 %s", p.Size, hex.EncodeToString(p.SHA256)))
+}
+
+// explainVerdict says what a verdict promises and what it does not.
+func explainVerdict(t *textWriter, verdict string) {
 	if verdict == "" {
-		verdict = p.Verdict
+		return
 	}
-	fmt.Fprintf(b, "  Published %s.\n", p.Published.UTC().Format(time.DateTime+" MST"))
-	fmt.Fprintf(b, "  From:    %s\n", p.Source)
-	fmt.Fprintf(b, "  Verdict: %s.\n", verdict)
-	fmt.Fprintf(b, "  Because: %s.\n", strings.TrimSuffix(p.Reason, "."))
-	fmt.Fprintf(b, "  Bytes:   %d, SHA-256 %s.\n", p.Size, hex.EncodeToString(p.SHA256))
+	t.wrap("  Verdict:  ", shownText(verdict))
+	if does, not := integrity.Verdict(verdict).Promise(); does != "" {
+		t.wrap("  Proves:   ", does+".")
+		t.wrap("  Not:      ", not+".")
+	}
 }
 
 // explainPresent says so if the published bytes are not what readers see now.
-func explainPresent(ctx context.Context, b *strings.Builder, dest storage.FS, name string, p state.Publication) error {
+func explainPresent(ctx context.Context, t *textWriter, dest storage.FS, name string, p state.Publication) error {
 	same, _, err := sameBytes(ctx, dest, name, p.Size, p.SHA256, nil)
 	if err != nil || same {
 		return err
 	}
 	if _, err := dest.Stat(ctx, name); errors.Is(err, fs.ErrNotExist) {
-		b.WriteString("  But it is not there any more: somebody removed it since.\n")
+		t.wrap("  ", "But it is not there any more: somebody removed it since.")
 	} else {
-		b.WriteString("  But something else is there now, of which nothing is proved: somebody changed it since.\n")
+		t.wrap("  ", "But something else is there now, of which nothing is proved: somebody changed it since.")
 	}
 	return nil
 }
 
-func explainFile(b *strings.Builder, job state.Job, f state.File, published bool) {
+func explainFile(t *textWriter, job state.Job, f state.File, published bool) {
 	if published {
-		b.WriteString("  That version stays. Of a newer one on the source:\n")
+		t.line("  That version stays. Of a newer one on the source:")
 	}
 	because := func(what string) {
-		fmt.Fprintf(b, "  %s.\n  From:    %s in %s\n", what, printable(f.Path), job.Source)
+		t.wrap("  ", what+".")
+		t.wrap("  From:     ", shownText(job.Source))
+		t.wrap("  Named:    ", printable(f.Path))
+		if f.Phase == state.Quarantined || f.Phase == state.Rejected {
+			explainVerdict(t, f.Verdict)
+		}
 		if f.Reason != "" {
-			fmt.Fprintf(b, "  Because: %s.\n", strings.TrimSuffix(f.Reason, "."))
+			t.wrap("  Because:  ", sentence(f.Reason))
 		}
 	}
 	switch f.Phase {
 	case state.Quarantined:
 		because("Not published: it is in quarantine since " + f.Updated.UTC().Format(time.DateTime+" MST"))
-		if f.Verdict == string(integrity.Bad) {
-			fmt.Fprintf(b, "  It was proved bad and cannot be released; \"gateway quarantine reject %s\" removes it.\n", quarantineID(f))
-		} else {
-			fmt.Fprintf(b, "  \"gateway quarantine release %s\" publishes it as %s, \"reject\" removes it.\n", quarantineID(f), f.Verdict)
-		}
+		t.wrap("  Next:     ", quarantineAdvice(f))
 	case state.Rejected:
 		because("Not published: an operator rejected it; it is fetched again when it changes on the source")
 	case state.Failed:
 		because("Not published: it failed")
 		if f.Retry {
-			b.WriteString("  This may pass by itself: migrate again.\n")
+			t.wrap("  Next:     ", "this may pass by itself: migrate again.")
 		}
 	case state.Published:
 		because("Published, but its record is missing")
 	default:
 		because("Not published: the migration has not finished it; migrate again")
 		if f.Offset > 0 {
-			fmt.Fprintf(b, "  %d of %d bytes are there.\n", f.Offset, f.Size)
+			t.line("  %d of %d bytes are there.", f.Offset, f.Size)
 		}
 	}
 }
+
+func quarantineAdvice(f state.File) string {
+	if f.Verdict == string(integrity.Bad) {
+		return fmt.Sprintf("it was proved bad and cannot be released; \"gateway quarantine reject %s\" removes it.", quarantineID(f))
+	}
+	return fmt.Sprintf("\"gateway quarantine release %s\" publishes it as %s, \"reject\" removes it. Every run of the migration judges it again.",
+		quarantineID(f), f.Verdict)
+}
+
+// sentence ends a reason from the ledger with one full stop.
+func sentence(reason string) string { return strings.TrimSuffix(shownText(reason), ".") + "." }
+
+// shownText escapes what could drive a terminal in text that is already written
+// for people, and leaves the escapes that are in it.
+func shownText(text string) string { return strings.ReplaceAll(printable(text), `\\`, `\`) }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 
@@ -159,17 +160,19 @@ func (t *textWriter) list(title string, l List) {
 // wrap breaks text at blanks and indents what follows as wide as first.
 func (t *textWriter) wrap(first, text string) {
 	indent := strings.Repeat(" ", len(first))
-	line := first
-	empty := true
+	line, columns, empty := first, len(first), true
 	for word := range strings.FieldsSeq(text) {
-		if !empty && len(line)+1+len(word) > textWidth {
+		n := utf8.RuneCountInString(word)
+		if !empty && columns+1+n > textWidth {
 			t.line("%s", line)
-			line, empty = indent, true
+			line, columns, empty = indent, len(indent), true
 		}
 		if !empty {
 			line += " "
+			columns++
 		}
 		line += word
+		columns += n
 		empty = false
 	}
 	t.line("%s", strings.TrimRight(line, " "))
