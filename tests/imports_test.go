@@ -50,7 +50,7 @@ func allowed() map[string][]string {
 		"ftpbridge": contracts,
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge",
+		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge", "internal/durable",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.

@@ -37,6 +37,8 @@ type cli struct {
 	Ls          lsCmd          `cmd:"" help:"List a folder of an FTP server."`
 	User        userCmd        `cmd:"" help:"Add, change, list and remove users."`
 	Explain     explainCmd     `cmd:"" help:"Say why a file was published or not."`
+	Verify      verifyCmd      `cmd:"" help:"Judge local files by a policy, or examine again what is published."`
+	Provenance  provenanceCmd  `cmd:"" help:"Export or check the signed proof of a published file."`
 	Quarantine  quarantineCmd  `cmd:"" help:"List, release or reject files that were not published."`
 	ParseList   parseListCmd   `cmd:"" help:"Read an FTP listing on standard input, print its entries as JSON."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration and the user files."`

@@ -105,16 +105,21 @@ func listedName(f listing.Entry) string {
 }
 
 // printable escapes what could drive a terminal: names and words from servers
-// are hostile input.
+// are hostile input. A byte that is not UTF-8 is \xNN, so that names stay apart.
 func printable(s string) string {
 	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) && r != utf8.RuneError {
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case unicode.IsPrint(r):
 			b.WriteRune(r)
-		} else {
+		default:
 			quoted := strconv.QuoteRuneToASCII(r)
 			b.WriteString(quoted[1 : len(quoted)-1])
 		}
+		i += n
 	}
 	return b.String()
 }

@@ -48,6 +48,10 @@ func (m *migrateCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	signer, err := g.provenanceKeys().signer()
+	if err != nil {
+		return err
+	}
 	show := newProgress(e, m.JSON)
 	// The bars own the terminal while they are drawn; warnings go through them.
 	log := newLogger(show.log(), g.cfg.Log)
@@ -55,7 +59,7 @@ func (m *migrateCmd) Run(e *env) error {
 	report, err := ftpbridge.Migrate(e.ctx, ftpbridge.MigrateOptions{
 		Source: src, Dest: to.disk, DestName: to.storage, Folder: to.name,
 		Policy: policy, Store: g.state, Connections: m.Connections, Overwrite: m.Overwrite,
-		Progress: show.event, Logger: log,
+		Signer: signer, Progress: show.event, Logger: log,
 	})
 	show.close()
 	if perr := m.print(e, report); perr != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gateway/ftpbridge"
+	"gateway/integrity"
+	"gateway/state"
 )
 
 type explainCmd struct {
@@ -29,8 +31,38 @@ func (x *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(e.out, text)
+	proof, err := g.explainProof(e.ctx, p)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(e.out, text+proof)
 	return err
+}
+
+// explainProof says whether others can be shown why a file was published.
+func (g *gateway) explainProof(ctx context.Context, p place) (string, error) {
+	pub, err := g.state.Publication(ctx, p.storage+":"+p.name)
+	if errors.Is(err, state.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	keys, err := g.provenanceKeys().believed()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	st, err := keys.Open(pub.Provenance)
+	if err == nil {
+		err = errors.Join(recordFault(st.Statement, pub), targetFault(st.Statement, pub.Target))
+	}
+	if err != nil {
+		wrapText(&b, "  Proof:    ", "does not hold: "+printable(err.Error()))
+	} else {
+		wrapText(&b, "  Proof:    ", "signed by the gateway's key "+st.KeyID+"; \"gateway provenance\" exports it.")
+	}
+	return b.String(), nil
 }
 
 type quarantineCmd struct {
@@ -94,20 +126,21 @@ type quarantineReleaseCmd struct{ quarantined }
 
 // Run publishes the file and records who decided it.
 func (r *quarantineReleaseCmd) Run(e *env) error {
-	return r.decide(e, "released", ftpbridge.Quarantine.Release)
+	return r.decide(e, "released", true, ftpbridge.Quarantine.Release)
 }
 
 type quarantineRejectCmd struct{ quarantined }
 
 // Run discards the file and records who decided it.
 func (r *quarantineRejectCmd) Run(e *env) error {
-	return r.decide(e, "rejected", ftpbridge.Quarantine.Reject)
+	return r.decide(e, "rejected", false, ftpbridge.Quarantine.Reject)
 }
 
 type decision func(q ftpbridge.Quarantine, ctx context.Context, which, by string) (ftpbridge.Quarantined, error)
 
 // decide looks for the file in the storage that is named, or for its ID in each.
-func (r *quarantined) decide(e *env, done string, act decision) error {
+// sign says that the decision is a proof.
+func (r *quarantined) decide(e *env, done string, sign bool, act decision) error {
 	g, err := e.open()
 	if err != nil {
 		return err
@@ -120,8 +153,16 @@ func (r *quarantined) decide(e *env, done string, act decision) error {
 	} else if _, err := g.place(r.File); err != nil {
 		return err
 	}
+	var signer *integrity.ProvenanceSigner
+	if sign {
+		if signer, err = g.provenanceKeys().signer(); err != nil {
+			return err
+		}
+	}
 	for _, name := range names {
-		f, err := act(g.quarantine(name), e.ctx, path, operator())
+		q := g.quarantine(name)
+		q.Signer = signer
+		f, err := act(q, e.ctx, path, operator())
 		if errors.Is(err, ftpbridge.ErrNotQuarantined) {
 			continue
 		}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"gateway/ftpbridge"
+	"gateway/integrity"
+	"gateway/listing"
+	"gateway/storage"
+)
+
+// maxLocalEvidence is how many bytes of manifests and signatures are kept at a
+// time, as the bridge keeps them. What is dropped is read again.
+const maxLocalEvidence = 32 << 20
+
+// localEvidence reads manifests and signatures that lie beside local files.
+type localEvidence struct {
+	root  *os.Root
+	names *localNames
+	now   time.Time
+	known map[integrity.EvidenceRef]localEvidenceEntry
+	order []integrity.EvidenceRef // oldest first
+	bytes int64
+}
+
+type localEvidenceEntry struct {
+	evidence *integrity.Evidence
+	bytes    int64
+}
+
+// wanted loads what the policy wants to know before it judges a file.
+func (l *localEvidence) wanted(p *integrity.Policy, path string) []*integrity.Evidence {
+	var list []*integrity.Evidence
+	for _, ref := range p.Wants(path) {
+		e, ok := l.known[ref]
+		if !ok {
+			e = l.load(ref)
+			l.keep(ref, e)
+		}
+		list = append(list, e.evidence)
+	}
+	return list
+}
+
+func (l *localEvidence) load(ref integrity.EvidenceRef) localEvidenceEntry {
+	var files integrity.EvidenceFiles
+	if ref.Manifest != "" {
+		files.Manifest, files.Err = l.read(ref.Manifest, integrity.MaxManifestBytes)
+	}
+	if files.Err == nil && ref.Signature != "" {
+		files.Signature, files.Err = l.read(ref.Signature, integrity.MaxSignatureBytes)
+	}
+	const overhead = 1 << 10 // of an entry without bytes
+	return localEvidenceEntry{
+		integrity.LoadEvidence(ref, files, l.now), int64(len(files.Manifest)+len(files.Signature)) + overhead,
+	}
+}
+
+func (l *localEvidence) keep(ref integrity.EvidenceRef, e localEvidenceEntry) {
+	if l.known == nil {
+		l.known = make(map[integrity.EvidenceRef]localEvidenceEntry)
+	}
+	l.known[ref] = e
+	l.order = append(l.order, ref)
+	l.bytes += e.bytes
+	for l.bytes > maxLocalEvidence && len(l.order) > 1 {
+		l.bytes -= l.known[l.order[0]].bytes
+		delete(l.known, l.order[0])
+		l.order = l.order[1:]
+	}
+}
+
+// read returns the bytes of a small file, nil if there is none.
+func (l *localEvidence) read(shown string, limit int64) ([]byte, error) {
+	name, err := l.names.raw(shown)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, info, err := openLocal(l.root, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%w: %d bytes, more than %d", ftpbridge.ErrTooLarge, info.Size(), limit)
+	}
+	data := make([]byte, info.Size())
+	if n, err := f.ReadAt(data, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	} else if n < len(data) {
+		return nil, errChangedMeanwhile
+	}
+	if after, err := f.Stat(); err != nil || !sameVersion(info, after) {
+		return nil, errChangedMeanwhile
+	}
+	return data, nil
+}
+
+// Bounds of what localNames remembers.
+const (
+	maxOddNames   = 64 << 10 // in one folder
+	maxOddFolders = 64
+)
+
+// localNames maps the names of local files, which are bytes, to what people see
+// and policies name, as the bridge decodes those of a server.
+type localNames struct {
+	root    *os.Root
+	charset string
+	odd     map[string]map[string]string // by folder: shown element to raw, of those that differ
+}
+
+// shown is the name as people see it, by which it would be published. It fails
+// for a name that cannot be used.
+func (n *localNames) shown(name string) (string, error) {
+	elements := strings.Split(filepath.ToSlash(name), "/")
+	dir := "."
+	for i, raw := range elements {
+		clean, err := n.element(raw)
+		if err != nil {
+			return "", err
+		}
+		if clean != raw {
+			owner, err := n.owner(dir, clean)
+			if err != nil {
+				return "", err
+			}
+			if owner != raw {
+				return "", fmt.Errorf("its name in the destination would be that of %s", printable(owner))
+			}
+		}
+		elements[i], dir = clean, filepath.Join(dir, raw)
+	}
+	return storage.CleanName(strings.Join(elements, "/"))
+}
+
+// element decodes one element of a name.
+func (n *localNames) element(raw string) (string, error) {
+	charset := "UTF-8"
+	if !utf8.ValidString(raw) {
+		charset = n.charset
+	}
+	decoded := listing.Decode([]byte(raw), charset)
+	if strings.Contains(decoded, "/") {
+		return "", errors.New("its name has a slash in it")
+	}
+	clean, err := storage.CleanName(decoded)
+	if err == nil && clean == "" {
+		err = storage.ErrName
+	}
+	if err != nil {
+		return "", fmt.Errorf("its name cannot be used: %w", err)
+	}
+	return clean, nil
+}
+
+// raw finds the file that is shown under a name; fs.ErrNotExist if there is none.
+func (n *localNames) raw(shown string) (string, error) {
+	name := filepath.FromSlash(shown)
+	_, err := n.root.Lstat(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return name, err
+	}
+	dir := "."
+	for element := range strings.SplitSeq(shown, "/") {
+		owner, err := n.owner(dir, element)
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Join(dir, owner)
+	}
+	return dir, nil
+}
+
+// owner is the entry of a folder that is shown as element: the one that is
+// called just so, before any that is decoded to it. fs.ErrNotExist if there is none.
+func (n *localNames) owner(dir, element string) (string, error) {
+	if _, err := n.root.Lstat(filepath.Join(dir, element)); !errors.Is(err, fs.ErrNotExist) {
+		return element, err
+	}
+	odd, ok := n.odd[dir]
+	if !ok {
+		var err error
+		if odd, err = n.oddNames(dir); err != nil {
+			return "", err
+		}
+		if n.odd == nil || len(n.odd) >= maxOddFolders {
+			n.odd = make(map[string]map[string]string)
+		}
+		n.odd[dir] = odd
+	}
+	if raw, ok := odd[element]; ok {
+		return raw, nil
+	}
+	return "", fs.ErrNotExist
+}
+
+// oddNames reads a folder for names that are shown otherwise than they are.
+func (n *localNames) oddNames(dir string) (map[string]string, error) {
+	f, err := n.root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	odd := make(map[string]string)
+	for {
+		entries, err := f.ReadDir(folderBatch)
+		for _, d := range entries {
+			raw := d.Name()
+			clean, err := n.element(raw)
+			if err != nil || clean == raw {
+				continue
+			}
+			if first, ok := odd[clean]; ok && first < raw {
+				continue // the same whatever the order
+			}
+			if odd[clean] = raw; len(odd) > maxOddNames {
+				return nil, fmt.Errorf("%s: more than %d names that are not UTF-8 in NFC", printable(dir), maxOddNames)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return odd, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
