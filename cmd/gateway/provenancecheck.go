@@ -235,9 +235,9 @@ func (c *proofCheck) tell(w io.Writer) error {
 	fmt.Fprintln(&b, printable(c.name))
 	for _, p := range c.parts {
 		if p.err == nil {
-			wrapText(&b, fmt.Sprintf("  ok     %-9s  ", p.what), p.good)
+			wrapHanging(&b, fmt.Sprintf("  ok     %-9s  ", p.what), fingerprintIndent, p.good)
 		} else {
-			wrapText(&b, fmt.Sprintf("  WRONG  %-9s  ", p.what), printable(p.err.Error()))
+			wrapHanging(&b, fmt.Sprintf("  WRONG  %-9s  ", p.what), fingerprintIndent, printable(p.err.Error()))
 		}
 	}
 	fmt.Fprintln(&b)
@@ -259,7 +259,7 @@ func (c *proofCheck) tell(w io.Writer) error {
 func (c *proofCheck) proves(b *strings.Builder) {
 	d := c.st.Predicate.Details
 	v := d.Decision.Verdict
-	wrapText(b, "It proves: ", fmt.Sprintf("the holder of this key, a gateway, fetched exactly these bytes from %s until %s, judged them %s and published them under this name.",
+	wrapText(b, "It proves: ", fmt.Sprintf("the holder of this key, a gateway, had fetched exactly these bytes from %s by %s, judged them %s and published them under this name.",
 		printable(c.st.Subject[0].DownloadLocation), stampText(d.Fetched), v))
 	wrapText(b, "Because:   ", strings.TrimSuffix(printable(d.Decision.Reason), ".")+".")
 	if does, not := v.Promise(); does != "" {

@@ -58,9 +58,9 @@ func (g *gateway) explainProof(ctx context.Context, p place) (string, error) {
 		err = errors.Join(recordFault(st.Statement, pub), targetFault(st.Statement, pub.Target))
 	}
 	if err != nil {
-		wrapText(&b, "  Proof:    ", "does not hold: "+printable(err.Error()))
+		wrapHanging(&b, "  Proof:    ", fingerprintIndent, "does not hold: "+printable(err.Error()))
 	} else {
-		wrapText(&b, "  Proof:    ", "signed by the gateway's key "+st.KeyID+"; \"gateway provenance\" exports it.")
+		wrapHanging(&b, "  Proof:    ", fingerprintIndent, "signed by the gateway's key "+st.KeyID+"; \"gateway provenance\" exports it.")
 	}
 	return b.String(), nil
 }

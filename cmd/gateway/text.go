@@ -12,16 +12,25 @@ import (
 // where a name or a fingerprint is longer.
 const textWidth = 80
 
+// fingerprintIndent is how far a line may be indented that has to hold a whole
+// fingerprint, "sha256:" and 64 digits.
+const fingerprintIndent = 6
+
 // wrapText writes text in lines of textWidth, broken at blanks. The first line
 // begins with first, the others are indented as far.
 func wrapText(w io.Writer, first, text string) {
-	indent := strings.Repeat(" ", utf8.RuneCountInString(first))
-	line, columns, empty := first, len(indent), true
+	wrapHanging(w, first, utf8.RuneCountInString(first), text)
+}
+
+// wrapHanging is wrapText with lines after the first that are indented by hang.
+func wrapHanging(w io.Writer, first string, hang int, text string) {
+	indent := strings.Repeat(" ", hang)
+	line, columns, empty := first, utf8.RuneCountInString(first), true
 	for word := range strings.FieldsSeq(text) {
 		n := utf8.RuneCountInString(word)
 		if !empty && columns+1+n > textWidth {
 			fmt.Fprintln(w, line)
-			line, columns, empty = indent, len(indent), true
+			line, columns, empty = indent, hang, true
 		}
 		if !empty {
 			line += " "

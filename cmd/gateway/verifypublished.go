@@ -89,6 +89,9 @@ func (v *verifyCmd) published(e *env) error {
 			}
 		}
 	}
+	if out.files == 0 && len(v.Paths) > 0 {
+		return fmt.Errorf("nothing was published at %s by a migration", printable(v.Paths[0]))
+	}
 	return out.summary()
 }
 
