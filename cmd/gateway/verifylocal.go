@@ -79,8 +79,11 @@ func (v *verifyCmd) local(e *env) error {
 
 func (v *verifyCmd) localPolicy() (*integrity.Policy, error) {
 	p, err := integrity.LoadPolicy(v.Policy)
-	if err != nil || v.Source == "" {
-		return p.ForSource(), err
+	if err != nil {
+		return nil, err
+	}
+	if v.Source == "" {
+		return p.ForSource(), nil
 	}
 	src, err := ftpbridge.ParseSource(v.Source)
 	if err != nil {
