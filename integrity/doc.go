@@ -57,5 +57,6 @@
 // moved: a manifest names files relative to its own folder, so the same signed
 // manifest in another folder vouches for the same names there; a policy that
 // names one manifest at the root of the source does not have that weakness. It
-// does not sign statements, and it does not follow certifications between keys.
+// keeps no private key: a ProvenanceSigner is given one. And it does not follow
+// certifications between keys.
 package integrity

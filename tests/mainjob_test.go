@@ -66,6 +66,36 @@ func mainJob(t *testing.T, kind servers.Kind) {
 	s := l.serve()
 	readBackSFTP(t, s, tree)
 	readBackHTTPS(t, s, tree)
+	proved(t, l, tree, migrate[3])
+}
+
+// proved checks, beside the running gateway, that all that is published can be
+// shown to be what it was, also to somebody who has only a file, its exported
+// provenance and the fingerprint of the gateway's key.
+func proved(t *testing.T, l *lab, tree *servers.Tree, policy string) {
+	t.Helper()
+	l.must("verify", "--published", "--policy", policy)
+	l.must("provenance", "--check", "partner/"+servers.TreeBig)
+	dir := t.TempDir()
+	exported := filepath.Join(dir, "provenance.json")
+	if err := os.WriteFile(exported, []byte(l.must("provenance", "partner/"+servers.TreeBig)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fingerprint, _, _ := strings.Cut(l.must("provenance", "--public-key"), " ")
+	elsewhere := &lab{t: t, data: filepath.Join(dir, "data")}
+	check := []string{"provenance", "--check", exported, "--key", fingerprint, "--file"}
+	elsewhere.must(append(check, l.files("partner", servers.TreeBig))...)
+	if r := elsewhere.run(append(check, l.files("partner", servers.TreeManifest))...); r.code != 1 {
+		t.Errorf("the proof of another file is taken: exit status %d\n%s%s", r.code, r.out, r.stderr)
+	}
+
+	// Somebody writes past the gateway.
+	if err := os.WriteFile(l.files("partner", servers.TreeManifest), []byte("evil"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := l.run("verify", "--published"); r.code != 1 || !strings.Contains(r.out, "partner/"+servers.TreeManifest) {
+		t.Errorf("exit status %d\n%s%s", r.code, r.out, r.stderr)
+	}
 }
 
 // signedPolicy demands the manifest with its signature for everything.
