@@ -96,6 +96,9 @@ func (g *gateway) published(e *env, path string) (place, state.Publication, erro
 // export prints what is in the catalogue, if it is what this gateway once signed.
 func (p *provenanceCmd) export(e *env, at place, pub state.Publication, keys *integrity.ProvenanceKeys) error {
 	st, err := keys.Open(pub.Provenance)
+	if err == nil {
+		err = errors.Join(targetFault(st.Statement, pub.Target), recordFault(st.Statement, pub))
+	}
 	switch {
 	case err == nil && p.Statement:
 		return printLine(e.out, st.Payload)

@@ -248,6 +248,9 @@ func TestAttackProvenanceInCatalogue(t *testing.T) {
 			s.record(p)
 			wide(t, s.want(1, attack.words, "provenance", "--check", "partner/a"))
 			s.want(1, "not so 1", "verify", "--published", "partner/a")
+			if code, _ := s.run("provenance", "partner/a"); code != 1 || s.out.Len() > 0 {
+				t.Errorf("it is exported: exit status %d, %s", code, s.out)
+			}
 			wide(t, s.want(0, "Proof: does not hold:", "explain", "partner/a"))
 			if code, out := s.run("verify", "--published", "--json"); code != 1 || !strings.Contains(out, `"ok":false`) {
 				t.Errorf("exit status %d\n%s", code, out)
@@ -411,4 +414,33 @@ func TestProvenanceWhileAnotherIsOpen(t *testing.T) {
 	}
 	s.want(0, "It proves", "provenance", "--check", "partner/a")
 	s.want(0, "not so 0", "verify", "--published")
+}
+
+// A migration that publishes a newer version just then is no fault; one that was
+// cut off between the file and its record is told apart from somebody's change.
+func TestVerifyPublishedDuringMigration(t *testing.T) {
+	s := newShelf(t)
+	old := s.publish("a", "old")
+	x := &examiner{g: s.g, keys: &integrity.ProvenanceKeys{}, jobs: map[int64]examinedJob{s.job.ID: {destination: s.job.Destination}}}
+	if err := x.keys.Add(s.signer().PublicKey()); err != nil {
+		t.Fatal(err)
+	}
+	at, err := s.g.place("default:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.publish("a", "newer")
+	if f, err := x.examine(t.Context(), at, old); err != nil || !f.ok() || f.pub.Size != 5 {
+		t.Errorf("%+v, %v", f, err)
+	}
+	line, err := s.g.state.GetFile(t.Context(), s.job.ID, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line.Phase = state.Verified
+	if err := s.g.state.PutFiles(t.Context(), line); err != nil {
+		t.Fatal(err)
+	}
+	s.put("a", "newest")
+	s.want(1, "was cut off while it did", "verify", "--published")
 }

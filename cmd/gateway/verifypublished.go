@@ -157,13 +157,15 @@ func (x *examiner) examine(ctx context.Context, in place, pub state.Publication)
 		if f.proof, err = examineProof(ctx, f.at, pub, x.keys); err != nil {
 			return nil, fmt.Errorf("%s: %w", printable(f.at.String()), err)
 		}
+		f.keys = x.keyFaults(f)
+		if f.proof.ok() {
+			return f, nil
+		}
 		now, err := x.g.state.Publication(ctx, pub.Target)
 		if err != nil {
 			return nil, err
 		}
-		same := now.Published.Equal(pub.Published) && bytes.Equal(now.SHA256, pub.SHA256)
-		if f.proof.ok() || same || try == recordTries {
-			f.keys = x.keyFaults(f)
+		if same := now.Published.Equal(pub.Published) && bytes.Equal(now.SHA256, pub.SHA256); same || try == recordTries {
 			return f, x.halfWay(ctx, f)
 		}
 		pub = now
@@ -172,9 +174,6 @@ func (x *examiner) examine(ctx context.Context, in place, pub state.Publication)
 
 // halfWay adds to what is wrong that a migration is about to write it down.
 func (x *examiner) halfWay(ctx context.Context, f *examined) error {
-	if f.proof.ok() {
-		return nil
-	}
 	_, line, err := x.g.state.FileByTarget(ctx, x.jobs[f.pub.Job].destination, f.at.name)
 	if errors.Is(err, state.ErrNotFound) {
 		return nil
