@@ -1,5 +1,6 @@
 // Package state is what the gateway remembers between runs: the ledger of
-// migrations, what was published with which proof, and what is in quarantine.
+// migrations, what was published with which proof, what is in quarantine, and
+// which versions of signed evidence were accepted.
 //
 // The interfaces are here; state/sqlite is the embedded default. Package
 // statetest holds every implementation to the contract. A call that returned
@@ -23,6 +24,8 @@ var (
 	ErrClaimed = errors.New("another run of this job is under way")
 	// ErrInvalid is for a record that cannot be kept: an unknown phase, an empty path or target.
 	ErrInvalid = errors.New("invalid record")
+	// ErrTooLarge is for bytes past a bound of this package.
+	ErrTooLarge = errors.New("too large to be kept")
 )
 
 // Phase is where a file of a job stands.
@@ -152,9 +155,61 @@ type Catalogue interface {
 	FileByTarget(ctx context.Context, destination, target string) (Job, File, error)
 }
 
+// MaxGenerations is how many generations of one name are kept, the newest ones.
+const MaxGenerations = 32
+
+// Generation is one version of signed evidence that was accepted from a source.
+type Generation struct {
+	Source string    // URL of the source's root, without user and password
+	Name   string    // of the evidence, as its user tells pieces apart
+	SHA256 []byte    // of the signed bytes
+	Date   time.Time // as it is signed; zero if it has none
+	Seen   time.Time // when it was accepted
+}
+
+// History remembers what was accepted, so that nothing older is accepted again.
+type History interface {
+	// Generations returns those of a name, the newest first, at most
+	// MaxGenerations; none is no error.
+	Generations(ctx context.Context, source, name string) ([]Generation, error)
+	// AddGeneration adds g as the newest of its name, if after is the SHA256 of
+	// the one that was the newest until now (empty: if there is none), and fails
+	// with ErrConflict otherwise. If g has the SHA256 of the newest it replaces
+	// it. ErrInvalid without Source, Name or SHA256.
+	AddGeneration(ctx context.Context, g Generation, after []byte) error
+}
+
+// Bounds of what an EvidenceStore keeps, in bytes.
+const (
+	MaxEvidence      = 32 << 20 // of one file; a larger one is not kept
+	MaxEvidenceTotal = 1 << 30  // of all; beyond it those go that were kept longest ago
+)
+
+// Evidence is what proved something: the bytes of a manifest and its signature,
+// or of one of them.
+type Evidence struct {
+	Source, Name        string // as in Generation
+	Manifest, Signature []byte // nil for none
+	Seen                time.Time
+}
+
+// EvidenceStore keeps evidence, so that what was published by it can be judged
+// again. Equal bytes are kept once.
+type EvidenceStore interface {
+	// KeepEvidence makes e the latest of its name. ErrInvalid without Source,
+	// Name or any bytes; ErrTooLarge, and nothing is kept, beyond MaxEvidence.
+	KeepEvidence(ctx context.Context, e Evidence) error
+	// LatestEvidence fails with ErrNotFound, also if some of its bytes had to go.
+	LatestEvidence(ctx context.Context, source, name string) (Evidence, error)
+	// EvidenceBytes returns a manifest or signature by its SHA-256; ErrNotFound.
+	EvidenceBytes(ctx context.Context, sha256 []byte) ([]byte, error)
+}
+
 // Store is all of it.
 type Store interface {
 	Ledger
 	Catalogue
+	History
+	EvidenceStore
 	Close() error
 }

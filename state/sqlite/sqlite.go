@@ -45,6 +45,8 @@ type Store struct {
 	read   *sql.DB
 	write  *sql.DB // one connection
 	writer *writer
+
+	maxEvidence int64 // bytes
 }
 
 var _ state.Store = (*Store)(nil)
@@ -68,7 +70,7 @@ func open(ctx context.Context, path string) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path}
+	s := &Store{path: path, maxEvidence: state.MaxEvidenceTotal}
 	if s.write, err = connect(path, "_txlock=immediate", 1); err != nil {
 		return nil, err
 	}

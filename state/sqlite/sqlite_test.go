@@ -1,7 +1,9 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,6 +103,86 @@ func TestOpenNewer(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "newer gateway") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A file of the version before this one is brought up to date, with all it holds.
+func TestOpenOlder(t *testing.T) {
+	dir := t.TempDir()
+	path, ctx := filepath.Join(dir, "state.db"), t.Context()
+	err := sqlite.MakeOld(ctx, path, 1,
+		"INSERT INTO jobs (id, source, destination) VALUES (7, 'ftp://host/pub', 'disk:legacy')",
+		`INSERT INTO files (job, path, target, phase, size, precision, token, "offset", verdict, reason, retry, tries)
+			VALUES (7, x'61', 'legacy/a', 'published', 1, 0, '', 0, 'authentic', '', 0, 0)`,
+		"INSERT INTO publications (target, job, source, size, sha256, verdict, reason) VALUES ('disk:legacy/a', 7, 'ftp://host/pub/a', 1, x'00', 'authentic', '')",
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	defer s.Close()
+	if f, err := s.GetFile(ctx, 7, "a"); err != nil || f.Phase != state.Published {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if p, err := s.Publication(ctx, "disk:legacy/a"); err != nil || p.Verdict != "authentic" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	g := state.Generation{Source: "s", Name: "n", SHA256: []byte{1}}
+	if err := s.AddGeneration(ctx, g, nil); err != nil {
+		t.Error(err)
+	}
+	if err := s.KeepEvidence(ctx, state.Evidence{Source: "s", Name: "n", Manifest: []byte("x")}); err != nil {
+		t.Error(err)
+	}
+	if err := s.(*sqlite.Store).DownTo(ctx, 1); err != nil {
+		t.Error(err)
+	}
+	if f, err := s.GetFile(ctx, 7, "a"); err != nil || f.Phase != state.Published {
+		t.Errorf("taken back: %+v, %v", f, err)
+	}
+}
+
+// Beyond the bound go those that were kept longest ago, whose use counts anew.
+func TestEvidenceBound(t *testing.T) {
+	s := open(t, t.TempDir()).(*sqlite.Store)
+	defer s.Close()
+	s.SetMaxEvidence(1000)
+	ctx := t.Context()
+	keep := func(name string, size int, c byte) {
+		t.Helper()
+		e := state.Evidence{Source: "s", Name: name, Manifest: bytes.Repeat([]byte{c}, size)}
+		if err := s.KeepEvidence(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func(names string) {
+		t.Helper()
+		got := ""
+		for _, name := range []string{"a", "b", "c", "d"} {
+			e, err := s.LatestEvidence(ctx, "s", name)
+			if err == nil && len(e.Manifest) > 0 {
+				got += name
+			} else if !errors.Is(err, state.ErrNotFound) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if got != names {
+			t.Errorf("kept %s, want %s", got, names)
+		}
+	}
+	keep("a", 400, 1)
+	keep("b", 400, 2)
+	there("ab")
+	keep("a", 400, 1)
+	keep("c", 400, 3)
+	there("ac")
+	keep("d", 400, 1) // the bytes of a
+	there("acd")
+	keep("b", 999, 4)
+	there("b")
+	keep("a", 1001, 5)
+	there("")
+	keep("c", 10, 6)
+	there("c")
 }
 
 func TestSettings(t *testing.T) {

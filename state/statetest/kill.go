@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"gateway/state"
 )
 
@@ -46,6 +48,10 @@ func runChild(t *testing.T, s state.Store, mode string) {
 		must(t, s.PutFiles(ctx, files...))
 		f := line(j.ID, fmt.Sprintf("pub/%d-%d", os.Getpid(), n))
 		must(t, s.Publish(ctx, f, state.Publication{Target: f.Target}))
+		must(t, addNext(ctx, s, generation(1000*os.Getpid()+n)))
+		must(t, s.KeepEvidence(ctx, state.Evidence{
+			Source: "s", Name: "n", Manifest: fmt.Append(nil, os.Getpid(), n), Signature: fmt.Append(nil, os.Getpid(), n),
+		}))
 		fmt.Printf("ack %d %s\n", n, f.Path)
 	}
 }
@@ -135,7 +141,28 @@ func checkKilled(t *testing.T, s state.Store, last string, published []string) {
 		_, err = s.Publication(ctx, f.Target)
 		must(t, err)
 	}
+	checkKilledEvidence(t, s, published[len(published)-1])
 	must(t, s.Close())
+}
+
+// checkKilledEvidence wants what came with the last acknowledgement, or with the
+// next one: the newest generation behind all others, and evidence that is whole.
+func checkKilledEvidence(t *testing.T, s state.Store, last string) {
+	t.Helper()
+	var pid, n int
+	_, err := fmt.Sscanf(last, "pub/%d-%d", &pid, &n)
+	must(t, err)
+	now, next := generation(1000*pid+n), generation(1000*pid+n+1)
+	list, err := s.Generations(t.Context(), now.Source, now.Name)
+	must(t, err)
+	if !cmp.Equal(list[0], now) && !(cmp.Equal(list[0], next) && (n == 1 || cmp.Equal(list[1], now))) {
+		t.Errorf("generation %d was acknowledged last; there are %+v", n, list[:2])
+	}
+	e, err := s.LatestEvidence(t.Context(), "s", "n")
+	must(t, err)
+	if m := string(e.Manifest); m != string(e.Signature) || m != fmt.Sprint(pid, n) && m != fmt.Sprint(pid, n+1) {
+		t.Errorf("evidence %d was acknowledged last; there is %q with %q", n, e.Manifest, e.Signature)
+	}
 }
 
 func testClaim(t *testing.T, open Open) {
