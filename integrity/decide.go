@@ -43,13 +43,16 @@ func (s Subject) digest(alg Algorithm) (Digest, bool) {
 
 // Finding is what one piece of evidence says of one file.
 type Finding struct {
-	Manifest        string  `json:"manifest"`
+	Manifest        string  `json:"manifest,omitempty"`
 	Signature       string  `json:"signature,omitempty"`
 	ManifestDigest  Digest  `json:"manifestDigest,omitzero"`
 	SignatureDigest Digest  `json:"signatureDigest,omitzero"`
-	Signer          *Signer `json:"signer,omitempty"` // nil unless the signature verified
-	Verdict         Verdict `json:"verdict"`          // by this piece alone
-	Detail          string  `json:"detail"`           // why, for an operator
+	Command         string  `json:"command,omitempty"`      // that the server was asked its own hash with
+	ServerDigest    *Digest `json:"serverDigest,omitempty"` // what it answered
+	Signer          *Signer `json:"signer,omitempty"`       // nil unless the signature verified
+	Stale           string  `json:"stale,omitempty"`        // why it does not count though it agrees
+	Verdict         Verdict `json:"verdict"`                // by this piece alone
+	Detail          string  `json:"detail"`                 // why, for an operator
 }
 
 // Decision is what becomes of a file.
@@ -124,7 +127,25 @@ func (p *Policy) Decide(s Subject, evidence ...*Evidence) Decision {
 		d.Publish = d.Publish || slices.ContainsFunc(refs, EvidenceRef.unsignedAllowed)
 		d.Reason = joinDetails(details(roles, Unverified), d.Reason)
 	}
+	if d.Verdict == Unverified || d.Verdict == Intact {
+		d.byStaleRoles(refs, roles)
+	}
 	return d
+}
+
+// byStaleRoles decides about a manifest or signature that is stale. An old list
+// must not replace the newer one that is published because on_missing would let
+// any file pass.
+func (d *Decision) byStaleRoles(refs []EvidenceRef, roles []Finding) {
+	stale, publish := false, true
+	for i, f := range roles {
+		if f.Stale != "" {
+			stale, publish = true, publish && refs[i].spec.rule.onStale == Publish
+		}
+	}
+	if stale {
+		d.Publish = publish && (d.Publish || d.Verdict == Unverified)
+	}
 }
 
 func joinDetails(texts ...string) string {
@@ -154,19 +175,26 @@ func (d *Decision) byRule(p *Policy, r *rule, findings []Finding) {
 	}
 	authentic := count(findings, Authentic)
 	matching := authentic + count(findings, Intact)
+	stale := countStale(findings)
 	switch {
 	case authentic >= r.threshold:
 		d.Verdict, d.Publish = Authentic, true
 		d.Reason = details(findings, Authentic)
 	case matching >= r.threshold:
-		d.Verdict, d.Publish = Intact, r.onWeak == Publish
-		d.Reason = fmt.Sprintf("%s; on_weak is %s", details(findings, Intact), r.onWeak)
+		d.Verdict, d.Publish = Intact, r.onWeak == Publish && (stale == 0 || r.onStale == Publish)
+		d.Reason = fmt.Sprintf("%s; on_weak is %s", joinDetails(details(findings, Intact), staleDetails(findings)), r.onWeak)
+	case matching+stale >= r.threshold:
+		d.Publish = r.onStale == Publish && (authentic+stale >= r.threshold || r.onWeak == Publish)
+		d.Reason = staleDetails(findings)
 	default:
 		d.Publish = r.onMissing == Publish
 		d.Reason = details(findings, Unverified)
 		if matching > 0 {
 			d.Reason = fmt.Sprintf("%d of the %d pieces of evidence asked for agree: %s", matching, r.threshold, d.Reason)
 		}
+	}
+	if stale > 0 && d.Verdict != Authentic {
+		d.Reason = fmt.Sprintf("%s; on_stale is %s", d.Reason, r.onStale)
 	}
 }
 
@@ -180,10 +208,28 @@ func count(findings []Finding, v Verdict) int {
 	return n
 }
 
+func countStale(findings []Finding) int {
+	n := 0
+	for _, f := range findings {
+		if f.Stale != "" {
+			n++
+		}
+	}
+	return n
+}
+
 func details(findings []Finding, v Verdict) string {
+	return pick(findings, func(f Finding) bool { return f.Verdict == v })
+}
+
+func staleDetails(findings []Finding) string {
+	return pick(findings, func(f Finding) bool { return f.Stale != "" })
+}
+
+func pick(findings []Finding, want func(Finding) bool) string {
 	var list []string
 	for _, f := range findings {
-		if f.Verdict == v {
+		if want(f) {
 			list = append(list, f.Detail)
 		}
 	}
@@ -198,29 +244,84 @@ func newFinding(ref EvidenceRef, e *Evidence) Finding {
 	return f
 }
 
-// examine compares a file with what one piece of evidence lists.
+// examine compares a file with what one piece of evidence says of it.
 func (spec *evidenceSpec) examine(s Subject, e *Evidence) Finding {
-	f := newFinding(spec.ref(splitPath(s.Path)), e)
-	if e == nil {
-		f.Detail = show(f.Manifest) + " was not loaded"
-		return f
-	}
-	if e.Err != nil {
+	ref := spec.ref(splitPath(s.Path))
+	f := newFinding(ref, e)
+	switch {
+	case e == nil:
+		f.Detail = ref.String() + " was not loaded"
+	case e.Err != nil:
 		f.Detail = e.Err.Error()
-		return f
+	case e.server != nil:
+		examineServer(&f, s, e)
+	case e.Manifest != nil:
+		spec.examineListed(&f, s, e)
+	case spec.coversFile():
+		spec.examineSigned(&f, s, e)
+	default:
+		f.Detail = ref.String() + " was not loaded"
 	}
+	f.age(e)
+	return f
+}
+
+// age takes from stale evidence that it counts, though never that it contradicts.
+func (f *Finding) age(e *Evidence) {
+	if e == nil || e.Stale == nil || f.Verdict != Authentic && f.Verdict != Intact {
+		return
+	}
+	f.Verdict, f.Stale = Unverified, e.Stale.Error()
+	f.Detail = fmt.Sprintf("%s, but %s", f.Detail, f.Stale)
+}
+
+// examineListed compares a file with what a manifest lists.
+func (spec *evidenceSpec) examineListed(f *Finding, s Subject, e *Evidence) {
 	name, ok := e.nameOf(s)
 	if !ok {
 		f.Detail = fmt.Sprintf("%s cannot name this file, which is not in its folder or below", show(f.Manifest))
-		return f
+		return
 	}
 	entry, ok := e.Manifest.Lookup(name)
 	if !ok {
 		f.Detail = fmt.Sprintf("no manifest names this file: %s has %d entries, none is %q", show(f.Manifest), e.Manifest.Len(), name)
-		return f
+		return
 	}
-	spec.compare(&f, s, entry)
-	return f
+	spec.compare(f, s, entry)
+}
+
+// examineSigned judges a file by a signature over the file itself.
+func (spec *evidenceSpec) examineSigned(f *Finding, s Subject, e *Evidence) {
+	got, ok := s.digest(SHA256)
+	switch {
+	case e.Signer == nil:
+		f.Detail = fmt.Sprintf("the file was not held against its signature %s", show(f.Signature))
+		return
+	case !ok:
+		f.Detail = "the file has no sha256 digest to compare"
+		return
+	case !got.Equal(e.SignedDigest):
+		f.Verdict = Bad
+		f.Detail = fmt.Sprintf("the file changed while it was judged: its signature was verified over %s but it has %s",
+			e.SignedDigest.short(), got.short())
+		return
+	}
+	_, name := splitPath(s.Path)
+	signed, told := signedName(e.Signer)
+	who := fmt.Sprintf("%s is a valid signature of these bytes by %s", show(f.Signature), e.Signer.Fingerprint)
+	switch {
+	case !spec.bindsName:
+		f.Verdict = Authentic
+		f.Detail = who + "; the policy takes it for this name too"
+	case told && signed == name:
+		f.Verdict = Authentic
+		f.Detail = who + ", and of the name"
+	case told:
+		f.Detail = fmt.Sprintf("%s, but of a file named %q", who, signed)
+	default:
+		f.Verdict = Intact
+		f.Detail = who + ", but not of the name; binds_name: false would take it for that too"
+	}
 }
 
 // compare holds the listed size and every listed digest that was computed
@@ -275,12 +376,12 @@ func examineRole(s Subject, ref EvidenceRef, e *Evidence) Finding {
 	f := newFinding(ref, e)
 	verified, part := f.ManifestDigest, "is signed"
 	if s.Path == ref.Signature {
-		verified, part = f.SignatureDigest, "is a valid signature of "+show(ref.Manifest)
+		verified, part = f.SignatureDigest, "is a valid signature of "+show(ref.Manifest+ref.File)
 	}
 	got, _ := s.digest(SHA256)
 	switch {
 	case e == nil:
-		f.Detail = show(ref.Manifest) + " was not loaded"
+		f.Detail = ref.String() + " was not loaded"
 	case f.Signer != nil && got.Equal(verified):
 		f.Verdict = Authentic
 		f.Detail = fmt.Sprintf("%s %s by %s", show(s.Path), part, f.Signer.Fingerprint)
@@ -292,9 +393,12 @@ func examineRole(s Subject, ref EvidenceRef, e *Evidence) Finding {
 			show(s.Path), verified.short(), got.short())
 	case e.Err != nil:
 		f.Detail = e.Err.Error()
+	case e.NeedsFile():
+		f.Detail = fmt.Sprintf("%s was not held against the file that it signs, %s", show(s.Path), show(ref.File))
 	default:
 		f.Detail = show(s.Path) + " is a manifest that nothing signs"
 	}
+	f.age(e)
 	return f
 }
 
@@ -302,7 +406,7 @@ func examineRole(s Subject, ref EvidenceRef, e *Evidence) Finding {
 // publishes what it names nevertheless.
 func (ref EvidenceRef) unsignedAllowed() bool {
 	r := ref.spec.rule
-	return ref.Signature == "" && (r.onWeak == Publish || r.onMissing == Publish)
+	return !ref.Signed() && (r.onWeak == Publish || r.onMissing == Publish)
 }
 
 // nameOf is the name that the evidence's manifest would have for the file. A
@@ -334,4 +438,16 @@ func relativeName(manifest string, s Subject) (string, bool) {
 		_, raw, _ = strings.Cut(raw, "/")
 	}
 	return raw, true
+}
+
+// signedName is the name of the file that a signature covers beside its bytes:
+// the field "file:" of a minisign trusted comment, whose fields are parted by
+// tabs, as minisign(1) writes it.
+func signedName(s *Signer) (string, bool) {
+	for field := range strings.SplitSeq(s.Comment, "\t") {
+		if name, ok := strings.CutPrefix(field, "file:"); ok {
+			return name, true
+		}
+	}
+	return "", false
 }

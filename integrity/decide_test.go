@@ -31,9 +31,20 @@ func (files tree) evidence(p *Policy, path string) []*Evidence {
 		if text, ok := files[ref.Signature]; ok {
 			got.Signature = []byte(text)
 		}
-		list = append(list, LoadEvidence(ref, got, time.Now()))
+		if !ref.ServerHash() {
+			list = append(list, files.verify(LoadEvidence(ref, got, time.Now())))
+		}
 	}
 	return list
+}
+
+// verify holds a signature of a file against the file.
+func (files tree) verify(e *Evidence) *Evidence {
+	done, err := e.VerifyFile(strings.NewReader(files[e.Ref.File]), time.Now())
+	if err != nil {
+		panic(err)
+	}
+	return done
 }
 
 func (files tree) decide(p *Policy, path string) Decision {

@@ -23,7 +23,8 @@
 // # Verdicts
 //
 //   - Authentic: a manifest signed by a key that the operator pinned lists
-//     exactly this name with a strong digest of exactly these bytes.
+//     exactly this name with a strong digest of exactly these bytes, or such a
+//     key signed these bytes and, unless the policy waives that, this name.
 //   - Intact: a checksum from the same untrusted server matches. That proves
 //     that nothing broke on the way; whoever can change the file can change the
 //     checksum with it. A manifest without a signature, or a digest by MD5,
@@ -41,19 +42,21 @@
 //     whose signature fails, or that has one line that does not parse, proves
 //     nothing at all.
 //   - Names match as whole relative names, byte for byte; never by base name.
+//   - Signed evidence that is older than what was accepted before, or than the
+//     policy allows, does not count: see Evidence.Freshen. What was accepted is
+//     the caller's to keep, in a History.
 //   - Everything that grows with input has a limit: see Limits,
 //     MaxMetalinkBytes and the limits beside it, MaxReleaseFields,
 //     MaxSignatureBytes, MaxSignatures, MaxHeldMessageBytes,
-//     MaxClearSignedBytes, MaxKeyringBytes, MaxPolicyBytes, MaxDigesterState
-//     and MaxPipeBuffers.
+//     MaxClearSignedBytes, MaxKeyringBytes, MaxPolicyBytes, MaxDigesterState,
+//     MaxGenerations and MaxPipeBuffers.
 //   - Values are safe for concurrent use once built, except Digester and Pipe.
 //
 // # What it does not do
 //
-// It does not know how old evidence may be: a signer's older manifest, served
-// again, still verifies. Evidence and Signer carry the signature's time, where it
-// states one, so that a caller can refuse to go back; SSH and signify signatures
-// state none. It does not protect a signed manifest that is
+// It cannot see a rollback or a freeze that began before the first look, but by
+// max_age, nor one among generations of a kind that states no time (signify, SSH)
+// and that it never saw. It does not protect a signed manifest that is
 // moved: a manifest names files relative to its own folder, so the same signed
 // manifest in another folder vouches for the same names there; a policy that
 // names one manifest at the root of the source does not have that weakness. It

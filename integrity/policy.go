@@ -1,12 +1,12 @@
 package integrity
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // MaxPolicyBytes bounds a policy file.
@@ -32,13 +32,22 @@ const (
 //	    evidence:
 //	      - manifest: SHA256SUMS         # path under the source's root
 //	        signature: SHA256SUMS.asc    # without it the files are intact at most
-//	        type: openpgp
+//	        type: openpgp                # and see below
 //	        keys: ["<40-hex fingerprint>"]
 //	        key_files: ["partner.asc"]   # relative to the policy file
+//	        revoked: []                  # keys that are refused whatever else is true
 //	        algorithm: sha256            # only if the manifest's name does not tell
+//	        format: gnu                  # only if the manifest's content does not tell
+//	      - signature: "{dir}/{name}.minisig" # of the file itself
+//	        type: minisign
+//	        keys: ["<public key>"]
+//	        binds_name: true
+//	      - server_hash: true            # what HASH, XSHA256 and their kin answer
 //	    min_hash: sha256                 # sha256 | sha384 | sha512 | blake2b
+//	    max_age: 30d                     # hours (h), days (d) or weeks (w); none without it
 //	    on_missing: quarantine           # quarantine | publish
 //	    on_weak: quarantine              # quarantine | publish
+//	    on_stale: quarantine             # quarantine | publish
 //
 // The first rule whose paths and source match decides; a file that no rule
 // matches is quarantined. In a glob "*" and "?" stay within one folder, "**"
@@ -50,18 +59,43 @@ const (
 // "{dir}/SHA256SUMS", "{dir}/{name}.sha256". Both must use the same
 // placeholders. The manifest's names are relative to the manifest's folder.
 //
+// The types of signature, and what keys, key_files and the rest are to each; see
+// ReadAnchors and ParsePin:
+//
+//   - openpgp: fingerprints, and the files that hold the keys; both are needed.
+//     Without "signature" the manifest is clear-signed, which can also be
+//     written as type: clearsigned.
+//   - minisign, signify: the public keys themselves, or .pub files. A manifest of
+//     type signify without "signature" has it embedded (signify -e).
+//   - sshsig: allowed signers files; keys restricts them. namespace is "file"
+//     unless it is given; principals are the identities of which one must have signed.
+//   - cms: certificates in roots or key_files, or fingerprints of signers'
+//     certificates in keys. eku are the extended key usages of which a signer
+//     needs one.
+//
 // Verdicts are reached so:
 //
-//   - bad, if usable evidence lists the file with another digest. Never
-//     published, whatever the rule says.
+//   - bad, if usable evidence lists the file with another digest, or the
+//     server's own hash of it is another: it broke on the way. Never published,
+//     whatever the rule says.
 //   - authentic, if as much of the evidence as require asks for is signed by a
 //     pinned key and lists the file's digest by min_hash or stronger.
 //   - intact, if enough evidence lists the file's digest, but without signature
 //     or by a weaker hash: on_weak decides.
 //   - unverified, otherwise: the manifest is not there, its signature fails, it
-//     does not parse, or it does not name the file: on_missing decides.
+//     does not parse, or it does not name the file: on_missing decides. Also if
+//     evidence that would have counted is stale, which see Evidence.Freshen:
+//     on_stale decides.
 //
 // A threshold counts pieces of evidence, not distinct signers.
+//
+// A signature of the file itself proves the bytes and not the name: somebody can
+// serve one signed file under the name of another, such as last year's version
+// under this year's. Alone it reaches intact. It reaches authentic if the
+// signature also covers the name, as a minisign trusted comment with a field
+// "file:NAME" does, or if the rule says binds_name: false, by which the operator
+// takes that risk. A trusted comment that tells another name proves nothing,
+// unless binds_name is false.
 //
 // The evidence files themselves: a manifest and its signature are both
 // authentic if the signature verifies, the signature file because it is a valid
@@ -84,19 +118,56 @@ type rule struct {
 	minHash   Algorithm
 	onMissing Action
 	onWeak    Action
+	onStale   Action
+	maxAge    time.Duration // 0 for any
 }
 
 // evidenceSpec is one item of a rule's evidence.
 type evidenceSpec struct {
-	line      int
-	rule      *rule
-	manifest  template
-	signature template // zero for none
-	algorithm Algorithm
-	keys      []string // normalised fingerprints
-	keyFiles  []string
-	keyLine   int
-	keyring   *Keyring // nil until LoadKeys
+	line       int
+	rule       *rule
+	manifest   template // zero for a signature of the file itself, or serverHash
+	signature  template // zero for none of its own
+	inline     bool     // the manifest holds its signature
+	serverHash bool
+	algorithm  Algorithm
+	format     Format
+	bindsName  bool     // a signature of the file itself must tell its name
+	signing    *signing // nil if nothing is signed
+}
+
+// signing says who may sign, and how.
+type signing struct {
+	line       int // of the keys
+	kind       string
+	files      []string     // names of the key files
+	config     AnchorConfig // without Files and Principal
+	principals []string
+	anchors    Anchors // nil until LoadKeys
+}
+
+func (spec *evidenceSpec) signed() bool { return spec.signing != nil }
+
+// coversFile reports a signature over the file itself.
+func (spec *evidenceSpec) coversFile() bool { return spec.manifest.zero() && !spec.serverHash }
+
+// place is where the evidence lies, told apart from that of other items.
+func (spec *evidenceSpec) place() template {
+	if spec.coversFile() {
+		return spec.signature
+	}
+	return spec.manifest
+}
+
+// String is the item for messages.
+func (spec *evidenceSpec) String() string {
+	switch {
+	case spec.serverHash:
+		return "server_hash"
+	case spec.coversFile():
+		return fmt.Sprintf("signature %q", spec.signature.expand(dirHolder, nameHolder))
+	}
+	return fmt.Sprintf("manifest %q", spec.manifest.expand(dirHolder, nameHolder))
 }
 
 // PolicyError is one mistake in a policy file.
@@ -152,37 +223,40 @@ func readFile(path string, limit int64) ([]byte, error) {
 func (p *Policy) LoadKeys(read func(name string) ([]byte, error)) error {
 	for _, r := range p.rules {
 		for _, spec := range r.evidence {
-			if spec.signature.zero() {
+			if spec.signing == nil {
 				continue
 			}
-			ring, err := spec.readKeys(read)
+			anchors, err := spec.signing.load(read)
 			if err != nil {
-				return &PolicyError{p.file, spec.keyLine, err}
+				return &PolicyError{p.file, spec.signing.line, err}
 			}
-			spec.keyring = ring
+			spec.signing.anchors = anchors
 		}
 	}
 	return nil
 }
 
-func (spec *evidenceSpec) readKeys(read func(name string) ([]byte, error)) (*Keyring, error) {
-	var rings []*Keyring
-	for _, name := range spec.keyFiles {
+func (k *signing) load(read func(name string) ([]byte, error)) (Anchors, error) {
+	config := k.config
+	for _, name := range k.files {
 		data, err := read(name)
 		if err != nil {
 			return nil, fmt.Errorf("key file %q: %w", name, err)
 		}
-		ring, err := ReadKeyring(bytes.NewReader(data))
+		config.Files = append(config.Files, AnchorFile{Name: name, Data: data})
+	}
+	if len(k.principals) == 0 {
+		return ReadAnchors(config)
+	}
+	var any anyAnchors
+	for _, config.Principal = range k.principals {
+		anchors, err := ReadAnchors(config)
 		if err != nil {
-			return nil, fmt.Errorf("key file %q: %w", name, err)
+			return nil, err
 		}
-		rings = append(rings, ring)
+		any = append(any, anchors)
 	}
-	joined, err := JoinKeyrings(rings...)
-	if err != nil {
-		return nil, err
-	}
-	return joined.Pin(spec.keys...)
+	return any, nil
 }
 
 // ForSource returns the policy of one source: only the rules without a source
@@ -208,13 +282,39 @@ func (p *Policy) ruleFor(path string) *rule {
 	return nil
 }
 
-// EvidenceRef names one piece of evidence: a manifest and its signature, as
-// paths under the source's root. It is comparable, so that a caller can fetch
-// each once and keep it in a map.
+// EvidenceRef names one piece of evidence: a manifest and its signature, a
+// signature of one file, or a server's hash of one file. Paths are under the
+// source's root. It is comparable, so that a caller can fetch each once and keep
+// it in a map.
 type EvidenceRef struct {
-	Manifest  string
-	Signature string // "" if the policy names none
+	Manifest  string // "" if there is none
+	Signature string // "" if the policy names none of its own
+	File      string // of a signature or hash of the file itself, that file; "" with a Manifest
 	spec      *evidenceSpec
+}
+
+// ServerHash reports that the evidence is what the server answers about File;
+// there is nothing to fetch. See ServerHashEvidence.
+func (ref EvidenceRef) ServerHash() bool { return ref.spec != nil && ref.spec.serverHash }
+
+// Signed reports that the policy asks for a signature, in a file of its own or
+// within the manifest.
+func (ref EvidenceRef) Signed() bool { return ref.spec != nil && ref.spec.signed() }
+
+// OfOneFile reports evidence that speaks of a single file, as a side file does.
+func (ref EvidenceRef) OfOneFile() bool {
+	return ref.File != "" || ref.spec != nil && ref.spec.manifest.named
+}
+
+// String is the evidence in messages.
+func (ref EvidenceRef) String() string {
+	switch {
+	case ref.ServerHash():
+		return "the server's hash of " + show(ref.File)
+	case ref.Manifest == "":
+		return show(ref.Signature)
+	}
+	return show(ref.Manifest)
 }
 
 // Wants lists the evidence to load before the file at this path, as people see
@@ -254,11 +354,22 @@ func (p *Policy) roles(path string) []EvidenceRef {
 }
 
 func (spec *evidenceSpec) ref(dir, name string) EvidenceRef {
-	ref := EvidenceRef{Manifest: spec.manifest.expand(dir, name), spec: spec}
+	ref := EvidenceRef{spec: spec}
+	if spec.manifest.zero() {
+		ref.File = joinPath(dir, name)
+	} else {
+		ref.Manifest = spec.manifest.expand(dir, name)
+	}
 	if !spec.signature.zero() {
 		ref.Signature = spec.signature.expand(dir, name)
 	}
 	return ref
+}
+
+// IsFileSignature reports whether the file at path is a signature of another
+// file, which must be at hand before this one can be judged.
+func (p *Policy) IsFileSignature(path string) bool {
+	return slices.ContainsFunc(p.roles(path), func(ref EvidenceRef) bool { return ref.File != "" })
 }
 
 // splitPath cuts a path into folder and name.

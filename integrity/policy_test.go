@@ -115,7 +115,7 @@ func TestParsePolicyErrors(t *testing.T) {
 		{"on_weak a boolean", unsigned + "  on_weak: yes\n", "p.yaml:5: on_weak must be"},
 		{"no on_bad", unsigned + "  on_bad: publish\n", `unknown key "on_bad"`},
 		{"evidence a mapping", "rules:\n- paths: a\n  evidence: {manifest: S}\n", "p.yaml:3: evidence must be a list"},
-		{"evidence without manifest", "rules:\n- paths: a\n  evidence:\n  - signature: S.asc\n", `p.yaml:4: evidence needs "manifest"`},
+		{"evidence of nothing", "rules:\n- paths: a\n  evidence:\n  - type: openpgp\n", `p.yaml:4: evidence needs "manifest", "signature" or "server_hash: true"`},
 		{"evidence twice", unsigned + "  - manifest: S\n", `p.yaml:5: manifest "S" is already on line 4`},
 		{"manifest absolute", "rules:\n- paths: a\n  evidence: [{manifest: /S}]\n", "p.yaml:3: manifest"},
 		{"manifest with ..", "rules:\n- paths: a\n  evidence: [{manifest: ../S}]\n", "p.yaml:3: manifest"},
@@ -281,6 +281,8 @@ func FuzzParsePolicy(f *testing.F) {
 	f.Add([]byte("rules: [{paths: 'a/*', source: 'ftp://**', evidence: [{manifest: S, signature: S.asc, type: openpgp, keys: ['" +
 		fp40 + "'], key_files: [k]}], on_missing: publish, on_weak: quarantine}]"))
 	f.Add([]byte("a: &a [*a]\n"))
+	f.Add([]byte("rules: [{paths: '**', max_age: 30d, on_stale: publish, evidence: [{server_hash: true}, {signature: '{dir}/{name}.sig', " +
+		"type: sshsig, key_files: [k], namespace: file, principals: [a], binds_name: false}, {manifest: S, type: signify, roots: [r], eku: [codeSigning]}]}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := ParsePolicy("p.yaml", data)
 		if err != nil {
@@ -293,7 +295,15 @@ func FuzzParsePolicy(f *testing.F) {
 		subject := Subject{Path: "a/b.md5", Digests: []Digest{digestOf(nil)}}
 		var evidence []*Evidence
 		for _, ref := range p.Wants(subject.Path) {
-			evidence = append(evidence, LoadEvidence(ref, EvidenceFiles{Manifest: data, Signature: data}, time.Now()))
+			e := LoadEvidence(ref, EvidenceFiles{Manifest: data, Signature: data}, time.Now())
+			if e.NeedsFile() {
+				t.Fatalf("%s was loaded without keys", ref)
+			}
+			e, err := e.Freshen(t.Context(), newMemory(), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			evidence = append(evidence, e)
 		}
 		if d := p.Decide(subject, evidence...); d.Verdict == Authentic || d.Reason == "" {
 			t.Fatalf("%+v", d)

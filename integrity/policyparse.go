@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -161,8 +162,8 @@ func (p *policyParser) parse(root *yaml.Node) {
 }
 
 func (p *policyParser) rule(n *yaml.Node) {
-	r := &rule{line: n.Line, minHash: SHA256, onMissing: Quarantine, onWeak: Quarantine}
-	var require *yaml.Node
+	r := &rule{line: n.Line, minHash: SHA256, onMissing: Quarantine, onWeak: Quarantine, onStale: Quarantine}
+	var require, age *yaml.Node
 	missingSet := false
 	ok := p.fields(n, "a rule", map[string]func(*yaml.Node){
 		"paths":      func(v *yaml.Node) { r.paths, r.pattern = p.glob(v, "paths", true) },
@@ -172,6 +173,8 @@ func (p *policyParser) rule(n *yaml.Node) {
 		"min_hash":   func(v *yaml.Node) { r.minHash = p.minHash(v) },
 		"on_missing": func(v *yaml.Node) { missingSet = true; r.onMissing = p.action(v, "on_missing") },
 		"on_weak":    func(v *yaml.Node) { r.onWeak = p.action(v, "on_weak") },
+		"on_stale":   func(v *yaml.Node) { r.onStale = p.action(v, "on_stale") },
+		"max_age":    func(v *yaml.Node) { age = v; r.maxAge = p.age(v) },
 	})
 	if !ok {
 		return
@@ -181,6 +184,9 @@ func (p *policyParser) rule(n *yaml.Node) {
 	}
 	if len(r.evidence) == 0 && !missingSet {
 		p.fail(n, `a rule without evidence needs "on_missing" to say what happens to its files`)
+	}
+	if age != nil && !slices.ContainsFunc(r.evidence, (*evidenceSpec).signed) {
+		p.fail(age, "max_age is for signed evidence, and this rule has none: who can change a date can change an unsigned one")
 	}
 	r.threshold = p.threshold(require, len(r.evidence))
 	p.policy.rules = append(p.policy.rules, r)
@@ -252,104 +258,20 @@ func (p *policyParser) action(n *yaml.Node, what string) Action {
 	}
 }
 
-func (p *policyParser) evidence(n *yaml.Node, r *rule) {
-	for _, item := range p.list(n, "evidence") {
-		spec := p.evidenceItem(item, r)
-		if spec == nil {
-			continue
+// maxMaxAge bounds max_age. What may be older than ten years needs no bound.
+const maxMaxAge = 3650 * 24 * time.Hour
+
+// age reads a number of hours, days or weeks: "36h", "30d", "2w".
+func (p *policyParser) age(n *yaml.Node) time.Duration {
+	text := p.text(n, "max_age")
+	units := map[byte]time.Duration{'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
+	if text != "" {
+		unit := units[text[len(text)-1]]
+		count, err := strconv.ParseUint(text[:len(text)-1], 10, 16)
+		if age := time.Duration(count) * unit; err == nil && age > 0 && age <= maxMaxAge {
+			return age
 		}
-		for _, old := range r.evidence {
-			if old.manifest == spec.manifest {
-				p.fail(item, "manifest %q is already on line %d", spec.manifest.expand(dirHolder, nameHolder), old.line)
-			}
-		}
-		r.evidence = append(r.evidence, spec)
 	}
-}
-
-func (p *policyParser) evidenceItem(n *yaml.Node, r *rule) *evidenceSpec {
-	s := &evidenceSpec{line: n.Line, keyLine: n.Line, rule: r}
-	var signed, signing []string
-	note := func(to *[]string, name string, read func(*yaml.Node)) func(*yaml.Node) {
-		return func(v *yaml.Node) { *to = append(*to, name); read(v) }
-	}
-	ok := p.fields(n, "evidence", map[string]func(*yaml.Node){
-		"manifest":  func(v *yaml.Node) { s.manifest = p.template(v, "manifest") },
-		"algorithm": func(v *yaml.Node) { s.algorithm = p.algorithm(v) },
-		"signature": note(&signed, "signature", func(v *yaml.Node) { s.signature = p.template(v, "signature") }),
-		"type": note(&signing, "type", func(v *yaml.Node) {
-			if v.Value != "openpgp" {
-				p.fail(v, "type %.40q is not known; it must be openpgp", v.Value)
-			}
-		}),
-		"keys":      note(&signing, "keys", func(v *yaml.Node) { s.keyLine = v.Line; s.keys = p.fingerprints(v) }),
-		"key_files": note(&signing, "key_files", func(v *yaml.Node) { s.keyFiles = p.texts(v, "key_files") }),
-	})
-	if !ok {
-		return nil
-	}
-	if s.manifest.zero() {
-		p.fail(n, `evidence needs "manifest"`)
-		return nil
-	}
-	p.checkSigning(n, s, len(signed) > 0, signing)
-	if s.algorithm == "" {
-		s.algorithm, _ = AlgorithmFromName(s.manifest.expand("", "x"))
-	}
-	return s
-}
-
-// checkSigning holds the signature and the keys together.
-func (p *policyParser) checkSigning(n *yaml.Node, s *evidenceSpec, signed bool, signing []string) {
-	switch {
-	case !signed && len(signing) > 0:
-		p.fail(n, `%s without "signature"`, strings.Join(signing, ", "))
-	case !signed:
-	case len(s.keys) == 0:
-		p.fail(n, `a signature needs "keys", the full fingerprints that are trusted`)
-	case len(s.keyFiles) == 0:
-		p.fail(n, `a signature needs "key_files" that hold the keys`)
-	case !s.signature.sameShape(s.manifest):
-		p.fail(n, "manifest and signature must use the same placeholders")
-	case s.signature == s.manifest:
-		p.fail(n, "manifest and signature are the same file")
-	}
-}
-
-func (p *policyParser) template(n *yaml.Node, what string) template {
-	text := p.text(n, what)
-	if text == "" {
-		return template{fixed: "?"}
-	}
-	t, err := parseTemplate(text)
-	if err != nil {
-		p.fail(n, "%s %.200q: %w", what, text, err)
-		return template{fixed: "?"}
-	}
-	return t
-}
-
-func (p *policyParser) algorithm(n *yaml.Node) Algorithm {
-	alg := Algorithm(p.text(n, "algorithm"))
-	if alg.lookup() == nil {
-		p.fail(n, "algorithm must be one of %v", Algorithms())
-	}
-	return alg
-}
-
-func (p *policyParser) fingerprints(n *yaml.Node) []string {
-	var list []string
-	for _, item := range p.list(n, "keys") {
-		if item.Kind != yaml.ScalarNode {
-			p.fail(item, "each of keys must be a fingerprint")
-			continue
-		}
-		fp, err := ParseFingerprint(item.Value)
-		if err != nil {
-			p.fail(item, "%w", err)
-			continue
-		}
-		list = append(list, fp)
-	}
-	return list
+	p.fail(n, "max_age must be a number of hours, days or weeks such as 36h, 30d or 2w, at most 3650d")
+	return 0
 }
