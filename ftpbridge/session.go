@@ -70,15 +70,16 @@ func (k *knowledge) show(charset, path string) string {
 // Paths are the raw bytes that the server lists, never decoded. A path that is
 // not absolute counts from Root.
 type Session struct {
-	src     Source
-	know    *knowledge
-	ctl     *control
-	lib     *ftp.ServerConn
-	tls     *tls.Config // nil on plain connections
-	info    ServerInfo
-	dialect dialect
-	root    string
-	cwd     string
+	src      Source
+	know     *knowledge
+	ctl      *control
+	lib      *ftp.ServerConn
+	tls      *tls.Config // nil on plain connections
+	info     ServerInfo
+	dialect  dialect
+	root     string
+	cwd      string
+	hashName string // that OPTS HASH chose
 
 	busy atomic.Bool
 	dial func(addr string) (net.Conn, error) // for data connections, with the call's context
