@@ -36,25 +36,26 @@ func stagingOwner(source, destination string) string {
 	return "migrate:" + hex.EncodeToString(sum[:8])
 }
 
-// transferState is one file on its way into a staged upload. The digester has
-// seen exactly the off bytes that are staged.
+// transferState is one file on its way into a staged upload. The pipe has taken
+// exactly the off bytes that are staged; it hashes them while more come.
 type transferState struct {
 	*run
-	f        *state.File
-	up       storage.Upload
-	algs     []integrity.Algorithm
-	digester *integrity.Digester
-	off      int64
-	durable  int64 // of off, at the last checkpoint
-	changes  int   // versions that were given up
-	buf      []byte
+	f       *state.File
+	up      storage.Upload
+	algs    []integrity.Algorithm
+	pipe    *integrity.Pipe
+	server  []*integrity.Evidence // the server's own hash, if the policy asks for it
+	off     int64
+	durable int64 // of off, at the last checkpoint
+	changes int   // versions that were given up
+	buf     []byte
 }
 
 // openTransfer goes on with what an earlier run left, or begins.
 func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integrity.Evidence) (*transferState, error) {
 	t := &transferState{run: r, f: f, algs: r.algorithms(*f, evidence)}
 	var err error
-	if t.digester, err = integrity.NewDigester(t.algs...); err != nil {
+	if t.pipe, err = newPipe(t.algs); err != nil {
 		return nil, err
 	}
 	resumed, err := t.resume(ctx)
@@ -88,7 +89,7 @@ func (t *transferState) resume(ctx context.Context) (bool, error) {
 	t.up = up
 	t.off = min(t.f.Offset, up.Size())
 	if err = up.Truncate(t.off); err == nil {
-		err = hashInto(ctx, t.digester, up, t.off)
+		err = hashInto(ctx, t.pipe, up, t.off)
 	}
 	if err != nil {
 		return false, errors.Join(err, t.suspend(ctx))
@@ -110,6 +111,9 @@ func (t *transferState) pull(ctx context.Context, s *Session) error {
 		if err == nil {
 			err = t.confirm(ctx, s, resumed || t.f.Size >= carefulSize || time.Since(began) > carefulTime)
 		}
+		if err == nil {
+			err = t.compareHash(ctx, s)
+		}
 		if !errors.Is(err, errChanged) {
 			return err
 		}
@@ -130,10 +134,18 @@ func (t *transferState) pull(ctx context.Context, s *Session) error {
 func (t *transferState) restart() (err error) {
 	t.off, t.durable = 0, 0
 	t.f.Size, t.f.MDTM = -1, time.Time{}
-	if t.digester, err = integrity.NewDigester(t.algs...); err != nil {
+	if t.pipe, err = newPipe(t.algs); err != nil {
 		return err
 	}
 	return t.up.Truncate(0)
+}
+
+func newPipe(algs []integrity.Algorithm) (*integrity.Pipe, error) {
+	d, err := integrity.NewDigester(algs...)
+	if err != nil {
+		return nil, err
+	}
+	return integrity.NewPipe(d), nil
 }
 
 // observe makes sure that the file is the version of which the bytes before off
@@ -327,7 +339,7 @@ func (t *transferState) write(p []byte) error {
 	if _, err := t.up.WriteAt(p, t.off); err != nil {
 		return err
 	}
-	if _, err := t.digester.Write(p); err != nil {
+	if _, err := t.pipe.Write(p); err != nil {
 		return err
 	}
 	t.off += int64(len(p))
@@ -393,7 +405,11 @@ func (r *run) algorithms(f state.File, evidence []*integrity.Evidence) []integri
 	if r.Policy == nil {
 		return nil
 	}
-	return r.Policy.Algorithms(subject(f, r.Folder, nil), evidence...)
+	algs := r.Policy.Algorithms(subject(f, r.Folder, nil), evidence...)
+	if _, asked := r.serverHash(f); asked && r.hashAlgorithm != "" {
+		algs = append(algs, r.hashAlgorithm)
+	}
+	return algs
 }
 
 func (r *run) digester(f state.File, evidence []*integrity.Evidence) (*integrity.Digester, error) {

@@ -144,7 +144,7 @@ func (q Quarantine) release(ctx context.Context, f *Quarantined, by string) erro
 		put()
 		return err
 	}
-	f.Reason = fmt.Sprintf("released from quarantine by %s; it was held back because %s", printable(by), f.Reason)
+	f.Reason = fmt.Sprintf("%s%s; it was held back because %s", releasedWords, printable(by), f.Reason)
 	f.Updated = p.now()
 	d := integrity.Decision{Verdict: integrity.Verdict(f.Verdict), Publish: true, Reason: f.Reason}
 	_, folder, _ := strings.Cut(f.Job.Destination, ":")

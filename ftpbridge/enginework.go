@@ -14,15 +14,36 @@ import (
 )
 
 // work takes every line that is not done, on as many sessions as are allowed.
+// Signatures of files come after all files: they are held against those.
 func (r *run) work(ctx context.Context) error {
 	if err := r.plan(ctx); err != nil {
 		return err
 	}
+	if err := r.workOn(ctx, func(f state.File) bool { return !r.isFileSignature(f) }); err != nil {
+		return err
+	}
+	if r.Policy == nil {
+		return nil
+	}
+	if err := r.workOn(ctx, r.isFileSignature); err != nil {
+		return err
+	}
+	if err := r.checkGenerations(ctx); err != nil {
+		return err
+	}
+	return r.reexamine(ctx)
+}
+
+func (r *run) isFileSignature(f state.File) bool {
+	return r.Policy != nil && f.Target != "" && r.Policy.IsFileSignature(subject(f, r.Folder, nil).Path)
+}
+
+func (r *run) workOn(ctx context.Context, now func(state.File) bool) error {
 	lines := make(chan state.File)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(lines)
-		return r.feed(ctx, lines)
+		return r.feed(ctx, lines, now)
 	})
 	for range r.Source.connections() {
 		g.Go(func() error {
@@ -56,10 +77,13 @@ func (r *run) plan(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) feed(ctx context.Context, lines chan<- state.File) error {
+func (r *run) feed(ctx context.Context, lines chan<- state.File, now func(state.File) bool) error {
 	for f, err := range r.store.Files(ctx, r.job.ID, open()...) {
 		if err != nil {
 			return fatal(err)
+		}
+		if !now(f) {
+			continue
 		}
 		if f.Target == "" { // no name to publish it under; the walk said why
 			r.tellFinished(f)
@@ -168,7 +192,11 @@ func (r *run) fresh(ctx context.Context, f *state.File) error {
 		return errors.Join(err, t.suspend(ctx))
 	}
 	f.Phase, f.Size, f.Offset = state.Fetched, t.off, t.off
-	return r.settle(ctx, f, t.up, t.digester.Sums(), evidence)
+	sums := t.pipe.Sums()
+	if evidence, err = r.holdAgainst(ctx, *f, evidence, t.up, sums[0]); err != nil {
+		return errors.Join(err, t.suspend(ctx))
+	}
+	return r.settle(ctx, f, t.up, sums, append(evidence, t.server...))
 }
 
 // settle judges a file that is staged whole and puts it where it belongs.
@@ -177,6 +205,7 @@ func (r *run) settle(ctx context.Context, f *state.File, up storage.Upload, sums
 	d := r.decide(*f, sums, evidence)
 	f.Verdict, f.Reason = string(d.Verdict), d.Reason
 	if !d.Publish || d.Verdict == integrity.Bad {
+		r.generations.doubt(d, evidence)
 		return r.quarantine(ctx, f, up)
 	}
 	return r.publish(ctx, f, up, sums, d)
@@ -282,7 +311,10 @@ func (r *run) finishPublish(ctx context.Context, f *state.File) (done bool, err 
 	if err != nil || !same {
 		return false, err
 	}
-	d := r.decide(*f, digester.Sums(), evidence)
+	if evidence, err = r.holdAgainstTarget(ctx, *f, evidence, digester.Sums()[0]); err != nil {
+		return false, err
+	}
+	d := r.decide(*f, digester.Sums(), append(evidence, r.askServer(ctx, *f)...))
 	f.Verdict, f.Reason = string(d.Verdict), d.Reason
 	if !d.Publish || d.Verdict == integrity.Bad {
 		// What proved it is gone since. It was never recorded as published, so
@@ -335,14 +367,19 @@ func (r *run) again(ctx context.Context, f *state.File) error {
 	if err := hashInto(ctx, digester, up, up.Size()); err != nil {
 		return r.stay(ctx, up, err)
 	}
+	sums := digester.Sums()
+	if evidence, err = r.holdAgainst(ctx, *f, evidence, up, sums[0]); err != nil {
+		return r.stay(ctx, up, err)
+	}
+	evidence = append(evidence, r.askServer(ctx, *f)...)
 	was := *f
-	d := r.decide(*f, digester.Sums(), evidence)
+	d := r.decide(*f, sums, evidence)
 	f.Verdict, f.Reason = string(d.Verdict), d.Reason
 	if !d.Publish || d.Verdict == integrity.Bad {
 		f.Updated = was.Updated
 		return r.quarantine(ctx, f, up)
 	}
-	return r.publish(ctx, f, up, digester.Sums(), d)
+	return r.publish(ctx, f, up, sums, d)
 }
 
 // reopen opens quarantined bytes; nil without error if there is nothing to do.

@@ -82,16 +82,23 @@ func (c *evidenceCache) loaded(ref integrity.EvidenceRef, e *evidenceEntry) {
 	}
 }
 
-// evidenceFor loads what the policy wants to know before it judges a file.
+// evidenceFor loads what the policy wants to know before it judges a file. What
+// can be told only with the file itself waits for holdAgainst.
 func (r *run) evidenceFor(ctx context.Context, path string) ([]*integrity.Evidence, error) {
 	if r.Policy == nil {
 		return nil, nil
 	}
 	var list []*integrity.Evidence
 	for _, ref := range r.Policy.Wants(path) {
+		if ref.ServerHash() {
+			continue
+		}
 		e, err := r.evidence.get(ctx, ref, func() (*integrity.Evidence, int64, error) {
 			return r.loadEvidence(ctx, ref)
 		})
+		if err == nil && e.NeedsFile() && ref.File != path {
+			e, err = r.holdAgainstPublished(ctx, e)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +112,9 @@ func (r *run) evidenceFor(ctx context.Context, path string) ([]*integrity.Eviden
 func (r *run) loadEvidence(ctx context.Context, ref integrity.EvidenceRef) (*integrity.Evidence, int64, error) {
 	var files integrity.EvidenceFiles
 	var err error
-	files.Manifest, err = r.fetchEvidence(ctx, ref.Manifest, integrity.MaxManifestBytes)
+	if ref.Manifest != "" {
+		files.Manifest, err = r.fetchEvidence(ctx, ref.Manifest, integrity.MaxManifestBytes)
+	}
 	if err == nil && ref.Signature != "" {
 		files.Signature, err = r.fetchEvidence(ctx, ref.Signature, integrity.MaxSignatureBytes)
 	}
@@ -116,6 +125,14 @@ func (r *run) loadEvidence(ctx context.Context, ref integrity.EvidenceRef) (*int
 		files.Err = err
 	}
 	e := integrity.LoadEvidence(ref, files, r.now())
+	if !e.NeedsFile() {
+		if err := r.generations.hold(e); err != nil {
+			return nil, 0, err
+		}
+		if e, err = r.accept(ctx, e, files); err != nil {
+			return nil, 0, err
+		}
+	}
 	return e, int64(len(files.Manifest) + len(files.Signature)), nil
 }
 

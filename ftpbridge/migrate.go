@@ -179,10 +179,13 @@ type run struct {
 	start       time.Time
 	pool        *Pool
 	evidence    *evidenceCache
+	generations *generations
 	rebuilt     bool // the walk read every folder
 	noMDTM      atomic.Bool
 	progress    progress
 	report      Report
+
+	hashAlgorithm integrity.Algorithm // of the server's own hashes, "" if it has none
 }
 
 func newRun(o MigrateOptions) *run {
@@ -192,6 +195,7 @@ func newRun(o MigrateOptions) *run {
 	}
 	r.owner = stagingOwner(o.Source.Redacted(), r.destination)
 	r.evidence = newEvidenceCache()
+	r.generations = newGenerations()
 	r.progress = progress{report: &r.report, tell: o.Progress}
 	r.report = Report{Source: o.Source.Redacted(), Destination: r.destination, Started: r.start}
 	if o.Policy == nil {
@@ -218,6 +222,7 @@ func (r *run) migrate(ctx context.Context) error {
 	if err != nil {
 		return fatal(err)
 	}
+	r.hashAlgorithm, _ = first.Info().HashAlgorithm()
 	pool.Put(first)
 	if err := r.discardOrphans(ctx); err != nil {
 		return err

@@ -38,6 +38,7 @@ type Report struct {
 	Quarantined List `json:"quarantined"` // now, also by earlier runs
 	Rejected    List `json:"rejected"`
 	Failed      List `json:"failed"`
+	Suspect     List `json:"suspect"` // published, and a newer manifest speaks against it
 	Unread      List `json:"unread"`  // folders that could not be listed, and lines of listings that gave no name
 	Skipped     List `json:"skipped"` // links and other things that are no files
 	Renamed     List `json:"renamed"` // published under another name than on the source
@@ -83,10 +84,10 @@ func (l *List) add(i Item) {
 }
 
 // Complete reports whether everything on the source is published: nothing
-// failed, is in quarantine or was not read, be it a single line of a listing,
+// failed, is in quarantine, is suspect or was not read, be it a single line of a listing,
 // which may have been a file. Skipped and rejected things do not count against it.
 func (r Report) Complete() bool {
-	return r.Error == "" && r.Failed.Total == 0 && r.Quarantined.Total == 0 && r.Unread.Total == 0 && r.Pending.Files == 0
+	return r.Error == "" && r.Failed.Total == 0 && r.Quarantined.Total == 0 && r.Suspect.Total == 0 && r.Unread.Total == 0 && r.Pending.Files == 0
 }
 
 // JSON is the report for programs, indented, with a final newline.

@@ -79,6 +79,7 @@ func (r Report) WriteText(w io.Writer) error {
 		t.wrap("Warning: ", warning)
 	}
 	t.list("In quarantine, not published", r.Quarantined)
+	t.list("Published, but a newer manifest speaks against it", r.Suspect)
 	t.list("Failed", r.Failed)
 	t.list("Not read: folders, and lines of listings", r.Unread)
 	t.list("Skipped", r.Skipped)
