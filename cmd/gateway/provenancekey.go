@@ -121,7 +121,7 @@ func (p provenanceKeys) make(write func(file string, data []byte) error) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(p.publicFile(public))) // nothing was or will be signed with it
 	}
-	p.log.Info("made a key that signs provenance", "file", p.private(), "fingerprint", integrity.ProvenanceKeyID(public))
+	p.log.Debug("made a key that signs provenance", "file", p.private(), "fingerprint", integrity.ProvenanceKeyID(public))
 	return nil
 }
 
