@@ -25,6 +25,7 @@ type examiner struct {
 	policy *integrity.Policy // nil: keys are not judged
 	now    time.Time
 	jobs   map[int64]examinedJob
+	judged map[string]string // by the name in the storage: why the policy would not publish it now, "" where it would
 }
 
 // examinedJob is a migration that published something.
@@ -39,6 +40,7 @@ type examined struct {
 	pub   state.Publication
 	proof *proofCheck
 	keys  []keyFault // that signed evidence and are not accepted any more
+	again string     // why the policy would not publish it now
 }
 
 // keyFault is a key on whose word a file was published, and why it does not count today.
@@ -47,7 +49,7 @@ type keyFault struct {
 	err         error
 }
 
-func (x *examined) ok() bool { return x.proof.ok() && len(x.keys) == 0 }
+func (x *examined) ok() bool { return x.proof.ok() && len(x.keys) == 0 && x.again == "" }
 
 // published examines what is published.
 func (v *verifyCmd) published(e *env) error {
@@ -74,6 +76,9 @@ func (v *verifyCmd) published(e *env) error {
 	for _, arg := range v.publishedPlaces(g) {
 		at, err := g.place(arg)
 		if err != nil {
+			return err
+		}
+		if err := x.judge(e.ctx, at); err != nil {
 			return err
 		}
 		for pub, err := range g.publications(e.ctx, at) {
@@ -157,7 +162,10 @@ func (x *examiner) examine(ctx context.Context, in place, pub state.Publication)
 		if f.proof, err = examineProof(ctx, f.at, pub, x.keys); err != nil {
 			return nil, fmt.Errorf("%s: %w", printable(f.at.String()), err)
 		}
-		f.keys = x.keyFaults(f)
+		var known bool
+		if f.again, known = x.judged[f.at.name]; !known || f.again != "" {
+			f.keys = x.keyFaults(f)
+		}
 		if f.proof.ok() {
 			return f, nil
 		}
@@ -170,6 +178,34 @@ func (x *examiner) examine(ctx context.Context, in place, pub state.Publication)
 		}
 		pub = now
 	}
+}
+
+// judge has the policy decide again about what is published at a place, by the
+// evidence that was kept. Where none was, only keys can be judged.
+func (x *examiner) judge(ctx context.Context, at place) error {
+	if x.policy == nil {
+		return nil
+	}
+	x.judged = make(map[string]string)
+	for f, err := range ftpbridge.Reexamine(ctx, ftpbridge.ReexamineOptions{
+		Store: x.g.state, Dest: x.g.storages[at.storage], DestName: at.storage, Prefix: at.name,
+		Policy: x.policy, Keys: x.keys, Now: func() time.Time { return x.now },
+	}) {
+		if err != nil {
+			return err
+		}
+		kept := len(f.Decision.Evidence) == 0 || slices.ContainsFunc(f.Decision.Evidence, func(found integrity.Finding) bool {
+			return len(found.ManifestDigest.Sum)+len(found.SignatureDigest.Sum) > 0
+		})
+		switch {
+		case !f.Present || !kept: // what is missing is found by the proof's own check
+		case f.Suspect:
+			x.judged[f.Name] = f.Reason
+		default:
+			x.judged[f.Name] = ""
+		}
+	}
+	return nil
 }
 
 // halfWay adds to what is wrong that a migration is about to write it down.

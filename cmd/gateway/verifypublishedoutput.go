@@ -67,6 +67,9 @@ func (o *examinedOutput) examined(f *examined) error {
 		Event: "file", Path: printable(f.at.String()), OK: f.ok(), Key: f.proof.keyID,
 		Verdict: f.pub.Verdict, Size: f.pub.Size, SHA256: hex.EncodeToString(f.pub.SHA256), Source: f.pub.Source,
 	}
+	if f.again != "" {
+		faults = append(faults, "policy: it would not be published now: "+f.again)
+	}
 	for _, k := range f.keys {
 		faults = append(faults, "key: "+k.err.Error())
 		line.Refused = append(line.Refused, k.fingerprint)
