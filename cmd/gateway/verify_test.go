@@ -450,3 +450,40 @@ func TestVerifyPublishedKeys(t *testing.T) {
 		t.Errorf("exit status %d for nothing\n%s", code, out)
 	}
 }
+
+// TestVerifyPublishedAgain: a policy that became stricter is noticed, and one that no longer needs a key is content.
+func TestVerifyPublishedAgain(t *testing.T) {
+	s := newShelf(t)
+	p := newPartner(t)
+	p.sign("signed", map[string]string{"a": "1"})
+	authentic := func(d *integrity.Decision) {
+		d.Verdict = integrity.Authentic
+		d.Evidence = []integrity.Finding{{
+			Manifest: "SHA256SUMS", Signature: "SHA256SUMS.sig", Verdict: integrity.Authentic,
+			Signer: &integrity.Signer{Kind: "openpgp", Fingerprint: p.fingerprint(), Key: p.fingerprint()},
+		}}
+	}
+	s.publish("a", "1", authentic)
+	for _, name := range []string{"SHA256SUMS", "SHA256SUMS.sig"} {
+		data, err := os.ReadFile(filepath.Join("signed", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.publish(name, string(data), authentic)
+	}
+	policy := p.policy("policy")
+	s.want(0, "not so 0", "verify", "--published", "--policy", policy)
+	text, err := os.ReadFile(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := strings.Replace(string(text), "    require: all\n", "    require: all\n    min_hash: sha512\n", 1)
+	if err := os.WriteFile("strict.yaml", []byte(strict), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := s.want(1, "default:/partner/a policy: it would not be published now: it was published as authentic and would be intact today", "verify", "--published", "--policy", "strict.yaml")
+	wide(t, out)
+	if strings.Contains(out, "SHA256SUMS.sig\n") {
+		t.Error(out)
+	}
+}
