@@ -170,7 +170,9 @@ type CommitOptions struct {
 	// [MinYear, MaxYear] Commit fails with fs.ErrInvalid.
 	ModTime time.Time
 	// SHA256, when not nil, is what the whole staged file must hash to, computed
-	// by the backend over the very bytes it publishes; ErrDigest otherwise.
+	// by the backend over the very bytes it publishes; ErrDigest otherwise. A
+	// backend whose staged bytes another process can reach keeps them from being
+	// changed in between, with ErrBusy if one has them open.
 	SHA256 []byte
 }
 

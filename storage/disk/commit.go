@@ -1,12 +1,9 @@
 package disk
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"syscall"
 	"time"
@@ -41,7 +38,9 @@ func (u *upload) Commit(ctx context.Context, o storage.CommitOptions) (storage.I
 func (u *upload) commit(ctx context.Context, o storage.CommitOptions) (storage.Info, error) {
 	d := u.d
 	noReplace := o.IfNoneMatch || u.o.Exclusive
-	if err := u.ready(ctx, &o); err != nil {
+	s := &seal{}
+	defer s.release()
+	if err := u.ready(ctx, &o, s); err != nil {
 		return storage.Info{}, err
 	}
 	d.o.step("ready")
@@ -60,20 +59,13 @@ func (u *upload) commit(ctx context.Context, o storage.CommitOptions) (storage.I
 	if err != nil {
 		return storage.Info{}, err
 	}
-	if err := u.dress(p, old, o.ModTime); err != nil {
-		return storage.Info{}, err
-	}
-	d.o.step("dressed")
-	if err := u.f.Sync(); err != nil {
-		return storage.Info{}, err
-	}
-	d.o.step("synced")
-	if err := ctx.Err(); err != nil { // the last moment
+	if err := u.finish(ctx, s, p, old, o); err != nil {
 		return storage.Info{}, err
 	}
 	if err := d.publish(u.id, p, noReplace); err != nil {
 		return storage.Info{}, err
 	}
+	s.release() // readers may be waiting
 	d.o.step("published")
 	if err := d.syncs.sync(p); err != nil {
 		return storage.Info{}, fmt.Errorf("published, but the folder could not be synced: %w", cause(err))
@@ -90,8 +82,42 @@ func (u *upload) commit(ctx context.Context, o storage.CommitOptions) (storage.I
 	return describe(u.name, entry{info, false}), nil
 }
 
+// finish makes the staged file what is to be published. If its bytes were hashed
+// it makes sure, last of all, that they are still those.
+func (u *upload) finish(ctx context.Context, s *seal, p *place, old entry, o storage.CommitOptions) error {
+	hashed := o.SHA256 != nil
+	if hashed {
+		if err := s.intact(); err != nil && !errors.Is(err, errWanted) {
+			return err
+		}
+	}
+	if err := u.dress(p, old, o.ModTime); err != nil {
+		return err
+	}
+	if hashed {
+		if err := s.look(); err != nil {
+			return err
+		}
+	}
+	u.d.o.step("dressed")
+	if err := u.f.Sync(); err != nil {
+		return err
+	}
+	u.d.o.step("synced")
+	if err := ctx.Err(); err != nil { // the last moment
+		return err
+	}
+	if !hashed {
+		return nil
+	}
+	if err := u.still(ctx, s, o.SHA256); err != nil {
+		return err
+	}
+	return u.same()
+}
+
 // ready checks what needs no lock: that every write succeeded, and the digest.
-func (u *upload) ready(ctx context.Context, o *storage.CommitOptions) error {
+func (u *upload) ready(ctx context.Context, o *storage.CommitOptions, s *seal) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -107,15 +133,7 @@ func (u *upload) ready(ctx context.Context, o *storage.CommitOptions) error {
 	if o.SHA256 == nil {
 		return nil
 	}
-	// Nobody else can write to the staged file, so what is hashed is what is published.
-	h := sha256.New()
-	if _, err := io.Copy(h, storage.Reader(ctx, u.f)); err != nil {
-		return err
-	}
-	if !bytes.Equal(h.Sum(nil), o.SHA256) {
-		return storage.ErrDigest
-	}
-	return nil
+	return u.hash(ctx, s, o.SHA256)
 }
 
 // target is where an upload to name goes: to the file that a link there leads to,

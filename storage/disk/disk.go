@@ -8,6 +8,10 @@
 // acknowledged survives SIGKILL and the loss of power, what was not is
 // swept. A process killed anywhere leaves the old file or the new one.
 //
+// Where an upload is published with a digest, no other process can change the staged
+// bytes between the check and the publish: see the type seal for how, and for the file
+// systems on which less holds.
+//
 // # What is seen
 //
 // Regular files and directories. A symbolic link that stays inside the folder
@@ -60,6 +64,7 @@ type Options struct {
 
 	step        func(string) // told each step of a change, by tests
 	noRenameat2 bool         // take the way for file systems without it
+	noLease     bool         // and without leases
 }
 
 // Case is the case sensitivity of a folder.

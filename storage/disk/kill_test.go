@@ -45,6 +45,8 @@ func child(name string) error {
 		return endlessChild()
 	case "limited":
 		return limitedChild()
+	case "meddler":
+		return meddlerChild()
 	}
 	at, err := strconv.Atoi(os.Getenv(killEnv))
 	if err != nil {

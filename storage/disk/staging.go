@@ -139,6 +139,9 @@ func (d *Disk) newPart() (id string, f *os.File, err error) {
 // ErrBusy, or fs.ErrNotExist.
 func (d *Disk) openPart(id string) (*os.File, error) {
 	f, err := d.staging.OpenFile(id+partSuffix, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, unix.EWOULDBLOCK) { // it is sealed, to be published
+		return nil, storage.ErrBusy
+	}
 	if err != nil {
 		return nil, err
 	}
