@@ -82,8 +82,8 @@ func (ref EvidenceRef) HistoryName() string {
 //
 //   - rollback, if it is dated before a generation that was accepted earlier, or
 //     has no date where that one had one, or is itself an earlier one that
-//     another has replaced since. The newest generation again is no rollback,
-//     whatever the date of its signature.
+//     another has replaced since and has no newer date than that. The newest
+//     generation again is no rollback, whatever the date of its signature.
 //   - freeze, if it is past its Valid-Until, or older at now than the max_age of
 //     its rule, or has no date where the rule has a max_age.
 //
@@ -171,12 +171,13 @@ func rollback(ref EvidenceRef, known []Generation, g Generation) error {
 	if len(known) == 0 || known[0].Digest.Equal(g.Digest) {
 		return nil
 	}
-	if slices.ContainsFunc(known[1:], func(old Generation) bool { return old.Digest.Equal(g.Digest) }) {
-		return fmt.Errorf("it is %w: %s is a version that a newer one had replaced", ErrRollback, ref)
-	}
 	newest := slices.MaxFunc(known, func(a, b Generation) int { return a.Date.Compare(b.Date) })
 	switch {
-	case newest.Date.IsZero(), !g.Date.IsZero() && !g.Date.Before(newest.Date):
+	case !newest.Date.IsZero() && g.Date.After(newest.Date):
+		return nil // also if a signer goes back on purpose
+	case slices.ContainsFunc(known[1:], func(old Generation) bool { return old.Digest.Equal(g.Digest) }):
+		return fmt.Errorf("it is %w: %s is a version that a newer one had replaced", ErrRollback, ref)
+	case newest.Date.IsZero(), g.Date.Equal(newest.Date):
 		return nil
 	case g.Date.IsZero():
 		return fmt.Errorf("it may be %w: %s has no date, and a version dated %s was accepted", ErrRollback, ref, day(newest.Date))

@@ -252,7 +252,9 @@ func TestRollbackRules(t *testing.T) {
 		{"older", []Generation{g("a", days(1))}, g("b", days(0)), true},
 		{"without a date after one with", []Generation{g("a", days(1))}, g("b", none), true},
 		{"with a date after one without", []Generation{g("a", none)}, g("b", days(0)), false},
-		{"back, with a newer date", []Generation{g("b", days(1)), g("a", days(0))}, g("a", days(2)), true},
+		{"back, signed anew", []Generation{g("b", days(1)), g("a", days(0))}, g("a", days(2)), false},
+		{"back, of the same second", []Generation{g("b", days(1)), g("a", days(1))}, g("a", days(1)), true},
+		{"back, with a date where there was none", []Generation{g("b", none), g("a", none)}, g("a", days(1)), true},
 		{"back, without dates", []Generation{g("b", none), g("a", none)}, g("a", none), true},
 		{"older than one before the last", []Generation{g("b", none), g("a", days(2))}, g("c", days(1)), true},
 	}
