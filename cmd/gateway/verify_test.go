@@ -394,6 +394,42 @@ func (c *lineCounter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Signatures of the files themselves are held against the files; what a server
+// alone could tell is not known; an old date counts as at a server.
+func TestVerifySignedFiles(t *testing.T) {
+	e, _, _ := newEnv(t)
+	p := newPartner(t)
+	p.policy("policy")
+	item := fmt.Sprintf("type: openpgp\n        keys: [%q]\n        key_files: [policy.pgp]\n", p.fingerprint())
+	sign := func(content string, at time.Time) string {
+		var sig bytes.Buffer
+		config := &packet.Config{Time: func() time.Time { return at }}
+		if err := openpgp.DetachSign(&sig, []*openpgp.Entity{p.entity}, strings.NewReader(content), config); err != nil {
+			t.Fatal(err)
+		}
+		return sig.String()
+	}
+	made := p.entity.PrimaryKey.CreationTime
+	writeTree(t, ".", map[string]string{
+		"policy.yaml": "rules:\n  - paths: \"hash/**\"\n    evidence: [{server_hash: true}]\n" +
+			"  - paths: \"**\"\n    evidence:\n      - signature: \"{dir}/{name}.sig\"\n        binds_name: false\n        " + item,
+		"tree/sub/a": "content", "tree/sub/a.sig": sign("content", made),
+		"tree/b": "changed", "tree/b.sig": sign("content", made), "tree/alone.sig": sign("x", made), "tree/hash/c": "c",
+	})
+	lines, code := verifyLines(t, e, "--policy", "policy.yaml", "tree")
+	for path, want := range map[string]string{
+		"tree/sub/a": "publish authentic", "tree/sub/a.sig": "publish authentic", "tree/b": "quarantine unverified",
+		"tree/b.sig": "quarantine unverified", "tree/alone.sig": "quarantine unverified", "tree/hash/c": "quarantine unverified",
+	} {
+		if got := lines[path].Action + " " + string(lines[path].Verdict); got != want || code != 1 {
+			t.Errorf("%s: %q, want %q (%s)", path, got, want, lines[path].Reason)
+		}
+	}
+	if reason := lines["tree/hash/c"].Reason; !strings.Contains(reason, "no server is asked") {
+		t.Error(reason)
+	}
+}
+
 func TestVerifySourceRules(t *testing.T) {
 	e, _, _ := newEnv(t)
 	writeTree(t, ".", map[string]string{"tree/a": "a", "policy.yaml": `rules:

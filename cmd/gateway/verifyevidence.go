@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,13 @@ func (l *localEvidence) wanted(p *integrity.Policy, path string) []*integrity.Ev
 	return list
 }
 
+// errNoServer is why a local file has no hash of a server's own.
+var errNoServer = errors.New("no server is asked about local files")
+
 func (l *localEvidence) load(ref integrity.EvidenceRef) localEvidenceEntry {
+	if ref.ServerHash() {
+		return localEvidenceEntry{integrity.ServerHashEvidence(ref, "", integrity.Digest{}, errNoServer), 0}
+	}
 	var files integrity.EvidenceFiles
 	if ref.Manifest != "" {
 		files.Manifest, files.Err = l.read(ref.Manifest, integrity.MaxManifestBytes)
@@ -61,9 +68,41 @@ func (l *localEvidence) load(ref integrity.EvidenceRef) localEvidenceEntry {
 		files.Signature, files.Err = l.read(ref.Signature, integrity.MaxSignatureBytes)
 	}
 	const overhead = 1 << 10 // of an entry without bytes
-	return localEvidenceEntry{
-		integrity.LoadEvidence(ref, files, l.now), int64(len(files.Manifest)+len(files.Signature)) + overhead,
+	size := int64(len(files.Manifest)+len(files.Signature)) + overhead
+	e := integrity.LoadEvidence(ref, files, l.now)
+	if e.NeedsFile() {
+		held, err := l.holdAgainstFile(e)
+		if err != nil {
+			return localEvidenceEntry{integrity.LoadEvidence(ref, integrity.EvidenceFiles{Err: err}, l.now), size}
+		}
+		e = held
 	}
+	// Without a history: only dates are judged. It has no errors of its own then.
+	fresh, err := e.Freshen(context.Background(), nil, l.now)
+	if err != nil {
+		fresh = integrity.LoadEvidence(ref, integrity.EvidenceFiles{Err: err}, l.now)
+	}
+	return localEvidenceEntry{fresh, size}
+}
+
+// holdAgainstFile verifies a signature of a file over the file.
+func (l *localEvidence) holdAgainstFile(e *integrity.Evidence) (*integrity.Evidence, error) {
+	name, err := l.names.raw(e.Ref.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return e, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, info, err := openLocal(l.root, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return e, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return e.VerifyFile(io.NewSectionReader(f, 0, info.Size()), l.now)
 }
 
 func (l *localEvidence) keep(ref integrity.EvidenceRef, e localEvidenceEntry) {
