@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"strings"
@@ -196,6 +197,16 @@ func sshKit(t *testing.T, extra string) signingKit {
 	}
 }
 
+func cmsKit(t *testing.T) signingKit {
+	e := newEdCMS(t)
+	root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: e.cert.Raw})
+	return signingKit{
+		config:   "    type: cms\n    roots: [partner.pem]\n    eku: [emailProtection, codeSigning]\n",
+		files:    map[string]string{"partner.pem": string(root)},
+		detached: func(message string) []byte { return e.sign(t, usual(t, message)...) },
+	}
+}
+
 func noComment() string { return "" }
 
 // Every kind through the policy: of a manifest, within it, and of the file.
@@ -203,6 +214,7 @@ func TestDecideKinds(t *testing.T) {
 	kits := map[string]signingKit{
 		"openpgp": openpgpKit(t), "minisign": minisignKit(t, noComment), "signify": signifyKit(t),
 		"sshsig":           sshKit(t, ""),
+		"cms":              cmsKit(t),
 		"sshsig principal": sshKit(t, "    principals: [nobody@example.org, builds@example.org]\n"),
 	}
 	for name, kit := range kits {
