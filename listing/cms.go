@@ -20,7 +20,7 @@ type cmsParser struct{}
 
 func (cmsParser) parse(c *cursor, e *Entry) (verdict, string) {
 	c.prefix = ""
-	var w columns
+	var w row
 	w.split(c.line)
 	switch {
 	case w.titled(0, "Filename") && w.titled(1, "FileType"):
@@ -42,7 +42,7 @@ func (cmsParser) parse(c *cursor, e *Entry) (verdict, string) {
 }
 
 // cmsFile reads "name [type] [mode] format lrecl records blocks date time [owner]".
-func cmsFile(c *cursor, e *Entry, w *columns) bool {
+func cmsFile(c *cursor, e *Entry, w *row) bool {
 	at := 1
 	for at < 4 && !cmsFormat(w.word(at)) {
 		at++
@@ -62,14 +62,14 @@ func cmsFile(c *cursor, e *Entry, w *columns) bool {
 	if at == 4 || w.n > at+7 || !w.stamp(at+4, false, &t) || !cmsResolve(c, e, &t) {
 		return false
 	}
-	if w.n == at+7 && !w.is(at+6, "-") {
+	if w.n == at+7 && !w.is(at+6, false, "-") {
 		e.Owner = w.str(c, at+6)
 	}
 	last := at - 1
-	if at > 1 && cmsMode(w.word(last)) && (at == 3 || w.is(at, "DIR")) {
+	if at > 1 && cmsMode(w.word(last)) && (at == 3 || w.is(at, false, "DIR")) {
 		last--
 	}
-	if w.is(at, "DIR") {
+	if w.is(at, false, "DIR") {
 		e.Type = Dir
 	} else {
 		cmsSize(e, w.word(at)[0], v)
@@ -111,7 +111,7 @@ func cmsSize(e *Entry, format byte, v [3]int64) {
 }
 
 // cmsName joins the words first and last (which may be the same) by a dot.
-func cmsName(c *cursor, w *columns, first, last int) {
+func cmsName(c *cursor, w *row, first, last int) {
 	if last > first {
 		c.prefix = w.str(c, first) + "."
 	}
@@ -124,7 +124,7 @@ func cmsResolve(c *cursor, e *Entry, t *civil) (ok bool) {
 }
 
 // cmsReader reads "spoolid origin records date time name [type]" of the virtual reader.
-func cmsReader(c *cursor, e *Entry, w *columns) bool {
+func cmsReader(c *cursor, e *Entry, w *row) bool {
 	var t civil
 	if len(w.word(2)) != 8 || !allDigits(w.word(2)) || w.n > 7 || !w.stamp(3, true, &t) || !cmsResolve(c, e, &t) {
 		return false
@@ -135,7 +135,7 @@ func cmsReader(c *cursor, e *Entry, w *columns) bool {
 }
 
 // cmsByteFile reads "date time kind links size 'name'" of the byte file system.
-func cmsByteFile(c *cursor, e *Entry, w *columns) bool {
+func cmsByteFile(c *cursor, e *Entry, w *row) bool {
 	var t civil
 	if len(w.word(2)) != 1 || !w.stamp(0, false, &t) || !cmsResolve(c, e, &t) {
 		return false

@@ -82,8 +82,8 @@ func (p *dlsParser) behind(c *cursor, e *Entry) {
 	lo := dlsSizeEnd
 	if r.n > 0 {
 		var t civil
-		w := r.w[:min(r.n, 4)]
-		if n := dateAt(r.b, w, 0, &t); n > 0 && n <= 3 {
+		w := r.at[:min(r.n, 4)]
+		if n := dateAt(r.line, w, 0, &t); n > 0 && n <= 3 {
 			if at, ok := c.dates.resolve(&t); ok {
 				e.ModTime = at
 				lo += w[n-1].hi

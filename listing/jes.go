@@ -26,7 +26,7 @@ type jesParser struct {
 
 func (p *jesParser) parse(c *cursor, e *Entry) (verdict, string) {
 	c.prefix = ""
-	var w columns
+	var w row
 	w.split(c.line)
 	if p.header(&w) {
 		p.seen = true
@@ -46,16 +46,16 @@ func (p *jesParser) parse(c *cursor, e *Entry) (verdict, string) {
 }
 
 // header reports whether the line is one around the jobs or the spool files.
-func (p *jesParser) header(w *columns) bool {
+func (p *jesParser) header(w *row) bool {
 	switch {
-	case w.is(0, "JOBNAME") && w.is(1, "JOBID"):
+	case w.is(0, false, "JOBNAME") && w.is(1, false, "JOBID"):
 		p.files = false
 		return true
-	case w.is(0, "ID") && w.is(1, "STEPNAME"):
+	case w.is(0, false, "ID") && w.is(1, false, "STEPNAME"):
 		p.records = !bytes.HasPrefix(w.word(5), []byte("BYTE"))
 		p.prefix, p.files = "", true
 		return true
-	case w.is(0, "No") && w.is(1, "jobs") && w.is(2, "found"):
+	case w.is(0, false, "No") && w.is(1, false, "jobs") && w.is(2, false, "found"):
 		return true
 	case !p.seen:
 		return false
@@ -65,11 +65,11 @@ func (p *jesParser) header(w *columns) bool {
 		return w.titled(1, "spool") && w.titled(2, "files")
 	}
 	// of a running job: "STEPNAME STEP1  PROCNAME  N/A", "CPUTIME  0.1 ELAPSED TIME  3.2", "STEP, PROC, ... unknown"
-	return w.is(0, "STEPNAME") || w.is(0, "CPUTIME") || w.is(0, "STEP,")
+	return w.is(0, false, "STEPNAME") || w.is(0, false, "CPUTIME") || w.is(0, false, "STEP,")
 }
 
 // job reads "name id status [n Spool Files]" and "name id owner status class [result [n spool files]]".
-func (p *jesParser) job(c *cursor, e *Entry, w *columns) verdict {
+func (p *jesParser) job(c *cursor, e *Entry, w *row) verdict {
 	if w.n < 3 || len(w.word(0)) > 8 || !jobID(w.word(1)) {
 		return miss
 	}
@@ -109,7 +109,7 @@ func jobStatus(b []byte) bool {
 }
 
 // spoolFile reads "number step [procstep] class ddname count [comment]".
-func (p *jesParser) spoolFile(c *cursor, e *Entry, w *columns) bool {
+func (p *jesParser) spoolFile(c *cursor, e *Entry, w *row) bool {
 	if w.n < 5 || !allDigits(w.word(0)) || len(w.word(0)) > 6 {
 		return false
 	}

@@ -41,7 +41,7 @@ func (p *mpeParser) parse(c *cursor, e *Entry) (verdict, string) {
 			last = i
 		}
 	}
-	lo, hi := r.w[0].lo, r.w[0].hi
+	lo, hi := r.at[0].lo, r.at[0].hi
 	switch {
 	case last < r.n:
 		lo, hi, _ = r.rest(last)
@@ -72,10 +72,10 @@ func (p *mpeParser) header() verdict {
 		p.brief = false
 		return header
 	case r.is(0, false, "FILENAME", "CODE"):
-		p.posix, p.brief = false, !bytes.Contains(r.b, []byte("-SPACE-"))
+		p.posix, p.brief = false, !bytes.Contains(r.line, []byte("-SPACE-"))
 		return header
 	case r.n > 2 && r.is(0, false, "CODE") && r.is(r.n-1, true, "FILENAME"):
-		p.posix, p.brief = true, !bytes.Contains(r.b, []byte("-SPACE-"))
+		p.posix, p.brief = true, !bytes.Contains(r.line, []byte("-SPACE-"))
 		return header
 	case r.is(1, true, "not", "found") && bytes.IndexByte(r.word(0), '@') >= 0:
 		return ignore

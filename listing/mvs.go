@@ -23,7 +23,7 @@ const (
 )
 
 func (p *mvsParser) parse(c *cursor, e *Entry) (verdict, string) {
-	var w columns
+	var w row
 	w.split(c.line)
 	if w.titled(0, "Volume") && w.titled(w.n-1, "Dsname") {
 		p.seen, p.nameAt = true, w.at[w.n-1].lo-1 // the names start one column to the left of their title
@@ -71,7 +71,7 @@ func dataSetName(b []byte) (lo, hi int) {
 }
 
 // row reads what stands before the name at lo.
-func (p *mvsParser) row(c *cursor, e *Entry, w *columns, lo int) verdict {
+func (p *mvsParser) row(c *cursor, e *Entry, w *row, lo int) verdict {
 	b := c.line[:lo]
 	if blank(b) {
 		return miss

@@ -22,7 +22,7 @@ func (p *nonstopParser) parse(c *cursor, e *Entry) (verdict, string) {
 	}
 	if p.subvolumes && r.n == 1 && len(r.word(0)) <= 8 && capitals(r.word(0)) {
 		e.Type = Dir
-		c.name(r.w[0].lo, r.w[0].hi)
+		c.name(r.at[0].lo, r.at[0].hi)
 		return weak, ""
 	}
 	i := 1
@@ -48,7 +48,7 @@ func (p *nonstopParser) parse(c *cursor, e *Entry) (verdict, string) {
 		return miss, "no such date"
 	}
 	e.Size = size
-	c.name(r.w[0].lo, r.w[0].hi)
+	c.name(r.at[0].lo, r.at[0].hi)
 	if !p.owner(c, e, i+4) {
 		return weak, ""
 	}
@@ -93,19 +93,19 @@ func (p *nonstopParser) owner(c *cursor, e *Entry, i int) bool {
 	case w[0] == '"':
 		i--
 	case comma < 0:
-		e.Owner = c.str(r.w[i].lo, r.w[i].hi)
+		e.Owner = c.str(r.at[i].lo, r.at[i].hi)
 	case comma+1 < len(w):
-		e.Group, e.Owner = c.str(r.w[i].lo, r.w[i].lo+comma), c.str(r.w[i].lo+comma+1, r.w[i].hi)
+		e.Group, e.Owner = c.str(r.at[i].lo, r.at[i].lo+comma), c.str(r.at[i].lo+comma+1, r.at[i].hi)
 	case r.word(i+1) != nil:
-		e.Group, e.Owner = c.str(r.w[i].lo, r.w[i].lo+comma), c.str(r.w[i+1].lo, r.w[i+1].hi)
+		e.Group, e.Owner = c.str(r.at[i].lo, r.at[i].lo+comma), c.str(r.at[i+1].lo, r.at[i+1].hi)
 		i++
 	}
 	if s := r.word(i + 1); len(s) > 0 {
-		lo, hi := r.w[i+1].lo, r.w[i+1].hi
+		lo, hi := r.at[i+1].lo, r.at[i+1].hi
 		if s[0] == '"' {
 			lo++
 		}
-		if hi > lo+1 && r.b[hi-1] == '"' {
+		if hi > lo+1 && r.line[hi-1] == '"' {
 			hi--
 		}
 		e.Mode = c.str(lo, hi)

@@ -75,7 +75,7 @@ func (p *os2Parser) parse(c *cursor, e *Entry) (verdict, string) {
 	}
 	p.attributes(c, e, from, d)
 	// two blanks come before the name; what is more belongs to it
-	end := r.w[d+1].hi
+	end := r.at[d+1].hi
 	lo := min(blanks(c.line, end), end+2)
 	if blank(c.line[lo:]) {
 		return miss, "no name"
@@ -91,7 +91,7 @@ func (p *os2Parser) attributes(c *cursor, e *Entry, i, date int) {
 		if isDIR(p.row.word(i)) {
 			e.Type, e.Size = Dir, -1
 		} else {
-			e.Mode = c.str(p.row.w[i].lo, p.row.w[i].hi)
+			e.Mode = c.str(p.row.at[i].lo, p.row.at[i].hi)
 		}
 	}
 }

@@ -27,7 +27,7 @@ type os400Columns struct {
 func (p *os400Parser) survey(line []byte) {
 	p.row.split(line)
 	if k, ok := p.columns(); ok && k.date >= 0 {
-		p.order.see(p.row.b[p.row.w[k.date].lo+k.glued : p.row.w[k.date+k.dates-1].hi])
+		p.order.see(p.row.line[p.row.at[k.date].lo+k.glued : p.row.at[k.date+k.dates-1].hi])
 	}
 }
 
@@ -69,7 +69,7 @@ func (p *os400Parser) dateColumns(k *os400Columns, j int) int {
 	case n > 0 && n == len(w), pairs(w), numbers(w, '/'), numbers(w, '-'), numbers(w, '.'):
 		k.date, k.dates = j, 1
 		return j - 1
-	case j >= 2 && pairs(r.b[r.w[j-2].lo:r.w[j].hi]): // the job separates with a blank
+	case j >= 2 && pairs(r.line[r.at[j-2].lo:r.at[j].hi]): // the job separates with a blank
 		k.date, k.dates = j-2, 3
 		return j - 3
 	case len(w) > 8 && allDigits(w[:len(w)-8]) && pairs(w[len(w)-8:]):
@@ -111,15 +111,15 @@ func (p *os400Parser) parse(c *cursor, e *Entry) (verdict, string) {
 		return miss, "no object type"
 	}
 	known := os400Type(e, bytes.TrimPrefix(r.word(k.kind), []byte{'*'}))
-	lo, hi := r.w[0].lo, r.w[0].hi
+	lo, hi := r.at[0].lo, r.at[0].hi
 	if r.word(k.kind)[0] == '*' {
 		if k.kind+1 >= r.n {
 			return miss, "no name"
 		}
 		// the column of the type has ten bytes and a blank
-		lo, hi = min(r.w[k.kind+1].lo, r.w[k.kind].lo+11), len(c.line)
+		lo, hi = min(r.at[k.kind+1].lo, r.at[k.kind].lo+11), len(c.line)
 		if k.owners > 0 {
-			e.Owner = c.str(r.w[0].lo, r.w[k.owners-1].hi)
+			e.Owner = c.str(r.at[0].lo, r.at[k.owners-1].hi)
 		}
 		p.gap.see(c.line[lo:])
 	}
@@ -176,7 +176,7 @@ func (p *os400Parser) time(c *cursor, e *Entry, k os400Columns) bool {
 		return false
 	}
 	r := &p.row
-	if !p.order.date(c.dates, r.b[r.w[k.date].lo+k.glued:r.w[k.date+k.dates-1].hi], &t) {
+	if !p.order.date(c.dates, r.line[r.at[k.date].lo+k.glued:r.at[k.date+k.dates-1].hi], &t) {
 		return false
 	}
 	at, ok := c.dates.resolve(&t)

@@ -45,11 +45,11 @@ func (p *os9Parser) parse(c *cursor, e *Entry) (verdict, string) {
 	if r.n < 7 {
 		return miss, "no name"
 	}
-	e.Owner, e.Mode = c.str(r.w[0].lo, r.w[0].hi), c.str(r.w[3].lo, r.w[3].hi)
+	e.Owner, e.Mode = c.str(r.at[0].lo, r.at[0].hi), c.str(r.at[3].lo, r.at[3].hi)
 	if e.Size = size; e.Mode[0] == 'd' {
 		e.Type, e.Size = Dir, -1
 	}
-	c.name(r.w[6].lo, len(c.line))
+	c.name(r.at[6].lo, len(c.line))
 	return full, ""
 }
 

@@ -20,7 +20,7 @@ type pdsParser struct {
 const pdsPadding = 40
 
 func (p *pdsParser) parse(c *cursor, e *Entry) (verdict, string) {
-	var w columns
+	var w row
 	w.split(c.line)
 	switch {
 	case w.titled(0, "Name") && (w.titled(1, "VV.MM") || w.titled(1, "Size") && w.titled(2, "TTR")):
@@ -36,7 +36,7 @@ func (p *pdsParser) parse(c *cursor, e *Entry) (verdict, string) {
 	return v, reason
 }
 
-func (p *pdsParser) member(c *cursor, e *Entry, w *columns) (verdict, string) {
+func (p *pdsParser) member(c *cursor, e *Entry, w *row) (verdict, string) {
 	switch {
 	case w.n == 1:
 		return p.bare(c, w)
@@ -50,7 +50,7 @@ func (p *pdsParser) member(c *cursor, e *Entry, w *columns) (verdict, string) {
 }
 
 // bare judges a line that is one word.
-func (p *pdsParser) bare(c *cursor, w *columns) (verdict, string) {
+func (p *pdsParser) bare(c *cursor, w *row) (verdict, string) {
 	b := w.word(0)
 	padded := len(c.line)-w.at[0].hi >= pdsPadding && upperName(b)
 	if padded || p.seen || p.chosen && noLower(b) {
@@ -60,7 +60,7 @@ func (p *pdsParser) bare(c *cursor, w *columns) (verdict, string) {
 }
 
 // pdsStatistics reads "VV.MM created changed time size init mod id" after the name.
-func pdsStatistics(c *cursor, e *Entry, w *columns) bool {
+func pdsStatistics(c *cursor, e *Entry, w *row) bool {
 	var t civil
 	if w.n < 5 || !pdsVersion(w.word(1)) || !slashDate(w.word(2), true, &t) || !w.stamp(3, true, &t) {
 		return false
@@ -93,7 +93,7 @@ func pdsVersion(b []byte) bool {
 }
 
 // pdsModule reads "size ttr [alias-of] ac attributes amode rmode" after the name.
-func pdsModule(e *Entry, w *columns) bool {
+func pdsModule(e *Entry, w *row) bool {
 	size, ok := hexadecimal(w.word(1))
 	if _, ttr := hexadecimal(w.word(2)); !ok || !ttr || w.n < 6 {
 		return false

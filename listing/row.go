@@ -7,19 +7,24 @@ const rowWords = 24
 
 // row is a line of a table, cut into words at blanks and tabs.
 type row struct {
-	b []byte
-	w [rowWords]token
-	n int
+	line []byte
+	at   [rowWords]token
+	n    int
+	more bool // the line has further words
 }
 
 func (r *row) split(b []byte) {
-	r.b, r.n = b, 0
-	for at := blanks(b, 0); at < len(b) && r.n < rowWords; at = blanks(b, at) {
+	r.line, r.n, r.more = b, 0, false
+	for at := blanks(b, 0); at < len(b); at = blanks(b, at) {
+		if r.n == rowWords {
+			r.more = true
+			return
+		}
 		lo := at
 		for at < len(b) && b[at] != ' ' && b[at] != '\t' {
 			at++
 		}
-		r.w[r.n] = token{lo, at}
+		r.at[r.n] = token{lo, at}
 		r.n++
 	}
 }
@@ -29,7 +34,23 @@ func (r *row) word(i int) []byte {
 	if i < 0 || i >= r.n {
 		return nil
 	}
-	return r.b[r.w[i].lo:r.w[i].hi]
+	return r.line[r.at[i].lo:r.at[i].hi]
+}
+
+// titled reports whether the i-th word is the title of a column, which servers write in capitals or not.
+func (r *row) titled(i int, s string) bool { return bytes.EqualFold(r.word(i), []byte(s)) }
+
+// str is the i-th word without a copy; c.line must be the line that was split.
+func (r *row) str(c *cursor, i int) string { return c.str(r.at[i].lo, r.at[i].hi) }
+
+// number reads the i-th word as a number, or as the "-" or "?" that stands for none (-1).
+func (r *row) number(i int) (int64, bool) {
+	b := r.word(i)
+	if len(b) == 1 && (b[0] == '-' || b[0] == '?') {
+		return -1, true
+	}
+	v, n := number(b)
+	return v, n > 0 && n == len(b)
 }
 
 // is reports whether the words from the i-th on are these, and no others follow where whole is set.
@@ -51,7 +72,7 @@ func (r *row) rest(i int) (lo, hi int, ok bool) {
 	if i >= r.n {
 		return 0, 0, false
 	}
-	return r.w[i].lo, len(bytes.TrimRight(r.b, " \t")), true
+	return r.at[i].lo, len(bytes.TrimRight(r.line, " \t")), true
 }
 
 // dayOrder finds out whether numeric dates that end in the year start with the day or with the month: that is said

@@ -14,7 +14,7 @@ import "bytes"
 type sterlingParser struct{}
 
 func (sterlingParser) parse(c *cursor, e *Entry) (verdict, string) {
-	var w columns
+	var w row
 	w.split(c.line)
 	switch {
 	case sterlingFooter(&w):
@@ -30,7 +30,7 @@ func (sterlingParser) parse(c *cursor, e *Entry) (verdict, string) {
 }
 
 // sterlingFooter recognizes "Total Number of batches listed: 5" and "Total number of Mailboxes = 3".
-func sterlingFooter(w *columns) bool {
+func sterlingFooter(w *row) bool {
 	return w.n >= 5 && w.titled(0, "Total") && w.titled(1, "number") && w.titled(2, "of") &&
 		(w.titled(3, "batches") || w.titled(3, "mailboxes"))
 }
@@ -49,7 +49,7 @@ func sterlingFlags(b []byte) bool {
 }
 
 // sterlingBatch reads "flags type owner number size date name".
-func sterlingBatch(c *cursor, e *Entry, w *columns) (verdict, string) {
+func sterlingBatch(c *cursor, e *Entry, w *row) (verdict, string) {
 	var ok bool
 	if e.Size, ok = w.number(4); !ok || len(w.word(1)) != 1 || !allDigits(w.word(3)) {
 		return miss, "no number and size of a batch"
@@ -68,7 +68,7 @@ func sterlingBatch(c *cursor, e *Entry, w *columns) (verdict, string) {
 }
 
 // sterlingRemote reads "mailbox number size <name> date flags protocol type", as LIST $$ gives it.
-func sterlingRemote(c *cursor, e *Entry, w *columns) (verdict, string) {
+func sterlingRemote(c *cursor, e *Entry, w *row) (verdict, string) {
 	b := c.line
 	lo := w.at[3].lo + 1
 	n := bytes.LastIndexByte(b[lo:], '>') // a name may have one as well
@@ -110,12 +110,12 @@ func compactStamp(b []byte, t *civil) bool {
 }
 
 // sterlingMailbox reads "d   -   -   -  -  -  -  - name".
-func sterlingMailbox(c *cursor, e *Entry, w *columns) bool {
-	if w.n < 9 || !w.is(0, "d") {
+func sterlingMailbox(c *cursor, e *Entry, w *row) bool {
+	if w.n < 9 || !w.is(0, false, "d") {
 		return false
 	}
 	for i := 1; i < 8; i++ {
-		if !w.is(i, "-") {
+		if !w.is(i, false, "-") {
 			return false
 		}
 	}
@@ -125,8 +125,8 @@ func sterlingMailbox(c *cursor, e *Entry, w *columns) bool {
 }
 
 // sterlingExpress reads "-allocation rule direction recfm lrecl blksize name" of Connect:Express.
-func sterlingExpress(c *cursor, w *columns) bool {
-	if w.n != 7 || !w.is(0, "-D") && !w.is(0, "-F") || len(w.word(1)) != 1 || len(w.word(2)) != 1 {
+func sterlingExpress(c *cursor, w *row) bool {
+	if w.n != 7 || !w.is(0, false, "-D") && !w.is(0, false, "-F") || len(w.word(1)) != 1 || len(w.word(2)) != 1 {
 		return false
 	}
 	_, lrecl := w.number(4)

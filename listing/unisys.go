@@ -30,7 +30,7 @@ func (p *unisysParser) parse(c *cursor, e *Entry) (verdict, string) {
 	case r.n == 4 && allDigits(r.word(0)) && (r.is(1, false, "Files") || r.is(1, false, "File")) &&
 		(r.is(3, true, "Octets") || r.is(3, true, "Octet")):
 		return header, ""
-	case r.n == 1 && r.w[0].lo == 0 && title(r.word(0)):
+	case r.n == 1 && r.at[0].lo == 0 && title(r.word(0)):
 		return held, ""
 	}
 	from := 1
@@ -45,7 +45,7 @@ func (p *unisysParser) parse(c *cursor, e *Entry) (verdict, string) {
 		c.name(0, len(c.held))
 		return joined, ""
 	}
-	c.name(r.w[0].lo, r.w[0].hi)
+	c.name(r.at[0].lo, r.at[0].hi)
 	return full, ""
 }
 

@@ -12,7 +12,7 @@ import "bytes"
 type vseParser struct{}
 
 func (vseParser) parse(c *cursor, e *Entry) (verdict, string) {
-	var w columns
+	var w row
 	w.split(c.line)
 	if w.n < 2 || w.more {
 		return miss, "not enough columns"
@@ -38,8 +38,8 @@ func vseRoot(b []byte, e *Entry) bool {
 }
 
 // vseSublibrary reads "name <Sub Library> members blocks [date time]".
-func vseSublibrary(c *cursor, e *Entry, w *columns) bool {
-	if !w.is(1, "<Sub") || !w.is(2, "Library>") {
+func vseSublibrary(c *cursor, e *Entry, w *row) bool {
+	if !w.is(1, false, "<Sub") || !w.is(2, false, "Library>") {
 		return false
 	}
 	e.Type = Dir
@@ -47,7 +47,7 @@ func vseSublibrary(c *cursor, e *Entry, w *columns) bool {
 }
 
 // vsePower reads "job.number.suffix records pages lines priority disposition [owner]".
-func vsePower(c *cursor, e *Entry, w *columns) bool {
+func vsePower(c *cursor, e *Entry, w *row) bool {
 	if w.n < 6 || w.n > 7 || len(w.word(5)) != 1 || bytes.Count(w.word(0), []byte{'.'}) != 2 {
 		return false
 	}
@@ -67,16 +67,16 @@ func vsePower(c *cursor, e *Entry, w *columns) bool {
 
 // vseMember reads "name.type size blocks created [changed] format": the size counts the bytes of a string (S) and
 // the records of 80 bytes of a fixed format (F).
-func vseMember(c *cursor, e *Entry, w *columns) bool {
+func vseMember(c *cursor, e *Entry, w *row) bool {
 	last := w.n - 1
-	if last != 5 && last != 7 || !allDigits(w.word(2)) || !w.is(last, "F") && !w.is(last, "S") {
+	if last != 5 && last != 7 || !allDigits(w.word(2)) || !w.is(last, false, "F") && !w.is(last, false, "S") {
 		return false
 	}
 	n, ok := w.number(1)
 	if !ok || !vseTime(c, e, w, last-2) {
 		return false
 	}
-	if w.is(last, "F") && n >= 0 && n < 1<<40 {
+	if w.is(last, false, "F") && n >= 0 && n < 1<<40 {
 		n *= 80
 	}
 	e.Size, e.SizeEstimated = n, n >= 0
@@ -85,14 +85,14 @@ func vseMember(c *cursor, e *Entry, w *columns) bool {
 
 // vseCatalog reads "name date time count kind" of a VSAM catalog or a volume: the count is of records or of the
 // bytes of one, so that the size is unknown.
-func vseCatalog(c *cursor, e *Entry, w *columns) bool {
+func vseCatalog(c *cursor, e *Entry, w *row) bool {
 	if w.n != 5 || !allDigits(w.word(3)) || len(w.word(4)) != 1 {
 		return false
 	}
 	return bytes.IndexByte([]byte("EKRSDVIU"), w.word(4)[0]) >= 0 && vseTime(c, e, w, 1)
 }
 
-func vseTime(c *cursor, e *Entry, w *columns, i int) (ok bool) {
+func vseTime(c *cursor, e *Entry, w *row, i int) (ok bool) {
 	var t civil
 	if w.stamp(i, true, &t) {
 		e.ModTime, ok = c.dates.resolve(&t)

@@ -24,7 +24,7 @@ func (p *win16Parser) survey(line []byte) {
 func (p *win16Parser) parse(c *cursor, e *Entry) (verdict, string) {
 	r := &p.row
 	r.split(c.line)
-	if r.n < 4 || r.w[0].lo != 0 {
+	if r.n < 4 || r.at[0].lo != 0 {
 		return miss, "no name at the start of the line"
 	}
 	size := r.word(1)
@@ -74,19 +74,19 @@ func (p *win16Parser) wordyDate(t *civil) int {
 // rest reads what follows the time: attributes, or the long name where long says that there can be one.
 func (p *win16Parser) rest(c *cursor, e *Entry, i int, long bool) verdict {
 	r := &p.row
-	c.name(r.w[0].lo, r.w[0].hi)
+	c.name(r.at[0].lo, r.at[0].hi)
 	switch {
 	case i >= r.n:
 		return full
-	case i+1 == r.n && len(r.word(i)) <= 5 && r.w[i].lo-r.w[i-1].hi > 1 && ofOnly(r.word(i), "RHSAdrwahs-"),
-		!long && ofOnly(r.b[r.w[i].lo:], " \tRHSAdrwahs-"):
-		e.Mode = c.str(r.w[i].lo, r.w[r.n-1].hi)
+	case i+1 == r.n && len(r.word(i)) <= 5 && r.at[i].lo-r.at[i-1].hi > 1 && ofOnly(r.word(i), "RHSAdrwahs-"),
+		!long && ofOnly(r.line[r.at[i].lo:], " \tRHSAdrwahs-"):
+		e.Mode = c.str(r.at[i].lo, r.at[r.n-1].hi)
 		return full
-	case long && bytes.ContainsAny(r.b[r.w[i].lo:], `"*/:<>?\|`):
+	case long && bytes.ContainsAny(r.line[r.at[i].lo:], `"*/:<>?\|`):
 		return miss // no name for Windows
 	case long:
 		// one blank, then the name; Windows allows a blank at its start
-		c.name(r.w[i-1].hi+1, len(c.line))
+		c.name(r.at[i-1].hi+1, len(c.line))
 		return full
 	}
 	return weak
