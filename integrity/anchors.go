@@ -74,7 +74,8 @@ type AnchorConfig struct {
 	// Revoked lists fingerprints, in the form of pins, whose signatures are
 	// refused with ErrRevokedKey whatever else is true. They are compared with
 	// Signer.Fingerprint and Signer.Key, so an OpenPGP file with several
-	// signatures is refused if the first that verifies is by a revoked key.
+	// signatures is refused if the first that verifies is by a revoked key. A
+	// revoked certificate is refused anywhere in the chain of a CMS signer.
 	Revoked   []string
 	Namespace string   // sshsig: DefaultNamespace if empty
 	Principal string   // sshsig: the identity that must have signed; "" for any in the files
@@ -96,6 +97,9 @@ func ReadAnchors(c AnchorConfig) (Anchors, error) {
 	revoked, err := parsePins(c.Kind, c.Revoked)
 	if err != nil {
 		return nil, fmt.Errorf("integrity: read %s keys: revoked: %w", c.Kind, err)
+	}
+	if a, ok := anchors.(*CMSAnchors); ok {
+		a.revoked = revoked
 	}
 	return revoke(anchors, revoked), nil
 }

@@ -30,6 +30,8 @@ type CMSAnchors struct {
 	pins   []string            // fingerprints, of which the chain must hold one
 	crls   []*x509.RevocationList
 	usages []string // object identifiers
+
+	revoked []string // fingerprints, of which the chain must hold none
 }
 
 // VerifyDetached checks a detached CMS signature (RFC 5652), as openssl cms

@@ -334,6 +334,26 @@ func TestAttackCMSRevoked(t *testing.T) {
 	}
 }
 
+// What the operator revokes counts wherever it stands in the chain.
+func TestAttackRevokedIntermediate(t *testing.T) {
+	r, ca := cmsTools(t)
+	r.issue("sub", "ca", emailUsage)
+	r.write("sub.ext", "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n")
+	r.run("", "openssl", "x509", "-req", "-in", "sub.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+		"-days", "10", "-extfile", "sub.ext", "-out", "sub.pem")
+	r.issue("low", "sub", emailUsage)
+	sig := r.cms("low", message, "-certfile", "sub.pem")
+	for name, want := range map[string]error{"signer": nil, "sub": ErrRevokedKey, "low": ErrRevokedKey, "ca": ErrRevokedKey} {
+		a, err := ReadAnchors(AnchorConfig{Kind: KindCMS, Files: []AnchorFile{{"ca.pem", ca}}, Revoked: []string{r.fingerprint(name)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.VerifyDetached(strings.NewReader(message), sig, time.Now()); !errors.Is(err, want) {
+			t.Errorf("%s revoked: error %v, want %v", name, err, want)
+		}
+	}
+}
+
 func withFile(t *testing.T, crl []byte, pin string) *CMSAnchors {
 	t.Helper()
 	return mustCMS(t, crl, []string{pin}, nil)

@@ -252,6 +252,9 @@ func (a *CMSAnchors) checkChain(chain []*x509.Certificate, now time.Time) (ancho
 		if err := checkPublicKey(cert.PublicKey); err != nil {
 			return "", fmt.Errorf("certificate of %.200q: %w", cert.Subject.String(), err)
 		}
+		if fp := certificateFingerprint(cert); slices.Contains(a.revoked, fp) {
+			return "", fmt.Errorf("%w %s: the configuration revokes it", ErrRevokedKey, fp)
+		}
 		if err := a.checkRevoked(chain, i, now); err != nil {
 			return "", err
 		}
