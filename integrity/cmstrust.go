@@ -277,7 +277,7 @@ func (a *CMSAnchors) checkUsages(chain []*x509.Certificate) error {
 		allowed = slices.DeleteFunc(allowed, func(usage string) bool { return !slices.Contains(has, usage) })
 	}
 	if len(allowed) == 0 {
-		return fmt.Errorf("%w: it is not for any of the extended key usages %q", ErrUnusableKey, a.usages)
+		return fmt.Errorf("%w: it is not for any of the extended key usages %q; ask for a certificate that is, name its own usage in eku, or pin it alone, by its fingerprint in keys without roots", ErrUnusableKey, a.usages)
 	}
 	return nil
 }
