@@ -104,6 +104,30 @@ func (g glob) match(text string) bool {
 	return i == len(g.elements)
 }
 
+// matchesBelow reports whether the glob can match anything in a folder or below,
+// "" for the root.
+func (g glob) matchesBelow(dir string) bool {
+	if dir == "" {
+		return true
+	}
+	// Where the pattern can stand after each part; "**" may also end here.
+	at := map[int]bool{0: true}
+	for part := range strings.SplitSeq(dir, "/") {
+		next := make(map[int]bool)
+		for i := range at {
+			for ; i < len(g.elements) && g.elements[i].any; i++ {
+				next[i] = true
+			}
+			if i < len(g.elements) && g.elements[i].match(part) {
+				next[i+1] = true
+			}
+		}
+		at = next
+	}
+	delete(at, len(g.elements)) // nothing is left for a file
+	return len(at) > 0
+}
+
 // match works like glob.match, with characters in place of elements.
 func (e element) match(s string) bool {
 	i, j := 0, 0

@@ -341,7 +341,7 @@ func (p *Policy) roles(path string) []EvidenceRef {
 		for _, spec := range r.evidence {
 			for _, t := range []template{spec.manifest, spec.signature} {
 				dir, name, ok := t.bind(path)
-				if !ok || t.named && p.ruleFor(joinPath(dir, name)) != r {
+				if !ok || t.named && p.ruleFor(joinPath(dir, name)) != r || t.inDir && !t.named && !p.speaksIn(r, dir, path) {
 					continue
 				}
 				if ref := spec.ref(dir, name); !slices.Contains(refs, ref) {
@@ -351,6 +351,20 @@ func (p *Policy) roles(path string) []EvidenceRef {
 		}
 	}
 	return refs
+}
+
+// speaksIn reports whether a rule's evidence that lies in each folder counts in
+// dir for the file at path: the rule is for files there, and the rule that is
+// for the very file does not name it as signed evidence itself. Else a key that is
+// pinned for one folder could put manifests into the folder of another.
+func (p *Policy) speaksIn(r *rule, dir, path string) bool {
+	if !r.paths.matchesBelow(dir) {
+		return false
+	}
+	own := p.ruleFor(path)
+	return own == nil || own == r || !slices.ContainsFunc(own.evidence, func(spec *evidenceSpec) bool {
+		return spec.signed() && (spec.manifest.lies(path) || spec.signature.lies(path))
+	})
 }
 
 func (spec *evidenceSpec) ref(dir, name string) EvidenceRef {

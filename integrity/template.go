@@ -77,6 +77,12 @@ func (t template) expand(dir, name string) string {
 	return joinPath(dir, t.prefix)
 }
 
+// lies reports whether the template without a name is this very path.
+func (t template) lies(path string) bool {
+	_, _, ok := t.bind(path)
+	return ok && !t.named
+}
+
 // bind is the inverse of expand: the folder and, if the template has it, the
 // name of which path is the evidence.
 func (t template) bind(path string) (dir, name string, ok bool) {
