@@ -288,6 +288,10 @@ func (spec *evidenceSpec) examineListed(f *Finding, s Subject, e *Evidence) {
 		return
 	}
 	spec.compare(f, s, entry)
+	if f.Verdict == Authentic && e.Manifest.Format() == FormatBare && spec.bindsName {
+		f.Verdict = Intact
+		f.Detail += ", but it is a digest alone, so that the name is not signed: ask for a manifest that names the file; binds_name: false would take it for this name too"
+	}
 }
 
 // examineSigned judges a file by a signature over the file itself.

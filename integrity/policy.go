@@ -97,6 +97,9 @@ const (
 // takes that risk. A trusted comment that tells another name proves nothing,
 // unless binds_name is false.
 //
+// So it is with a signed side file "{dir}/{name}.sha256" that holds a digest
+// alone: what is signed tells no name.
+//
 // The evidence files themselves: a manifest and its signature are both
 // authentic if the signature verifies, the signature file because it is a valid
 // signature. (Bytes of a signature file that no signature covers, such as other

@@ -85,8 +85,8 @@ func (p *policyParser) signedItem(n *yaml.Node, s *evidenceSpec, k *signing, g *
 		return nil
 	case !g.has("manifest"):
 		p.fileSignature(n, s, g)
-	case g.has("binds_name"):
-		p.fail(n, "binds_name is for a signature of the file itself; a manifest names its files")
+	case g.has("binds_name") && !s.manifest.named:
+		p.fail(n, "binds_name is for a signature of the file itself, or for a side file of one digest; other manifests name their files")
 	case g.has("signature") && k.kind == KindClearSigned:
 		p.fail(n, "a clear-signed manifest holds its signature; leave %q out", "signature")
 	case g.has("signature"):
@@ -105,9 +105,24 @@ func (p *policyParser) signedItem(n *yaml.Node, s *evidenceSpec, k *signing, g *
 		s.signing = p.signing(n, k, g)
 	}
 	if s.algorithm == "" {
-		s.algorithm, _ = AlgorithmFromName(s.manifest.expand("", "x"))
+		name := s.manifest.expand("", "x")
+		if s.inline {
+			name = withoutSignatureEnding(name)
+		}
+		s.algorithm, _ = AlgorithmFromName(name)
 	}
 	return s
+}
+
+// withoutSignatureEnding is the name that a manifest had before it was signed
+// within itself: kernel.org's sha256sums.asc holds lines of sha256sum.
+func withoutSignatureEnding(name string) string {
+	for _, ending := range []string{".asc", ".sig", ".gpg", ".pgp", ".sign"} {
+		if base, ok := strings.CutSuffix(name, ending); ok {
+			return base
+		}
+	}
+	return name
 }
 
 // signingKeys are the keys of an item that speak of its signature.
