@@ -41,7 +41,15 @@ func (p *policyParser) evidenceItem(n *yaml.Node, r *rule) *evidenceSpec {
 	k := &signing{line: n.Line}
 	g := &given{}
 	note := func(name string, read func(*yaml.Node)) func(*yaml.Node) {
-		return func(v *yaml.Node) { g.names = append(g.names, name); read(v) }
+		return func(v *yaml.Node) {
+			g.names = append(g.names, name)
+			// Nobody would then mean anybody.
+			if v.Kind == yaml.SequenceNode && len(v.Content) == 0 && name != "revoked" {
+				p.fail(v, "%s is empty; leave it out, or name what may count", name)
+				return
+			}
+			read(v)
+		}
 	}
 	ok := p.fields(n, "evidence", map[string]func(*yaml.Node){
 		"manifest":    note("manifest", func(v *yaml.Node) { s.manifest = p.template(v, "manifest") }),
@@ -221,10 +229,10 @@ func (p *policyParser) kind(n *yaml.Node) string {
 }
 
 func (p *policyParser) boolean(n *yaml.Node, what string) bool {
-	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
+	value := strings.EqualFold(n.Value, "true")
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || !value && !strings.EqualFold(n.Value, "false") {
 		p.fail(n, "%s must be true or false", what)
 	}
-	value := strings.EqualFold(n.Value, "true")
 	if what == "server_hash" && !value {
 		p.fail(n, "server_hash can only be true; leave the item out to do without")
 	}

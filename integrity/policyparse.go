@@ -227,7 +227,9 @@ func (p *policyParser) threshold(n *yaml.Node, evidence int) int {
 	p.fields(n, "require", map[string]func(*yaml.Node){
 		"threshold": func(v *yaml.Node) {
 			number, err := strconv.Atoi(v.Value)
-			if v.Kind != yaml.ScalarNode || err != nil || number < 1 || number > evidence {
+			if evidence == 0 {
+				p.fail(v, "a threshold needs evidence, and this rule has none")
+			} else if v.Kind != yaml.ScalarNode || err != nil || number < 1 || number > evidence {
 				p.fail(v, "threshold must be a number from 1 to %d, the pieces of evidence", evidence)
 				number = 1
 			}
