@@ -2,6 +2,7 @@ package integrity
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -208,15 +209,18 @@ func LoadPolicy(path string) (*Policy, error) {
 	})
 }
 
+// readFile reads a file, or a pipe, whose size is not known before.
 func readFile(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", path, info.Size(), limit)
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s has more than %d bytes", path, limit)
 	}
-	return os.ReadFile(path)
+	return data, err
 }
 
 // LoadKeys reads the key files of every rule through read, given their names as
