@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,7 +22,7 @@ import (
 )
 
 // maxLocalEvidence is how many bytes of manifests and signatures are kept at a
-// time, as the bridge keeps them. What is dropped is read again.
+// time beyond those that the file at hand needs. What is dropped is read again.
 const maxLocalEvidence = 32 << 20
 
 // localEvidence reads manifests and signatures that lie beside local files.
@@ -42,7 +43,8 @@ type localEvidenceEntry struct {
 // wanted loads what the policy wants to know before it judges a file.
 func (l *localEvidence) wanted(p *integrity.Policy, path string) []*integrity.Evidence {
 	var list []*integrity.Evidence
-	for _, ref := range p.Wants(path) {
+	refs := p.Wants(path)
+	for _, ref := range refs {
 		e, ok := l.known[ref]
 		if !ok {
 			e = l.load(ref)
@@ -50,6 +52,7 @@ func (l *localEvidence) wanted(p *integrity.Policy, path string) []*integrity.Ev
 		}
 		list = append(list, e.evidence)
 	}
+	l.drop(refs)
 	return list
 }
 
@@ -112,11 +115,23 @@ func (l *localEvidence) keep(ref integrity.EvidenceRef, e localEvidenceEntry) {
 	l.known[ref] = e
 	l.order = append(l.order, ref)
 	l.bytes += e.bytes
-	for l.bytes > maxLocalEvidence && len(l.order) > 1 {
-		l.bytes -= l.known[l.order[0]].bytes
-		delete(l.known, l.order[0])
-		l.order = l.order[1:]
+}
+
+// drop makes room, oldest first, but keeps what the file at hand needs: the next
+// one most likely needs it too, and two manifests that do not fit together would
+// be read again for each file.
+func (l *localEvidence) drop(needed []integrity.EvidenceRef) {
+	if l.bytes <= maxLocalEvidence {
+		return
 	}
+	l.order = slices.DeleteFunc(l.order, func(ref integrity.EvidenceRef) bool {
+		if l.bytes <= maxLocalEvidence || slices.Contains(needed, ref) {
+			return false
+		}
+		l.bytes -= l.known[ref].bytes
+		delete(l.known, ref)
+		return true
+	})
 }
 
 // read returns the bytes of a small file, nil if there is none.
