@@ -260,7 +260,7 @@ func (c *proofCheck) proves(b *strings.Builder) {
 	d := c.st.Predicate.Details
 	v := d.Decision.Verdict
 	wrapText(b, "It proves: ", fmt.Sprintf("the holder of this key, a gateway, had fetched exactly these bytes from %s by %s, judged them %s and published them under this name.",
-		printable(c.st.Subject[0].DownloadLocation), stampText(d.Fetched), v))
+		printable(c.st.Subject[0].DownloadLocation), stampText(d.Fetched), printable(string(v))))
 	wrapText(b, "Because:   ", strings.TrimSuffix(printable(d.Decision.Reason), ".")+".")
 	if does, not := v.Promise(); does != "" {
 		wrapText(b, strings.ToUpper(string(v[:1]))+string(v[1:])+" means: ", does+". Not: "+not+".")
