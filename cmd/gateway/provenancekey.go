@@ -103,8 +103,9 @@ func parseSigner(text []byte) (*integrity.ProvenanceSigner, error) {
 	return integrity.NewProvenanceSigner(key)
 }
 
-// make makes a key and lets write put it in place. The public key is kept first,
-// so that there is never a signature by a key that is not known.
+// make makes a key and lets write put it in place. Its public key is kept by
+// load, before anything is signed: kept here, that of a process which comes
+// second would be listed, and believed, until it is taken back.
 func (p provenanceKeys) make(write func(file string, data []byte) error) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -114,12 +115,11 @@ func (p provenanceKeys) make(write func(file string, data []byte) error) error {
 	if err != nil {
 		return err
 	}
-	if err := p.remember(public); err != nil {
+	if err := p.makeKnown(); err != nil {
 		return err
 	}
-	err = write(p.private(), pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: der}))
-	if err != nil {
-		return errors.Join(err, os.Remove(p.publicFile(public))) // nothing was or will be signed with it
+	if err := write(p.private(), pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: der})); err != nil {
+		return err
 	}
 	p.log.Debug("made a key that signs provenance", "file", p.private(), "fingerprint", integrity.ProvenanceKeyID(public))
 	return nil
@@ -130,15 +130,21 @@ func (p provenanceKeys) publicFile(key ed25519.PublicKey) string {
 	return filepath.Join(p.known(), digits+publicKeySuffix)
 }
 
+// makeKnown makes the folders, if they are not there.
+func (p provenanceKeys) makeKnown() error {
+	if _, err := os.Stat(p.known()); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(p.known(), 0o700); err != nil {
+		return err
+	}
+	return errors.Join(durable.SyncDir(filepath.Dir(p.dir)), durable.SyncDir(p.dir))
+}
+
 // remember keeps a public key.
 func (p provenanceKeys) remember(key ed25519.PublicKey) error {
-	if _, err := os.Stat(p.known()); err != nil {
-		if err := os.MkdirAll(p.known(), 0o700); err != nil {
-			return err
-		}
-		if err := errors.Join(durable.SyncDir(filepath.Dir(p.dir)), durable.SyncDir(p.dir)); err != nil {
-			return err
-		}
+	if err := p.makeKnown(); err != nil {
+		return err
 	}
 	if _, err := os.Stat(p.publicFile(key)); err == nil {
 		return nil
