@@ -100,7 +100,7 @@ func (t *transferState) resume(ctx context.Context) (bool, error) {
 }
 
 // pull fetches what is missing. It can be called again after it failed.
-func (t *transferState) pull(ctx context.Context, s *Session) error {
+func (t *transferState) pull(ctx context.Context, s Remote) error {
 	for {
 		began := time.Now()
 		resumed := t.off > 0
@@ -150,7 +150,7 @@ func newPipe(algs []integrity.Algorithm) (*integrity.Pipe, error) {
 
 // observe makes sure that the file is the version of which the bytes before off
 // are staged. At the beginning it learns what the listing did not tell.
-func (t *transferState) observe(ctx context.Context, s *Session) error {
+func (t *transferState) observe(ctx context.Context, s Remote) error {
 	if t.off > 0 {
 		return t.sameVersion(ctx, s)
 	}
@@ -181,7 +181,7 @@ func (t *transferState) observe(ctx context.Context, s *Session) error {
 
 // sameVersion fails with errChanged if the server describes another file than
 // before. Answers of one kind are compared with answers of the same kind.
-func (t *transferState) sameVersion(ctx context.Context, s *Session) error {
+func (t *transferState) sameVersion(ctx context.Context, s Remote) error {
 	f := t.f
 	size, err := s.Size(ctx, f.Path)
 	switch {
@@ -201,7 +201,7 @@ func (t *transferState) sameVersion(ctx context.Context, s *Session) error {
 }
 
 // modTime is zero where the server has no MDTM.
-func (t *transferState) modTime(ctx context.Context, s *Session) (time.Time, error) {
+func (t *transferState) modTime(ctx context.Context, s Remote) (time.Time, error) {
 	if t.noMDTM.Load() || len(s.Info().Features) > 0 && !s.Info().Has("MDTM") {
 		return time.Time{}, nil
 	}
@@ -215,7 +215,7 @@ func (t *transferState) modTime(ctx context.Context, s *Session) (time.Time, err
 
 // relist reads the file's folder again, to compare what it says of the file with
 // what it said before, or to take that over.
-func (t *transferState) relist(ctx context.Context, s *Session, compare bool) error {
+func (t *transferState) relist(ctx context.Context, s Remote, compare bool) error {
 	dir, name := parent(t.f.Path), t.f.Path[strings.LastIndexByte(t.f.Path, '/')+1:]
 	res, err := s.List(ctx, dir)
 	if err != nil {
@@ -244,7 +244,7 @@ func (t *transferState) relist(ctx context.Context, s *Session, compare bool) er
 // read transfers from off to the end. The bytes just before off come again and
 // must be the same: a server may ignore REST, or have another file by now. It is
 // asked even where all bytes are staged: they came without its confirmation.
-func (t *transferState) read(ctx context.Context, s *Session) error {
+func (t *transferState) read(ctx context.Context, s Remote) error {
 	from := max(0, t.off-overlap)
 	t.progress.event(Event{Kind: EventStarted, Path: t.pathOf(*t.f), Size: t.f.Size, Offset: t.off})
 	rc, err := s.Fetch(ctx, t.f.Path, from)
@@ -386,7 +386,7 @@ func (t *transferState) suspend(ctx context.Context) error {
 }
 
 // confirm holds what came against what the server says now.
-func (t *transferState) confirm(ctx context.Context, s *Session, careful bool) error {
+func (t *transferState) confirm(ctx context.Context, s Remote, careful bool) error {
 	wrong := t.f.Size >= 0 && t.off != t.f.Size
 	if !wrong && !careful {
 		return nil

@@ -36,7 +36,7 @@ func (r *run) scan(ctx context.Context) error {
 type retryingLister struct{ r *run }
 
 func (l retryingLister) List(ctx context.Context, dir string) (res listing.Result, err error) {
-	err = l.r.retry(ctx, func(s *Session) (bool, error) {
+	err = l.r.retry(ctx, func(s Remote) (bool, error) {
 		res, err = s.List(ctx, dir)
 		return false, err
 	})
@@ -44,7 +44,7 @@ func (l retryingLister) List(ctx context.Context, dir string) (res listing.Resul
 }
 
 func (l retryingLister) Stat(ctx context.Context, path string) (e listing.Entry, err error) {
-	err = l.r.retry(ctx, func(s *Session) (bool, error) {
+	err = l.r.retry(ctx, func(s Remote) (bool, error) {
 		e, err = s.Stat(ctx, path)
 		return false, err
 	})
@@ -115,7 +115,7 @@ func (s *scanner) skip(rel, reason string) {
 func (s *scanner) follow(f Found) (e listing.Entry, why string, err error) {
 	e = f.Entry
 	e.Type, e.SizeEstimated, e.ModTime = listing.File, false, listing.Time{}
-	err = s.retry(s.ctx, func(sess *Session) (bool, error) {
+	err = s.retry(s.ctx, func(sess Remote) (bool, error) {
 		var err error
 		if e.Size, err = sess.Size(s.ctx, f.Rel); err != nil {
 			return false, err
@@ -138,7 +138,7 @@ func (s *scanner) follow(f Found) (e listing.Entry, why string, err error) {
 		e.Size = -1
 		return e, "", nil // the transfer will tell
 	}
-	err = s.retry(s.ctx, func(sess *Session) (bool, error) {
+	err = s.retry(s.ctx, func(sess Remote) (bool, error) {
 		_, err := sess.List(s.ctx, f.Rel)
 		return false, err
 	})
@@ -293,7 +293,7 @@ func recent(f state.File) bool {
 // sameTime asks whether a file still has the time that it had when it was fetched.
 func (s *scanner) sameTime(f state.File) (bool, error) {
 	var at time.Time
-	err := s.retry(s.ctx, func(sess *Session) (_ bool, err error) {
+	err := s.retry(s.ctx, func(sess Remote) (_ bool, err error) {
 		at, err = sess.ModTime(s.ctx, f.Path)
 		return false, err
 	})

@@ -183,7 +183,7 @@ func (r *run) fresh(ctx context.Context, f *state.File) error {
 		return err
 	}
 	f.Tries++
-	err = r.retry(ctx, func(s *Session) (bool, error) {
+	err = r.retry(ctx, func(s Remote) (bool, error) {
 		before := t.off
 		err := t.pull(ctx, s)
 		return t.off-before >= overlap, err

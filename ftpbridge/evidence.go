@@ -147,7 +147,7 @@ func (r *run) fetchEvidence(ctx context.Context, path string, limit int64) ([]by
 		return nil, fatal(err)
 	}
 	var data []byte
-	err = r.retry(ctx, func(s *Session) (bool, error) {
+	err = r.retry(ctx, func(s Remote) (bool, error) {
 		data, err = fetchSmall(ctx, s, line.Path, limit)
 		return false, err
 	})
@@ -177,7 +177,7 @@ func (r *run) lineOf(ctx context.Context, path string) (state.File, error) {
 	return f, err
 }
 
-func fetchSmall(ctx context.Context, s *Session, path string, limit int64) ([]byte, error) {
+func fetchSmall(ctx context.Context, s Remote, path string, limit int64) ([]byte, error) {
 	rc, err := s.Fetch(ctx, path, 0)
 	if err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ func (r *run) serverHash(f state.File) (integrity.EvidenceRef, bool) {
 // compareHash asks for the server's own hash of what was just fetched, if the
 // policy wants it. Where it is another the file is fetched anew, as long as that
 // may help; in the end the evidence says so.
-func (t *transferState) compareHash(ctx context.Context, s *Session) error {
+func (t *transferState) compareHash(ctx context.Context, s Remote) error {
 	ref, asked := t.serverHash(*t.f)
 	if !asked {
 		return nil
@@ -65,7 +65,7 @@ func (r *run) askServer(ctx context.Context, f state.File) []*integrity.Evidence
 	var digest integrity.Digest
 	var command string
 	if f.Seen.Equal(r.start) {
-		err = r.pool.Do(ctx, func(s *Session) (err error) {
+		err = r.pool.Do(ctx, func(s Remote) (err error) {
 			digest, command, err = s.Hash(ctx, f.Path, f.Size)
 			return err
 		})

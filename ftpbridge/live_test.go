@@ -311,7 +311,7 @@ func TestRealConnectionLimits(t *testing.T) {
 			}
 			done := make(chan error, 1)
 			go func() {
-				done <- p.Do(testContext(t), func(s *Session) error {
+				done <- p.Do(testContext(t), func(s Remote) error {
 					_, err := s.List(testContext(t), "")
 					return err
 				})

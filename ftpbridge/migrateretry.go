@@ -38,7 +38,7 @@ func passing(ctx context.Context, err error) bool {
 // session if need be, while it fails for reasons that pass. fn reports whether
 // it got on; then the count starts anew. A source that cannot be reached at all
 // is fatal.
-func (r *run) retry(ctx context.Context, fn func(*Session) (progress bool, err error)) error {
+func (r *run) retry(ctx context.Context, fn func(Remote) (progress bool, err error)) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = r.RetryWait, max(maxRetryWait, r.RetryWait)
 	for tries := 1; ; tries++ {

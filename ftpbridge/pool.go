@@ -36,7 +36,7 @@ type Pool struct {
 }
 
 type idleSession struct {
-	*Session
+	Remote
 	since time.Time
 }
 
@@ -50,7 +50,7 @@ func NewPool(src Source) (*Pool, error) {
 
 // Get gives a session, waiting for one where all are out. Give it back with
 // Put. Errors are those of Dial, ErrClosed, or the context's.
-func (p *Pool) Get(ctx context.Context) (*Session, error) {
+func (p *Pool) Get(ctx context.Context) (Remote, error) {
 	for tries := 1; ; {
 		s, wake, d, err := p.take()
 		switch {
@@ -58,9 +58,9 @@ func (p *Pool) Get(ctx context.Context) (*Session, error) {
 			return nil, err
 		case s != nil:
 			if time.Since(s.since) < freshFor || s.ping(ctx) {
-				return s.Session, nil
+				return s.Remote, nil
 			}
-			p.drop(s.Session)
+			p.drop(s.Remote)
 			continue
 		case wake != nil:
 			if err := wait(ctx, wake, d); err != nil {
@@ -68,7 +68,7 @@ func (p *Pool) Get(ctx context.Context) (*Session, error) {
 			}
 			continue
 		}
-		fresh, err := dial(ctx, p.src, p.know)
+		fresh, err := dialRemote(ctx, p.src, p.know)
 		if err == nil {
 			return fresh, nil
 		}
@@ -158,21 +158,10 @@ func wait(ctx context.Context, wake <-chan struct{}, d time.Duration) error {
 	return nil
 }
 
-// ping reports whether the server still listens to an idle session.
-func (s *Session) ping(ctx context.Context) bool {
-	end, err := s.begin(ctx)
-	if err != nil {
-		return false
-	}
-	defer end()
-	_, err = s.ctl.exchange("NOOP")
-	return err == nil && !s.Broken()
-}
-
 // Put gives a session back. A broken one, or one with an open fetch, is closed.
-func (p *Pool) Put(s *Session) {
+func (p *Pool) Put(s Remote) {
 	p.mu.Lock()
-	if !p.closed && !s.Broken() && !s.busy.Load() && p.open <= p.limit {
+	if !p.closed && !s.Broken() && !s.inUse() && p.open <= p.limit {
 		p.idle = append(p.idle, idleSession{s, time.Now()})
 		p.changed()
 		p.mu.Unlock()
@@ -182,7 +171,7 @@ func (p *Pool) Put(s *Session) {
 	p.drop(s)
 }
 
-func (p *Pool) drop(s *Session) {
+func (p *Pool) drop(s Remote) {
 	_ = s.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -212,7 +201,7 @@ func (p *Pool) Close() error {
 }
 
 // Do runs fn with a session of the pool.
-func (p *Pool) Do(ctx context.Context, fn func(*Session) error) error {
+func (p *Pool) Do(ctx context.Context, fn func(Remote) error) error {
 	s, err := p.Get(ctx)
 	if err != nil {
 		return err
@@ -223,10 +212,10 @@ func (p *Pool) Do(ctx context.Context, fn func(*Session) error) error {
 
 // again runs fn, and once more on a new session where the first one broke: a
 // server may have closed it while it was idle.
-func (p *Pool) again(ctx context.Context, fn func(*Session) error) error {
+func (p *Pool) again(ctx context.Context, fn func(Remote) error) error {
 	for tries := 1; ; tries++ {
 		var broken bool
-		err := p.Do(ctx, func(s *Session) error {
+		err := p.Do(ctx, func(s Remote) error {
 			err := fn(s)
 			broken = s.Broken()
 			return err
@@ -239,7 +228,7 @@ func (p *Pool) again(ctx context.Context, fn func(*Session) error) error {
 
 // List is Session.List on some session.
 func (p *Pool) List(ctx context.Context, dir string) (res listing.Result, err error) {
-	err = p.again(ctx, func(s *Session) error {
+	err = p.again(ctx, func(s Remote) error {
 		res, err = s.List(ctx, dir)
 		return err
 	})
@@ -248,7 +237,7 @@ func (p *Pool) List(ctx context.Context, dir string) (res listing.Result, err er
 
 // Stat is Session.Stat on some session.
 func (p *Pool) Stat(ctx context.Context, path string) (e listing.Entry, err error) {
-	err = p.again(ctx, func(s *Session) error {
+	err = p.again(ctx, func(s Remote) error {
 		e, err = s.Stat(ctx, path)
 		return err
 	})

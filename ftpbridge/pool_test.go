@@ -26,7 +26,7 @@ func TestPoolReuses(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			err := p.Do(testContext(t), func(s *Session) error {
+			err := p.Do(testContext(t), func(s Remote) error {
 				_, err := fetchAll(testContext(t), s, "f", 0)
 				return err
 			})
@@ -66,7 +66,7 @@ func TestPoolFindsLimit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make(chan *Session)
+	got := make(chan Remote)
 	go func() {
 		s, err := p.Get(testContext(t))
 		if err != nil {

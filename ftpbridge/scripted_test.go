@@ -308,7 +308,7 @@ func (s *scripted) dial(t *testing.T) *Session {
 	return mustDial(t, s.source(t, ""))
 }
 
-func fetchAll(ctx context.Context, s *Session, path string, offset int64) (string, error) {
+func fetchAll(ctx context.Context, s Remote, path string, offset int64) (string, error) {
 	r, err := s.Fetch(ctx, path, offset)
 	if err != nil {
 		return "", err

@@ -89,7 +89,7 @@ type Session struct {
 	killed bool
 }
 
-// Dial connects and logs in. Errors wrap ErrSource, ErrUnreachable, ErrTimeout,
+// Dial connects to an FTP server and logs in. Errors wrap ErrSource, ErrUnreachable, ErrTimeout,
 // ErrTLS, ErrLogin, ErrBusy or ErrProtocol.
 func Dial(ctx context.Context, src Source) (*Session, error) {
 	return dial(ctx, src, newKnowledge())
@@ -395,6 +395,20 @@ func (s *Session) kill() {
 
 // Broken reports whether the session can no longer be used.
 func (s *Session) Broken() bool { return s.ctl.dead.Load() }
+
+// ping reports whether the server still listens to an idle session.
+func (s *Session) ping(ctx context.Context) bool {
+	end, err := s.begin(ctx)
+	if err != nil {
+		return false
+	}
+	defer end()
+	_, err = s.ctl.exchange("NOOP")
+	return err == nil && !s.Broken()
+}
+
+// inUse reports whether a call is under way, or a fetch open.
+func (s *Session) inUse() bool { return s.busy.Load() }
 
 // Info is what the server said at login.
 func (s *Session) Info() ServerInfo { return s.info }

@@ -1,0 +1,50 @@
+package ftpbridge
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"gateway/integrity"
+)
+
+// Remote is one logged-in session with a source, whatever protocol it speaks.
+// Session is that of FTP. It is for one goroutine at a time; while a fetch is
+// open, every other call fails with ErrInUse.
+//
+// Paths are raw names as they were listed, joined by slashes; a path that is not
+// absolute counts from the root of the source's URL. Errors are those of this
+// package, with the server's own words.
+type Remote interface {
+	Lister
+
+	// Size is the size of a file in bytes; ErrUnsupported where the server cannot tell.
+	Size(ctx context.Context, path string) (int64, error)
+	// ModTime is exact to the second, in UTC; ErrUnsupported where the server cannot tell.
+	ModTime(ctx context.Context, path string) (time.Time, error)
+	// Fetch reads a file from offset on. Read gives io.EOF only for a transfer that
+	// is known to be whole.
+	Fetch(ctx context.Context, path string, offset int64) (io.ReadCloser, error)
+	// Hash is the server's own hash of a file and the command that gave it;
+	// ErrUnsupported where it has none.
+	Hash(ctx context.Context, path string, size int64) (integrity.Digest, string, error)
+
+	// Info is what the server said of itself.
+	Info() ServerInfo
+	// Broken reports whether the session can no longer be used.
+	Broken() bool
+	// Close ends the session. It never fails in a way that matters.
+	Close() error
+
+	// ping reports whether the server still listens to an idle session.
+	ping(ctx context.Context) bool
+	// inUse reports whether a call is under way, or a fetch open.
+	inUse() bool
+}
+
+var _ Remote = (*Session)(nil)
+
+// dialRemote connects with the protocol of the source's URL.
+func dialRemote(ctx context.Context, src Source, know *knowledge) (Remote, error) {
+	return dial(ctx, src, know)
+}
