@@ -224,9 +224,9 @@ type dataConn struct {
 // newDataConn wraps raw in TLS when cfg is set. The handshake waits for the
 // first Read: servers begin it only after the transfer command.
 func newDataConn(raw net.Conn, cfg *tls.Config, timeout time.Duration) *dataConn {
-	d := &dataConn{raw: raw, nc: raw, timeout: timeout}
+	d := &dataConn{raw: raw, nc: steadyConn{raw, timeout}, timeout: timeout}
 	if cfg != nil {
-		d.nc = tls.Client(raw, cfg)
+		d.nc = tls.Client(d.nc, cfg)
 	}
 	return d
 }
@@ -247,12 +247,7 @@ func (d *dataConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (d *dataConn) Write(p []byte) (int, error) {
-	if err := d.nc.SetWriteDeadline(time.Now().Add(d.timeout)); err != nil {
-		return 0, err
-	}
-	return d.nc.Write(p)
-}
+func (d *dataConn) Write(p []byte) (int, error) { return d.nc.Write(p) } // with steadyConn's deadline
 
 // Close reports nothing after the peer's orderly end: everything has arrived
 // then, and a peer that is gone already makes TLS's own goodbye fail.

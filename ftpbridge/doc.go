@@ -2,7 +2,7 @@
 //
 // This half of the package is the session: Dial logs in, List reads one
 // directory in whatever format the server speaks, Fetch reads one file from an
-// offset, Pool shares a few sessions within the server's own limit, Walk goes
+// offset, Store writes one, Rename and others change the server, Pool shares a few sessions within the server's own limit, Walk goes
 // through a tree.
 //
 // It promises
@@ -11,7 +11,8 @@
 //   - that nothing a server sends can panic, grow without bound (the Max
 //     constants are the bounds) or make the client connect to another host;
 //   - that a name is sent exactly as it was listed, byte for byte, or not at all;
-//   - that io.EOF from a fetch means that the server confirmed the transfer.
+//   - that io.EOF from a fetch means that the server confirmed the transfer, and
+//     no error from a store that it has as many bytes as were sent, where it tells.
 //
 // It does not decide whether bytes are right: a server can lie about sizes,
 // ignore REST or end a file early and say 226. Compare sizes, and hash.

@@ -13,9 +13,10 @@ import (
 )
 
 // Sentinels that callers branch on. Each comes wrapped with the server, the
-// path and what to do. Besides these, errors wrap fs.ErrNotExist and
-// fs.ErrPermission where the server's words say so, the context's error when it
-// ended the call, and io.ErrUnexpectedEOF for a transfer that ended early.
+// path and what to do. Besides these, errors wrap fs.ErrNotExist,
+// fs.ErrPermission and fs.ErrExist where the server's words say so, the context's
+// error when it ended the call, and io.ErrUnexpectedEOF for a transfer that ended
+// early.
 var (
 	// ErrSource is for a source URL or setting that cannot be used.
 	ErrSource = errors.New("invalid source")
@@ -39,6 +40,9 @@ var (
 	ErrProtocol = errors.New("not the FTP protocol")
 	// ErrTooLarge is for an answer past one of the bounds of this package.
 	ErrTooLarge = errors.New("too large")
+	// ErrUnconfirmed is for an upload whose size the server does not tell, though it
+	// tells sizes.
+	ErrUnconfirmed = errors.New("the server did not show that it has the whole file")
 	// ErrAborted is what Close of a fetch returns that was not read to its end.
 	ErrAborted = errors.New("transfer given up")
 	// ErrBroken is for a session whose connection is gone; dial another.
@@ -63,13 +67,14 @@ func (e *ReplyError) Error() string {
 
 var (
 	missingWords = regexp.MustCompile(`(?i)no such|not found|does ?n.t exist|does not exist|cannot find|can't find`)
+	existsWords  = regexp.MustCompile(`(?i)\bexists\b|already exist`)
 	deniedWords  = regexp.MustCompile(`(?i)permission|denied|access|not allowed|privilege`)
 	busyWords    = regexp.MustCompile(`(?i)too many|maximum|limit|already (connected|logged)|busy|try again`)
 	secureWords  = regexp.MustCompile(`(?i)\b(tls|ssl|auth)\b|encrypt|cleartext|clear text|secure`)
 )
 
-// Is matches fs.ErrNotExist, fs.ErrPermission, ErrUnsupported and ErrBusy by
-// the code and, since 550 means anything, by the words.
+// Is matches fs.ErrNotExist, fs.ErrPermission, fs.ErrExist, ErrUnsupported and
+// ErrBusy by the code and, since 550 means anything, by the words.
 func (e *ReplyError) Is(target error) bool {
 	switch target {
 	case fs.ErrNotExist:
@@ -77,6 +82,9 @@ func (e *ReplyError) Is(target error) bool {
 	case fs.ErrPermission:
 		return (e.Code == 550 || e.Code == 553 || e.Code == 450) &&
 			deniedWords.MatchString(e.Text) && !missingWords.MatchString(e.Text)
+	case fs.ErrExist: // 521 is RFC 959 Appendix II, of MKD
+		return e.Code == 521 || (e.Code == 550 || e.Code == 553) &&
+			existsWords.MatchString(e.Text) && !missingWords.MatchString(e.Text)
 	case ErrUnsupported:
 		return e.Code == 500 || e.Code == 502 || e.Code == 504 || e.Code == 202
 	case ErrBusy:

@@ -118,6 +118,7 @@ type transfer struct {
 	end      func()
 	n        int64
 	done     bool
+	secured  bool  // the TLS handshake was well
 	cause    error // how it ended, io.EOF when well
 	err      error // the same with server and path
 }
@@ -165,7 +166,7 @@ func (t *transfer) broke(err error) {
 	switch why := describe(err); {
 	case errors.Is(why, ErrTimeout):
 		err = fmt.Errorf("%w after %d bytes: %w", io.ErrUnexpectedEOF, t.n, why)
-	case s.tls != nil && t.n == 0:
+	case s.tls != nil && t.n == 0 && !t.secured:
 		err = fmt.Errorf("%w after %d bytes: data connection: %w", io.ErrUnexpectedEOF, t.n, describeTLS(err))
 	case errors.Is(err, io.ErrUnexpectedEOF): // no close_notify
 		err = fmt.Errorf("%w after %d bytes: the data connection was cut", io.ErrUnexpectedEOF, t.n)

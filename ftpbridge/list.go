@@ -43,13 +43,15 @@ func (s *Session) List(ctx context.Context, dir string) (listing.Result, error) 
 
 // enter makes dir the current directory. Some servers answer 200 to CWD.
 func (s *Session) enter(dir string) error {
-	if dir == s.cwd || dir == "" {
+	// A directory that was renamed is still the current one, under another name.
+	moves := s.know.moves.Load()
+	if dir == s.cwd && s.cwdSince == moves || dir == "" {
 		return nil
 	}
 	if _, err := s.command("CWD", dir, func(code int) bool { return code/100 == 2 }); err != nil {
 		return err
 	}
-	s.cwd = dir
+	s.cwd, s.cwdSince = dir, moves
 	return nil
 }
 

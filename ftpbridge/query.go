@@ -65,18 +65,23 @@ func (s *Session) learn(path, sent string) {
 // always in TYPE I). It wraps ErrUnsupported where the server has no SIZE.
 func (s *Session) Size(ctx context.Context, path string) (int64, error) {
 	var size int64
-	err := s.call(ctx, "ask the size of", path, func(full string) error {
-		r, err := s.command("SIZE", full, func(code int) bool { return code == 213 })
-		if err != nil {
-			return err
-		}
-		size, err = strconv.ParseInt(strings.TrimSpace(r.text()), 10, 64)
-		if err != nil || size < 0 {
-			return fmt.Errorf("%w: the size is %s", ErrProtocol, quoteLine(r.text()))
-		}
-		return nil
+	err := s.call(ctx, "ask the size of", path, func(full string) (err error) {
+		size, err = s.size(full)
+		return err
 	})
 	return size, err
+}
+
+func (s *Session) size(full string) (int64, error) {
+	r, err := s.command("SIZE", full, func(code int) bool { return code == 213 })
+	if err != nil {
+		return 0, err
+	}
+	size, err := strconv.ParseInt(strings.TrimSpace(r.text()), 10, 64)
+	if err != nil || size < 0 {
+		return 0, fmt.Errorf("%w: the size is %s", ErrProtocol, quoteLine(r.text()))
+	}
+	return size, nil
 }
 
 // ModTime asks for the modification time (MDTM, RFC 3659 section 3), in UTC and
@@ -84,15 +89,19 @@ func (s *Session) Size(ctx context.Context, path string) (int64, error) {
 // It costs a round trip: an MLSD listing already has the same time.
 func (s *Session) ModTime(ctx context.Context, path string) (time.Time, error) {
 	var t time.Time
-	err := s.call(ctx, "ask the time of", path, func(full string) error {
-		r, err := s.command("MDTM", full, func(code int) bool { return code == 213 })
-		if err != nil {
-			return err
-		}
-		t, err = parseMDTM(r.text())
+	err := s.call(ctx, "ask the time of", path, func(full string) (err error) {
+		t, err = s.modTime(full)
 		return err
 	})
 	return t, err
+}
+
+func (s *Session) modTime(full string) (time.Time, error) {
+	r, err := s.command("MDTM", full, func(code int) bool { return code == 213 })
+	if err != nil {
+		return time.Time{}, err
+	}
+	return parseMDTM(r.text())
 }
 
 // Stat asks for the facts of one path (MLST, RFC 3659 section 7); "" is Root.

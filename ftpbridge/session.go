@@ -44,6 +44,9 @@ type knowledge struct {
 	doubling doubling
 	hidden   hiddenFiles
 	noMLSD   bool
+	setTime  timeCommand
+
+	moves atomic.Int64 // directories renamed or removed, perhaps
 }
 
 func newKnowledge() *knowledge {
@@ -79,6 +82,7 @@ type Session struct {
 	dialect  dialect
 	root     string
 	cwd      string
+	cwdSince int64  // know.moves when cwd was entered
 	hashName string // that OPTS HASH chose
 
 	busy atomic.Bool
