@@ -29,6 +29,22 @@ type Remote interface {
 	// ErrUnsupported where it has none.
 	Hash(ctx context.Context, path string, size int64) (integrity.Digest, string, error)
 
+	// Store writes r to path from offset on, and succeeds only if the server has
+	// all of it afterwards. A file that is there is replaced, or, with an offset,
+	// written into. See Session.Store.
+	Store(ctx context.Context, path string, r io.Reader, offset int64) (int64, error)
+	// Remove deletes a file, RemoveDir an empty directory.
+	Remove(ctx context.Context, path string) error
+	RemoveDir(ctx context.Context, path string) error
+	// MakeDir wraps fs.ErrExist where there is a directory of this name already.
+	MakeDir(ctx context.Context, path string) error
+	// Rename gives a file or directory another name. Whether it replaces a file of
+	// that name is the server's affair.
+	Rename(ctx context.Context, from, to string) error
+	// SetModTime sets the modification time, to the second; ErrUnsupported where
+	// the server has no command for it.
+	SetModTime(ctx context.Context, path string, t time.Time) error
+
 	// Info is what the server said of itself.
 	Info() ServerInfo
 	// Broken reports whether the session can no longer be used.
