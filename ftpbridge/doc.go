@@ -2,8 +2,8 @@
 //
 // This half of the package is the session: Dial logs in, List reads one
 // directory in whatever format the server speaks, Fetch reads one file from an
-// offset, Store writes one, Rename and others change the server, Pool shares a few sessions within the server's own limit, Walk goes
-// through a tree.
+// offset, Store writes one, Rename and others change the server, Pool shares a
+// few sessions within the server's own limit, Walk goes through a tree.
 //
 // It promises
 //   - that no call waits for ever: every read and write has a deadline, and a

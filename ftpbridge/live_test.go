@@ -80,9 +80,9 @@ func TestRealServers(t *testing.T) {
 	}
 	all := []server{}
 	for _, k := range servers.All() {
-		all = append(all, server{k, servers.NoTLS, false}, server{k, servers.ExplicitTLS, k == servers.VSFTPD || k == servers.ProFTPD})
-		if k != servers.PureFTPD {
-			all = append(all, server{k, servers.ImplicitTLS, k == servers.VSFTPD || k == servers.ProFTPD})
+		all = append(all, server{k, servers.NoTLS, false})
+		for _, mode := range k.TLSModes() {
+			all = append(all, server{k, mode, k == servers.VSFTPD || k == servers.ProFTPD})
 		}
 	}
 	scheme := map[servers.TLS]string{servers.NoTLS: "ftp", servers.ExplicitTLS: "ftpes", servers.ImplicitTLS: "ftps"}
@@ -92,7 +92,7 @@ func TestRealServers(t *testing.T) {
 			files := liveTree(t, sv.kind, root)
 			srv := servers.Start(t, sv.kind, servers.Options{Root: root, TLS: sv.tls, ReuseTLS: sv.reuse})
 			s := mustDial(t, liveSource(t, srv, scheme[sv.tls]))
-			if secure := s.Info().TLS != ""; secure != (sv.tls != servers.NoTLS) || s.Info().Home != "/" {
+			if secure := s.Info().TLS != ""; secure != (sv.tls != servers.NoTLS) || s.Info().Home != srv.Home {
 				t.Errorf("info %+v", s.Info())
 			}
 			liveWalk(t, s, sv.kind, files)
@@ -158,7 +158,7 @@ func liveFetch(t *testing.T, s *Session, files map[string][]byte) {
 	}
 	big := files["big.bin"]
 	for _, offset := range []int{1, 1 << 20, len(big) - 1, len(big)} {
-		body, err := fetchAll(testContext(t), s, "/big.bin", int64(offset))
+		body, err := fetchAll(testContext(t), s, s.Join(s.Info().Home, "big.bin"), int64(offset))
 		if err != nil || !bytes.Equal([]byte(body), big[offset:]) {
 			t.Errorf("from %d: %d bytes, %v", offset, len(body), err)
 		}

@@ -22,6 +22,8 @@ packages() {
     pure-ftpd) echo pure-ftpd ;;
     pyftpdlib) echo python3-pyftpdlib python3-openssl ;;
     proftpd) echo proftpd-core proftpd-mod-crypto ;;
+    inetutils-ftpd) echo inetutils-ftpd openbsd-inetd ;;
+    linux-ftpd) echo ftpd-ssl openbsd-inetd ;;
     lftp) echo lftp ;;
     rclone) echo rclone ;;
     curl) echo curl ;;
@@ -33,7 +35,7 @@ packages() {
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd lftp rclone curl openssh gnupg openssl minisign signify)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl openssh gnupg openssl minisign signify)
 
 # The programs of each folder that get a wrapper.
 programs() {

@@ -28,16 +28,33 @@ type Kind string
 
 // The servers that can be started. What sets them apart: VSFTPD has no MLSD and writes names as raw
 // bytes; PureFTPD has MLSD and answers a NOOP in a transfer with 500; Pyftpdlib has MLSD and one
-// process for all sessions; ProFTPD has MLSD, hash commands and doubles 0xFF on the control channel.
+// process for all sessions; ProFTPD has MLSD, hash commands and doubles 0xFF on the control channel;
+// InetUtils and LinuxFTPD double it too, list with /bin/ls and have no MLSD, TLS, jail or log.
 const (
 	VSFTPD    Kind = "vsftpd"
 	PureFTPD  Kind = "pure-ftpd"
 	Pyftpdlib Kind = "pyftpdlib"
 	ProFTPD   Kind = "proftpd"
+	InetUtils Kind = "inetutils-ftpd"
+	LinuxFTPD Kind = "linux-ftpd"
 )
 
 // All lists every Kind, for suites that run against each.
-func All() []Kind { return []Kind{VSFTPD, PureFTPD, Pyftpdlib, ProFTPD} }
+func All() []Kind { return []Kind{VSFTPD, PureFTPD, Pyftpdlib, ProFTPD, InetUtils, LinuxFTPD} }
+
+// TLSModes lists the ways besides NoTLS in which a server of this kind can be started.
+func (k Kind) TLSModes() []TLS {
+	switch k {
+	case VSFTPD, ProFTPD, Pyftpdlib:
+		return []TLS{ExplicitTLS, ImplicitTLS}
+	case PureFTPD:
+		return []TLS{ExplicitTLS}
+	}
+	return nil
+}
+
+// jailed reports whether clients see the served folder as "/".
+func (k Kind) jailed() bool { return k != InetUtils && k != LinuxFTPD }
 
 // TLS says how a server protects its connections.
 type TLS uint8
@@ -61,7 +78,8 @@ type Options struct {
 	// VSFTPD and ProFTPD do by default. The others cannot demand it.
 	ReuseTLS bool
 	// Extra is added to the server's own configuration: lines of vsftpd.conf or proftpd.conf,
-	// flags of pure-ftpd, Python statements about the handler class H for Pyftpdlib.
+	// flags of pure-ftpd, InetUtils and LinuxFTPD, Python statements about the handler class H for
+	// Pyftpdlib.
 	Extra []string
 }
 
@@ -71,12 +89,14 @@ type Server struct {
 	Addr string // "127.0.0.1:port"
 	User string
 	Pass string
-	Root string // the served folder, which clients see as "/"
+	Root string // the served folder
+	Home string // how clients see it, and where a login begins: "/", or Root where there is no jail
 	// RootCAs holds the server's certificate, which names localhost and 127.0.0.1; nil without TLS.
 	RootCAs *x509.CertPool
 	// CertFile is that certificate in PEM, for clients that want a file; "" without TLS.
 	CertFile string
-	// Log is the file of the server's own records of transfers, in the server's own format.
+	// Log is the file of the server's own records of transfers, in the server's own format. InetUtils
+	// and LinuxFTPD write none.
 	Log string
 
 	run  string // folder of configuration and logs
@@ -131,7 +151,10 @@ func Start(t testing.TB, kind Kind, o Options) *Server {
 			t.Fatalf("servers: cannot give %s to user %d: %v", o.Root, ftpUID, err)
 		}
 	}
-	s := &Server{Kind: kind, User: o.User, Pass: o.Pass, Root: o.Root, run: j.run}
+	s := &Server{Kind: kind, User: o.User, Pass: o.Pass, Root: o.Root, Home: "/", run: j.run}
+	if !kind.jailed() {
+		s.Home = o.Root
+	}
 	if o.TLS != NoTLS {
 		s.RootCAs = j.makeCertificate()
 		s.CertFile = j.cert
@@ -166,6 +189,10 @@ func (s *Server) start(j *job) error {
 		l = j.pyftpdlib()
 	case ProFTPD:
 		l = j.proFTPD()
+	case InetUtils:
+		l = j.inetutilsFTPD()
+	case LinuxFTPD:
+		l = j.linuxFTPD()
 	default:
 		j.t.Fatalf("servers: no server %q; known are %q", s.Kind, All())
 	}

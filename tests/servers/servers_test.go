@@ -146,7 +146,9 @@ func TestServers(t *testing.T) {
 			if err != nil || !bytes.Equal(got, content[:500]) {
 				t.Errorf("uploaded file: %d bytes, %v", len(got), err)
 			}
-			checkTransfers(t, s, name)
+			if kind.jailed() { // the others have no log either
+				checkTransfers(t, s, name)
+			}
 			s.Stop()
 			if left := s.proc.leftovers(); len(left) > 0 {
 				t.Errorf("still running after Stop: %v", left)
