@@ -36,6 +36,7 @@ type control struct {
 	swap     string // goes out in place of the library's RETR listToken
 	moving   bool   // between the 1yz and the final reply of a transfer
 	noEPSV   bool   // the server's EPSV does not work
+	active   bool   // the server opens data connections
 	features map[string]string
 	last     reply // as the server sent it
 	fault    error // why the last reply was kept from the library
@@ -148,6 +149,10 @@ func (c *control) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 		c.out = append(c.out[:0], rest...)
+		if line == "EPSV" && c.active {
+			c.in = reply{229, []string{"(|||1|)"}}.wire() // the data connection needs no port of the server's
+			continue
+		}
 		if line == "EPSV" && c.noEPSV {
 			c.in = reply{code: 500, lines: []string{"known not to work"}}.wire()
 			continue

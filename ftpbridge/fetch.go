@@ -166,6 +166,8 @@ func (t *transfer) broke(err error) {
 	switch why := describe(err); {
 	case errors.Is(why, ErrTimeout):
 		err = fmt.Errorf("%w after %d bytes: %w", io.ErrUnexpectedEOF, t.n, why)
+	case errors.Is(err, ErrUnreachable): // active mode, and nobody came
+		err = fmt.Errorf("%w after %d bytes: %w", io.ErrUnexpectedEOF, t.n, err)
 	case s.tls != nil && t.n == 0 && !t.secured:
 		err = fmt.Errorf("%w after %d bytes: data connection: %w", io.ErrUnexpectedEOF, t.n, describeTLS(err))
 	case errors.Is(err, io.ErrUnexpectedEOF): // no close_notify

@@ -109,6 +109,7 @@ func dial(ctx context.Context, src Source, know *knowledge) (*Session, error) {
 		return nil, s.failed(ctx, "connect", "", err)
 	}
 	s.ctl = newControl(raw, src.timeout(), src.logger())
+	s.ctl.active = src.Active
 	end, err := s.begin(ctx)
 	if err != nil {
 		s.kill()
@@ -314,10 +315,33 @@ func (s *Session) findHome() error {
 	return nil
 }
 
-// dialData opens a data connection, to the address of the control connection's
-// peer whatever the server said. Where the port of an EPSV reply is dead,
-// PASV is tried and used from then on.
+// dialData opens a data connection, or prepares for the server to open it.
 func (s *Session) dialData(addr string) (net.Conn, error) {
+	var raw net.Conn
+	var err error
+	if s.src.Active {
+		raw, err = s.listenData()
+	} else {
+		raw, err = s.dialPassive(addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := newDataConn(raw, s.tls, s.src.timeout())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.killed {
+		_ = raw.Close()
+		return nil, ErrBroken
+	}
+	s.data = d
+	return d, nil
+}
+
+// dialPassive connects to the address of the control connection's peer whatever
+// the server said. Where the port of an EPSV reply is dead, PASV is tried and
+// used from then on.
+func (s *Session) dialPassive(addr string) (net.Conn, error) {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -342,15 +366,7 @@ func (s *Session) dialData(addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: data connection: %w; the server's passive ports may be closed by a firewall", ErrUnreachable, err)
 	}
-	d := newDataConn(raw, s.tls, s.src.timeout())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.killed {
-		_ = raw.Close()
-		return nil, ErrBroken
-	}
-	s.data = d
-	return d, nil
+	return raw, nil
 }
 
 func (s *Session) dialPeer(port string) (net.Conn, error) {

@@ -111,7 +111,7 @@ func (t *transfer) upload(r io.Reader) error {
 		return t.cause
 	case err != nil:
 		// An orderly end would make the server keep what it has as a whole file.
-		if tcp, ok := d.raw.(*net.TCPConn); ok {
+		if tcp, ok := d.raw.(interface{ SetLinger(sec int) error }); ok {
 			_ = tcp.SetLinger(0)
 		}
 		s.kill()

@@ -39,6 +39,10 @@ type Source struct {
 	Timeout time.Duration
 	// Connections is the most sessions of a Pool, 1 to MaxConnections; 0 is 1.
 	Connections int
+	// Active has the server open the data connections (PORT and EPRT) in place of
+	// us, for servers whose passive ports cannot be reached. It must be able to
+	// reach the address that the control connection comes from.
+	Active bool
 	// Logger gets warnings and the dialogue at debug level; nil is silent.
 	Logger *slog.Logger
 }

@@ -45,8 +45,12 @@ func (j *job) inetd(folder, program string, flags ...string) []string {
 	if strings.ContainsAny(path, " \t") {
 		j.t.Fatalf("servers: inetd.conf cannot name %q, with its blanks", path)
 	}
-	line := fmt.Sprintf("127.0.0.1:%d stream tcp nowait root %s ftpd %s\n",
-		j.port, path, strings.Join(append(flags, j.Extra...), " "))
+	address, network := "127.0.0.1", "tcp"
+	if j.IPv6 {
+		address, network = "[::1]", "tcp6"
+	}
+	line := fmt.Sprintf("%s:%d stream %s nowait root %s ftpd %s\n", address, j.port, network, path,
+		strings.Join(append(flags, j.Extra...), " "))
 	return []string{debs(j.t, folder+"/usr/sbin/inetd"), "-i", "-E", "-R", "1000000", j.write("inetd.conf", line, 0o600)}
 }
 

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// makeCertificate writes a self-signed certificate for localhost and 127.0.0.1, good for a day, and
+// makeCertificate writes a self-signed certificate for localhost, 127.0.0.1 and ::1, good for a day, and
 // its key. RSA, because vsftpd's setting for it takes no other.
 func (j *job) makeCertificate() *x509.CertPool {
 	j.t.Helper()
@@ -24,7 +24,7 @@ func (j *job) makeCertificate() *x509.CertPool {
 		SerialNumber:          big.NewInt(now.UnixNano()),
 		Subject:               pkix.Name{CommonName: "localhost"},
 		DNSNames:              []string{"localhost"},
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		NotBefore:             now.Add(-time.Hour),
 		NotAfter:              now.Add(24 * time.Hour),
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageCertSign,

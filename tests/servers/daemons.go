@@ -14,13 +14,18 @@ import (
 // from files of ours by way of libpam_wrapper and libnss_wrapper.
 func (j *job) vsftpd() launch {
 	conf := []string{
-		"listen=YES", "listen_address=127.0.0.1", fmt.Sprintf("listen_port=%d", j.port),
+		fmt.Sprintf("listen_port=%d", j.port),
 		"background=NO", "connect_from_port_20=NO",
 		"anonymous_enable=NO", "local_enable=YES", "write_enable=YES", "pam_service_name=vsftpd",
 		"nopriv_user=nobody", "secure_chroot_dir=" + j.dir("empty"), "seccomp_sandbox=NO",
 		"chroot_local_user=YES", "allow_writeable_chroot=YES", "mdtm_write=YES",
 		"xferlog_enable=YES", "dual_log_enable=NO", "log_ftp_protocol=YES",
 		"vsftpd_log_file=" + j.logPath,
+	}
+	if j.IPv6 {
+		conf = append(conf, "listen=NO", "listen_ipv6=YES", "listen_address6=::1")
+	} else {
+		conf = append(conf, "listen=YES", "listen_address=127.0.0.1")
 	}
 	if j.TLS != NoTLS {
 		conf = append(conf, "ssl_enable=YES", "ssl_tlsv1=YES", "ssl_ciphers=HIGH",
@@ -45,9 +50,14 @@ func (j *job) pureFTPD() launch {
 	db := filepath.Join(j.run, "users.pdb")
 	j.mustRun(exec.Command(Tool(j.t, "pure-pw"), "mkdb", db, "-f", j.write("users", entry, 0o600)))
 	argv := []string{
-		debs(j.t, "pure-ftpd/usr/sbin/pure-ftpd"), "-S", fmt.Sprintf("127.0.0.1,%d", j.port),
-		"-l", "puredb:" + db, "-A", "-E", "-H", "-4", "-D", "-u", "1",
+		debs(j.t, "pure-ftpd/usr/sbin/pure-ftpd"), "-S", fmt.Sprintf("%s,%d", j.host(), j.port),
+		"-l", "puredb:" + db, "-A", "-E", "-H", "-D", "-u", "1",
 		"-g", filepath.Join(j.run, "pure-ftpd.pid"), "-O", "w3c:" + j.logPath,
+	}
+	if j.IPv6 {
+		argv = append(argv, "-6")
+	} else {
+		argv = append(argv, "-4")
 	}
 	switch j.TLS {
 	case NoTLS:
@@ -70,7 +80,7 @@ func (j *job) pyftpdlib() launch {
 	return launch{
 		argv: []string{Tool(j.t, "python3"), script},
 		env: []string{
-			"FTP_PORT=" + strconv.Itoa(j.port), "FTP_USER=" + j.User, "FTP_PASS=" + j.Pass,
+			"FTP_HOST=" + j.host(), "FTP_PORT=" + strconv.Itoa(j.port), "FTP_USER=" + j.User, "FTP_PASS=" + j.Pass,
 			"FTP_ROOT=" + j.Root, "FTP_TLS=" + mode, "FTP_CERT=" + j.both, "FTP_LOG=" + j.logPath,
 			"FTP_EXTRA=" + strings.Join(j.Extra, "\n"),
 		},
@@ -82,8 +92,8 @@ func (j *job) proFTPD() launch {
 	entry := fmt.Sprintf("%s:%s:%d:%d::%s:/bin/sh\n", j.User, j.hash(), j.uid, j.uid, j.Root)
 	conf := []string{
 		"ModulePath " + debs(j.t, "proftpd/usr/lib/proftpd"), "LoadModule mod_digest.c",
-		`ServerName "test"`, "ServerType standalone", "DefaultServer on", "UseIPv6 off",
-		"DefaultAddress 127.0.0.1", "SocketBindTight on", fmt.Sprintf("Port %d", j.port),
+		`ServerName "test"`, "ServerType standalone", "DefaultServer on", "UseIPv6 " + onOff(j.IPv6),
+		"DefaultAddress " + j.host(), "SocketBindTight on", fmt.Sprintf("Port %d", j.port),
 		"User nobody", "Group nogroup", "WtmpLog off", "DelayEngine off",
 		"PidFile " + filepath.Join(j.run, "proftpd.pid"),
 		"ScoreboardFile " + filepath.Join(j.run, "scoreboard"),
@@ -169,6 +179,13 @@ func (j *job) mustRun(cmd *exec.Cmd) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		j.t.Fatalf("servers: %s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
 	}
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
 }
 
 func yesNo(b bool) string {

@@ -76,7 +76,7 @@ func (p *process) awaitPort(addr string, limit time.Duration) error {
 			return errEndedEarly
 		default:
 		}
-		c, err := net.DialTimeout("tcp4", addr, time.Second)
+		c, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
 			return c.Close()
 		}

@@ -58,4 +58,4 @@ auth = DummyAuthorizer()
 auth.add_user(env["FTP_USER"], env["FTP_PASS"], env["FTP_ROOT"], perm="elradfmwMT")
 H.authorizer = auth
 exec(env["FTP_EXTRA"])
-FTPServer(("127.0.0.1", int(env["FTP_PORT"])), H).serve_forever()
+FTPServer((env["FTP_HOST"], int(env["FTP_PORT"])), H).serve_forever()

@@ -1,8 +1,8 @@
 // Package servers runs real FTP servers, and finds real clients, for the tests.
 //
 // It starts daemons of Debian packages, unpacked under .cache by tests/fetch-debs.sh, on 127.0.0.1
-// with a free port, and stops them with the test. It makes trees of awkward files to serve and puts
-// a byte-counting proxy in front of a server that can stall or cut a transfer.
+// or ::1 with a free port, and stops them with the test. It makes trees of awkward files to serve and
+// puts a byte-counting proxy in front of a server that can stall or cut a transfer.
 //
 // It promises that nothing is left behind when a test ends: no process, no temporary file. If the
 // test process is killed, its daemons go with it. It does not fall back to imitations: a server or
@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,8 @@ type Options struct {
 	// ReuseTLS demands that data connections resume the control connection's TLS session, as
 	// VSFTPD and ProFTPD do by default. The others cannot demand it.
 	ReuseTLS bool
+	// IPv6 has the server listen on ::1 in place of 127.0.0.1.
+	IPv6 bool
 	// Extra is added to the server's own configuration: lines of vsftpd.conf or proftpd.conf,
 	// flags of pure-ftpd, InetUtils and LinuxFTPD, Python statements about the handler class H for
 	// Pyftpdlib.
@@ -86,12 +89,12 @@ type Options struct {
 // Server is a running FTP server.
 type Server struct {
 	Kind Kind
-	Addr string // "127.0.0.1:port"
+	Addr string // "127.0.0.1:port" or "[::1]:port"
 	User string
 	Pass string
 	Root string // the served folder
 	Home string // how clients see it, and where a login begins: "/", or Root where there is no jail
-	// RootCAs holds the server's certificate, which names localhost and 127.0.0.1; nil without TLS.
+	// RootCAs holds the server's certificate, which names localhost and the address; nil without TLS.
 	RootCAs *x509.CertPool
 	// CertFile is that certificate in PEM, for clients that want a file; "" without TLS.
 	CertFile string
@@ -177,8 +180,8 @@ func Start(t testing.TB, kind Kind, o Options) *Server {
 }
 
 func (s *Server) start(j *job) error {
-	j.port = freePort(j.t)
-	s.Addr = fmt.Sprintf("127.0.0.1:%d", j.port)
+	j.port = freePort(j.t, j.host())
+	s.Addr = net.JoinHostPort(j.host(), strconv.Itoa(j.port))
 	var l launch
 	switch s.Kind {
 	case VSFTPD:
@@ -292,9 +295,9 @@ func handOver(root string, uid int) error {
 	return nil
 }
 
-func freePort(t testing.TB) int {
+func freePort(t testing.TB, host string) int {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,6 +316,13 @@ func (j *job) write(name, content string, mode fs.FileMode) string {
 		j.t.Fatal(err)
 	}
 	return path
+}
+
+func (j *job) host() string {
+	if j.IPv6 {
+		return "::1"
+	}
+	return "127.0.0.1"
 }
 
 func (j *job) unsupported(what string) {
