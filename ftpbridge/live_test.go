@@ -223,18 +223,24 @@ func TestRealRoot(t *testing.T) {
 	}
 }
 
-func TestRealCertificates(t *testing.T) {
-	srv := servers.Start(t, servers.Pyftpdlib, servers.Options{TLS: servers.ExplicitTLS})
-	data, err := os.ReadFile(srv.CertFile)
+// certificatePrint is the SHA-256 of a certificate in a PEM file.
+func certificatePrint(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	block, _ := pem.Decode(data)
-	print := fmt.Sprintf("%x", sha256.Sum256(block.Bytes))
+	return fmt.Sprintf("%x", sha256.Sum256(block.Bytes))
+}
+
+func TestRealCertificates(t *testing.T) {
+	srv := servers.Start(t, servers.Pyftpdlib, servers.Options{TLS: servers.ExplicitTLS})
+	print := certificatePrint(t, srv.CertFile)
 
 	src := liveSource(t, srv, "ftpes")
 	src.CAFile = ""
-	_, err = Dial(testContext(t), src)
+	_, err := Dial(testContext(t), src)
 	want(t, err, []error{ErrTLS}, print, "CA file")
 
 	src.Fingerprint = print

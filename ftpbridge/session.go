@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/jlaffaye/ftp"
 
@@ -129,8 +128,7 @@ func dial(ctx context.Context, src Source, know *knowledge) (*Session, error) {
 }
 
 func (s *Session) connect(ctx context.Context) (net.Conn, error) {
-	d := net.Dialer{Timeout: min(s.src.timeout(), maxDialTime), KeepAlive: 30 * time.Second}
-	raw, err := d.DialContext(ctx, "tcp", s.src.addr())
+	raw, err := s.src.dial(ctx, s.src.addr(), maxDialTime)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w; check host, port and firewall", ErrUnreachable, err)
 	}
@@ -370,6 +368,9 @@ func (s *Session) dialPassive(addr string) (net.Conn, error) {
 }
 
 func (s *Session) dialPeer(port string) (net.Conn, error) {
+	if s.src.Proxy != nil { // which is the peer here, and has resolved the name
+		return s.dial(net.JoinHostPort(s.src.URL.Hostname(), port))
+	}
 	host, _, err := net.SplitHostPort(s.ctl.RemoteAddr().String())
 	if err != nil {
 		return nil, err
@@ -390,10 +391,7 @@ func (s *Session) begin(ctx context.Context) (end func(), err error) {
 		return nil, ErrInUse
 	}
 	stop := context.AfterFunc(ctx, s.kill)
-	s.dial = func(addr string) (net.Conn, error) {
-		d := net.Dialer{Timeout: min(s.src.timeout(), maxDataDial), KeepAlive: 30 * time.Second}
-		return d.DialContext(ctx, "tcp", addr)
-	}
+	s.dial = func(addr string) (net.Conn, error) { return s.src.dial(ctx, addr, maxDataDial) }
 	return func() {
 		stop()
 		s.busy.Store(false)

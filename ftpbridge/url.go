@@ -43,6 +43,9 @@ type Source struct {
 	// us, for servers whose passive ports cannot be reached. It must be able to
 	// reach the address that the control connection comes from.
 	Active bool
+	// Proxy is what all connections go through, nil for none; see ParseProxy.
+	// Active mode is refused then: nobody could connect back through it.
+	Proxy *url.URL
 	// Logger gets warnings and the dialogue at debug level; nil is silent.
 	Logger *slog.Logger
 }
@@ -120,6 +123,14 @@ func (s Source) validate() error {
 		return bad("timeout %v; must be 100ms to 1h", s.Timeout)
 	case s.Connections < 0 || s.Connections > MaxConnections:
 		return bad("%d connections; must be 1 to %d", s.Connections, MaxConnections)
+	}
+	if s.Proxy != nil {
+		if why := badProxy(s.Proxy); why != "" {
+			return bad("proxy %s: %s", s.Proxy.Redacted(), why)
+		}
+		if s.Active {
+			return bad("active mode does not go through a proxy; use passive mode")
+		}
 	}
 	if p := s.URL.Port(); p != "" {
 		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
