@@ -37,6 +37,7 @@ type control struct {
 	moving   bool   // between the 1yz and the final reply of a transfer
 	noEPSV   bool   // the server's EPSV does not work
 	active   bool   // the server opens data connections
+	account  string // for servers that want one after the password, RFC 959 section 4.1.1
 	features map[string]string
 	last     reply // as the server sent it
 	fault    error // why the last reply was kept from the library
@@ -62,6 +63,9 @@ var transferVerbs = map[string]bool{"RETR": true, "LIST": true, "MLSD": true, "N
 func (c *control) Read(p []byte) (int, error) {
 	if len(c.in) == 0 {
 		r, err := c.await()
+		if err == nil && r.code == 332 && c.account != "" && (c.verb == "USER" || c.verb == "PASS") {
+			r, err = c.exchange("ACCT " + c.account)
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -184,7 +188,7 @@ func (c *control) send(line string) error {
 	}
 	verb, arg, _ := strings.Cut(line, " ")
 	c.verb, c.fault = verb, nil
-	if verb != "PASS" {
+	if verb != "PASS" && verb != "ACCT" {
 		c.log.Debug("ftp command", "command", verb, "argument", arg)
 	}
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {

@@ -140,7 +140,7 @@ func (r reply) wire() []byte {
 // ErrProtocol where it makes no sense.
 func mend(verb string, r reply) (reply, error) {
 	expected := map[string]int{
-		"": 220, "USER": 230, "PASS": 230, "TYPE": 200, "PBSZ": 200, "PROT": 200, "FEAT": 211,
+		"": 220, "USER": 230, "PASS": 230, "ACCT": 230, "TYPE": 200, "PBSZ": 200, "PROT": 200, "FEAT": 211,
 	}[verb]
 	switch {
 	case verb == "EPSV" && r.code == 229:

@@ -108,7 +108,7 @@ func dial(ctx context.Context, src Source, know *knowledge) (*Session, error) {
 		return nil, s.failed(ctx, "connect", "", err)
 	}
 	s.ctl = newControl(raw, src.timeout(), src.logger())
-	s.ctl.active = src.Active
+	s.ctl.active, s.ctl.account = src.Active, src.Account
 	end, err := s.begin(ctx)
 	if err != nil {
 		s.kill()
@@ -240,6 +240,8 @@ func (s *Session) login(context.Context) error {
 		return fmt.Errorf("%w: the server will not encrypt data connections: %w", ErrTLS, refusal)
 	case verb != "USER" && verb != "PASS":
 		return fmt.Errorf("%w: %w", ErrProtocol, refusal)
+	case verb == "ACCT":
+		return fmt.Errorf("%w: %w; check the account", ErrLogin, refusal)
 	case last.code == 332:
 		return fmt.Errorf("%w: the server wants an account (ACCT) besides user %q: %w", ErrLogin, s.src.user(), refusal)
 	case s.tls == nil && secureWords.MatchString(last.text()):

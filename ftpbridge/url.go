@@ -24,6 +24,8 @@ type Source struct {
 	URL *url.URL
 	// Password is used when the URL has none. Anonymous logins need none.
 	Password string
+	// Account is for servers that ask for one at login (ACCT, RFC 959 section 4.1.1).
+	Account string
 	// TLS is the base configuration, nil for the defaults.
 	TLS *tls.Config
 	// CAFile is a PEM file of the authorities to trust instead of the system's.
@@ -117,8 +119,8 @@ func (s Source) validate() error {
 		return bad("write ? as %%3F and # as %%23")
 	case strings.ContainsAny(s.URL.Path, "\r\n\x00"):
 		return bad("the path has a line break or NUL")
-	case strings.ContainsAny(s.user()+s.password(), "\r\n\x00"):
-		return bad("the user or password has a line break or NUL")
+	case strings.ContainsAny(s.user()+s.password()+s.Account, "\r\n\x00"):
+		return bad("the user, password or account has a line break or NUL")
 	case s.Timeout != 0 && (s.Timeout < 100*time.Millisecond || s.Timeout > time.Hour):
 		return bad("timeout %v; must be 100ms to 1h", s.Timeout)
 	case s.Connections < 0 || s.Connections > MaxConnections:
