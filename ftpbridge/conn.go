@@ -235,9 +235,44 @@ type dataConn struct {
 func newDataConn(raw net.Conn, cfg *tls.Config, timeout time.Duration) *dataConn {
 	d := &dataConn{raw: raw, nc: steadyConn{raw, timeout}, timeout: timeout}
 	if cfg != nil {
-		d.nc = tls.Client(d.nc, cfg)
+		d.nc = tls.Client(closingConn{d.nc}, cfg)
 	}
 	return d
+}
+
+// errNoGoodbye ends a data connection that was closed without close_notify.
+var errNoGoodbye = fmt.Errorf("%w: closed without TLS's goodbye, as by somebody in between who cuts a file short", io.ErrUnexpectedEOF)
+
+// closingConn stands below TLS and makes its end an error: crypto/tls takes an
+// end between two records for an orderly one.
+type closingConn struct{ net.Conn }
+
+func (c closingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = errNoGoodbye
+	}
+	return n, err
+}
+
+// notResumed is what may be behind a refusal that came after a handshake in TLS
+// 1.2: sessions there are resumed by tickets only, not by their ids.
+func (d *dataConn) notResumed() string {
+	tc, ok := d.nc.(*tls.Conn)
+	if !ok {
+		return ""
+	}
+	state := tc.ConnectionState()
+	if !state.HandshakeComplete || state.Version > tls.VersionTLS12 || state.DidResume {
+		return ""
+	}
+	return "; if the server wants the TLS session resumed, have it give session tickets, or use TLS 1.3"
+}
+
+// secured reports whether TLS's handshake, if there is one, is over.
+func (d *dataConn) secured() bool {
+	tc, ok := d.nc.(*tls.Conn)
+	return !ok || tc.ConnectionState().HandshakeComplete
 }
 
 // Read ends with io.EOF only when the peer closed in an orderly way; over TLS

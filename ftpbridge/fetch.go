@@ -118,7 +118,6 @@ type transfer struct {
 	end      func()
 	n        int64
 	done     bool
-	secured  bool  // the TLS handshake was well
 	cause    error // how it ended, io.EOF when well
 	err      error // the same with server and path
 }
@@ -153,7 +152,7 @@ func (t *transfer) finish() {
 	case t.s.ctl.dead.Load() && t.s.ctl.last.code != 421:
 		t.over(fmt.Errorf("%w after %d bytes, no confirmation came: %w", io.ErrUnexpectedEOF, t.n, describe(err)))
 	case errors.As(err, &te):
-		t.over(fmt.Errorf("%w after %d bytes: %w", io.ErrUnexpectedEOF, t.n, t.s.ctl.last.err(t.verb)))
+		t.over(fmt.Errorf("%w after %d bytes: %w%s", io.ErrUnexpectedEOF, t.n, t.s.ctl.last.err(t.verb), t.s.data.notResumed()))
 	default: // the library gave up on something else: the replies may be out of step
 		t.s.ctl.dead.Store(true)
 		t.over(fmt.Errorf("%w after %d bytes: %w", io.ErrUnexpectedEOF, t.n, describe(err)))
@@ -162,16 +161,16 @@ func (t *transfer) finish() {
 
 // broke ends a transfer whose data connection failed. The server often says why.
 func (t *transfer) broke(err error) {
-	s := t.s
+	s, d := t.s, t.s.data
 	switch why := describe(err); {
 	case errors.Is(why, ErrTimeout):
 		err = fmt.Errorf("%w after %d bytes: %w", io.ErrUnexpectedEOF, t.n, why)
 	case errors.Is(err, ErrUnreachable): // active mode, and nobody came
 		err = fmt.Errorf("%w after %d bytes: %w", io.ErrUnexpectedEOF, t.n, err)
-	case s.tls != nil && t.n == 0 && !t.secured:
-		err = fmt.Errorf("%w after %d bytes: data connection: %w", io.ErrUnexpectedEOF, t.n, describeTLS(err))
-	case errors.Is(err, io.ErrUnexpectedEOF): // no close_notify
-		err = fmt.Errorf("%w after %d bytes: the data connection was cut", io.ErrUnexpectedEOF, t.n)
+	case !d.secured():
+		err = fmt.Errorf("%w after %d bytes: %w", io.ErrUnexpectedEOF, t.n, describeDataTLS(err))
+	case errors.Is(err, errNoGoodbye):
+		err = fmt.Errorf("%w after %d bytes: the data connection was cut: %w", io.ErrUnexpectedEOF, t.n, err)
 	default:
 		err = fmt.Errorf("%w after %d bytes: %w", io.ErrUnexpectedEOF, t.n, why)
 	}
@@ -179,7 +178,7 @@ func (t *transfer) broke(err error) {
 	if t.ctx.Err() == nil && !s.Broken() {
 		s.ctl.timeout = min(finalWords, s.ctl.timeout)
 		if r, rerr := s.ctl.await(); rerr == nil {
-			err = fmt.Errorf("%w (%w)", err, r.err(t.verb))
+			err = fmt.Errorf("%w (%w)%s", err, r.err(t.verb), d.notResumed())
 		}
 	}
 	t.over(err)

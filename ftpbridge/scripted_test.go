@@ -3,6 +3,7 @@ package ftpbridge
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ type scripted struct {
 	lists    map[string]string // absolute path to raw LIST output
 	mlsd     map[string]string // absolute path to raw MLSD output
 	handlers map[string]func(c *talk, arg string)
+	dataTLS  *tls.Config // for data connections, nil for plain ones
 
 	ln   net.Listener
 	wg   sync.WaitGroup
@@ -238,6 +240,9 @@ func (t *talk) accept() net.Conn {
 	t.data = nil
 	if err != nil {
 		return nil
+	}
+	if t.srv.dataTLS != nil {
+		return tls.Server(c, t.srv.dataTLS)
 	}
 	return c
 }

@@ -193,7 +193,9 @@ func (s *Session) secure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.info.TLS = tls.VersionName(tc.ConnectionState().Version)
+	state := tc.ConnectionState()
+	s.info.TLS = tls.VersionName(state.Version)
+	s.tls = sameServer(s.tls, state.PeerCertificates)
 	s.ctl.use(tc)
 	return nil
 }
@@ -238,10 +240,10 @@ func (s *Session) login(context.Context) error {
 		return fmt.Errorf("%w: %w; wait, or use fewer connections", ErrBusy, refusal)
 	case verb == "PBSZ" || verb == "PROT":
 		return fmt.Errorf("%w: the server will not encrypt data connections: %w", ErrTLS, refusal)
-	case verb != "USER" && verb != "PASS":
-		return fmt.Errorf("%w: %w", ErrProtocol, refusal)
 	case verb == "ACCT":
 		return fmt.Errorf("%w: %w; check the account", ErrLogin, refusal)
+	case verb != "USER" && verb != "PASS":
+		return fmt.Errorf("%w: %w", ErrProtocol, refusal)
 	case last.code == 332:
 		return fmt.Errorf("%w: the server wants an account (ACCT) besides user %q: %w", ErrLogin, s.src.user(), refusal)
 	case s.tls == nil && secureWords.MatchString(last.text()):

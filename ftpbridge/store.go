@@ -101,7 +101,6 @@ func (t *transfer) upload(r io.Reader) error {
 		t.broke(err)
 		return t.cause
 	}
-	t.secured = true
 	out := &outgoing{d: d}
 	_, err := io.Copy(out, r)
 	t.n = out.n

@@ -64,6 +64,34 @@ func pin(cfg *tls.Config, fingerprint string) error {
 	return nil
 }
 
+// sameServer is cfg for data connections: what is at their other end must show
+// the certificate of the control connection, however good another one may be.
+func sameServer(cfg *tls.Config, control []*x509.Certificate) *tls.Config {
+	cfg = cfg.Clone()
+	first := cfg.VerifyConnection
+	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+		if first != nil {
+			if err := first(cs); err != nil {
+				return err
+			}
+		}
+		if len(control) == 0 || len(cs.PeerCertificates) == 0 || !cs.PeerCertificates[0].Equal(control[0]) {
+			return errors.New("it is not the certificate of the control connection; another server answered, or somebody in between")
+		}
+		return nil
+	}
+	return cfg
+}
+
+// describeDataTLS is describeTLS for a data connection.
+func describeDataTLS(err error) error {
+	var rh tls.RecordHeaderError
+	if errors.As(err, &rh) {
+		return fmt.Errorf("%w: data connection: it is not encrypted, though the server agreed to that (PROT P)", ErrTLS)
+	}
+	return fmt.Errorf("data connection: %w", describeTLS(err))
+}
+
 // handshake makes raw secure, within timeout.
 func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config, timeout time.Duration) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)

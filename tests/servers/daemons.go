@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -119,8 +120,11 @@ func (j *job) proFTPD() launch {
 func (j *job) proFTPDTLS() []string {
 	conf := []string{
 		"LoadModule mod_tls.c", "TLSEngine on", "TLSLog " + filepath.Join(j.run, "tls.log"),
-		"TLSProtocol TLSv1.2 TLSv1.3", "TLSRSACertificateFile " + j.cert,
+		"TLSRSACertificateFile " + j.cert,
 		"TLSRSACertificateKeyFile " + j.key, "TLSVerifyClient off", "TLSRequired on",
+	}
+	if !slices.ContainsFunc(j.Extra, func(line string) bool { return strings.HasPrefix(line, "TLSProtocol ") }) {
+		conf = append(conf, "TLSProtocol TLSv1.2 TLSv1.3") // the first such line counts
 	}
 	var options []string
 	if !j.ReuseTLS {
