@@ -11,7 +11,10 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // listToken is the path with which the library is told to RETR when a listing
@@ -41,6 +44,7 @@ type control struct {
 	features map[string]string
 	last     reply // as the server sent it
 	fault    error // why the last reply was kept from the library
+	broke    error // why no reply can be read any more
 	dead     atomic.Bool
 }
 
@@ -105,6 +109,7 @@ func (c *control) await() (reply, error) {
 	for range maxPreliminary {
 		r, err := c.read()
 		if err != nil {
+			c.broke = err
 			c.dead.Store(true)
 			return reply{}, err
 		}
@@ -119,8 +124,9 @@ func (c *control) await() (reply, error) {
 			return r, nil
 		}
 	}
+	c.broke = fmt.Errorf("%w: more than %d preliminary replies", ErrProtocol, maxPreliminary)
 	c.dead.Store(true)
-	return reply{}, fmt.Errorf("%w: more than %d preliminary replies", ErrProtocol, maxPreliminary)
+	return reply{}, c.broke
 }
 
 // read allows Timeout for the first byte and Timeout for all the rest, so that
@@ -175,10 +181,19 @@ func (c *control) send(line string) error {
 	if strings.ContainsAny(line, "\r\n\x00") {
 		return ErrName
 	}
-	if c.br.Buffered() > 0 {
+	switch {
+	case !c.dead.Load():
+	case c.broke != nil: // the library tries PASV after any failure of EPSV
+		return c.broke
+	case c.last.code == 421:
+		return c.last.err(c.verb)
+	default:
+		return ErrBroken
+	}
+	if !c.moving && c.pending() {
 		// Nobody asked for this: a reply too many would be taken for the
 		// answer to every command that follows.
-		r, err := readReply(c.br)
+		r, err := c.read()
 		c.dead.Store(true)
 		if err != nil {
 			return describe(err)
@@ -199,6 +214,34 @@ func (c *control) send(line string) error {
 		return describe(err)
 	}
 	return nil
+}
+
+// pending reports whether the server said something already. What has arrived may
+// be TLS's own as well, session tickets for one, which reading takes in.
+func (c *control) pending() bool {
+	if c.br.Buffered() > 0 {
+		return true
+	}
+	if !arrived(c.raw) || c.nc.SetReadDeadline(time.Now().Add(strayWait)) != nil {
+		return false
+	}
+	_, err := c.br.Peek(1)
+	return err == nil
+}
+
+// arrived reports whether nc has bytes that were not read, without waiting.
+func arrived(nc net.Conn) bool {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return err == nil && n > 0
 }
 
 // exchange is a command of the session's own. A refusal is not an error here.

@@ -49,5 +49,6 @@ const (
 	maxDialTime    = 30 * time.Second
 	maxDataDial    = 15 * time.Second // a port that is filtered, not refused
 	minProgress    = 1 << 10          // bytes that a data connection must bring per Timeout
+	strayWait      = time.Millisecond // for TLS to say what bytes are that have arrived already
 	maxQuoted      = 200              // bytes of a server's words in a message
 )

@@ -199,6 +199,9 @@ func TestFetchAbort(t *testing.T) {
 	if !s.Broken() {
 		t.Error("the session goes on after an abort")
 	}
+	if n := srv.count("ABOR"); n != 0 { // it brings one reply or two, and nobody knows which
+		t.Errorf("%d ABOR", n)
+	}
 }
 
 func TestFetchCancel(t *testing.T) {

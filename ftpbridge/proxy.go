@@ -19,8 +19,8 @@ import (
 
 const (
 	keepAlive     = 30 * time.Second
-	maxProxyReply = 16 << 10 // bytes of a proxy's answer to CONNECT
-	maxSOCKSWord  = 255      // bytes of user or password, RFC 1929 section 2
+	maxProxyReply = 8 << 10 // bytes of a proxy's answer to CONNECT
+	maxSOCKSWord  = 255     // bytes of user or password, RFC 1929 section 2
 )
 
 // ParseProxy reads the URL of a proxy for Source.Proxy: socks5://host:port (RFC

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gateway/tests/servers"
 )
@@ -291,7 +292,9 @@ func TestHostileProxy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			src.Timeout = patience
+			if src.Timeout = 20 * time.Second; tc.name == "nothing" {
+				src.Timeout = patience
+			}
 			src.Proxy = &url.URL{Scheme: tc.scheme, Host: ln.Addr().String()}
 			_, err = Dial(testContext(t), src)
 			want(t, err, []error{ErrUnreachable}, tc.words)

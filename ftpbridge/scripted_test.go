@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // scripted is an FTP server that says what a test wants it to say. Handlers by
@@ -338,7 +339,7 @@ func want(t *testing.T, err error, targets []error, words ...string) {
 			t.Errorf("error %q does not say %q", err, w)
 		}
 	}
-	if strings.ContainsAny(err.Error(), "\r\x00\x1b") || strings.Contains(err.Error(), "secret") {
+	if strings.ContainsAny(err.Error(), "\r\x00\x07\x1b\u202e\u009b") || !utf8.ValidString(err.Error()) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("error %q shows control characters or the password", err)
 	}
 }

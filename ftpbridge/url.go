@@ -115,6 +115,8 @@ func (s Source) validate() error {
 		return bad("the scheme must be ftp, ftpes (explicit TLS) or ftps (implicit TLS)")
 	case s.URL.Hostname() == "":
 		return bad("no host")
+	case strings.ContainsAny(s.URL.Host, " \r\n\x00"):
+		return bad("the host has a blank, a line break or NUL")
 	case s.URL.RawQuery != "" || s.URL.ForceQuery || s.URL.Fragment != "":
 		return bad("write ? as %%3F and # as %%23")
 	case strings.ContainsAny(s.URL.Path, "\r\n\x00"):
