@@ -33,6 +33,8 @@ type Source struct {
 	Fingerprint string
 	// Charset of names and Format of listings; "" finds them out.
 	Charset, Format string
+	// Dialect is how the server names things, one of Dialects; "" finds it out.
+	Dialect string
 	// Location is the zone of the times in listings that name none; nil is UTC.
 	Location *time.Location
 	// Timeout is how long any connection may be silent, 100 ms to 1 h; 0 is DefaultTimeout.
@@ -124,6 +126,9 @@ func (s Source) validate() error {
 	}
 	if _, err := listing.Encode("", s.Charset); err != nil {
 		return bad("charset %q is not known; known are %s", s.Charset, strings.Join(listing.Charsets(), ", "))
+	}
+	if _, ok := dialectNamed(s.Dialect); !ok && s.Dialect != "" {
+		return bad("dialect %q is not known; known are %s", s.Dialect, strings.Join(Dialects(), ", "))
 	}
 	if s.Fingerprint != "" {
 		if _, err := parseFingerprint(s.Fingerprint); err != nil {
