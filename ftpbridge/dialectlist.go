@@ -38,8 +38,8 @@ func (s *Session) sift(res *listing.Result, raw []byte) {
 			return
 		}
 		verdict = libraryObjects(s.listed, res.Entries)
-	case listing.NonStop:
-		verdict = guardianFiles
+	case listing.NonStop, listing.PDS:
+		verdict = estimatedSizes
 	default:
 		return
 	}
@@ -144,6 +144,9 @@ func libraryObjects(dir string, entries []listing.Entry) func(*listing.Entry) (b
 			withMembers[file] = true
 		}
 	}
+	if !strings.HasPrefix(dir, "/") {
+		return libraryFiles(dir, entries)
+	}
 	return func(e *listing.Entry) (bool, string) {
 		file, member, ok := memberOf(e.RawName)
 		switch {
@@ -167,6 +170,27 @@ func libraryObjects(dir string, entries []listing.Entry) func(*listing.Entry) (b
 	}
 }
 
+// libraryFiles is for servers that keep to NAMEFMT 0: files are listed as FILE and
+// their members as LIBRARY/FILE.MEMBER. dir is the library.
+func libraryFiles(dir string, entries []listing.Entry) func(*listing.Entry) (bool, string) {
+	own := func(name string) string {
+		if library, rest, ok := strings.Cut(name, "/"); ok && strings.EqualFold(library, dir) {
+			return rest
+		}
+		return name
+	}
+	withMembers := make(map[string]bool)
+	for _, e := range entries {
+		if file, _, ok := strings.Cut(own(e.RawName), "."); ok {
+			withMembers[file] = true
+		}
+	}
+	return func(e *listing.Entry) (bool, string) {
+		e.RawName, e.Name = own(e.RawName), own(e.Name)
+		return !withMembers[e.RawName], "" // its members are files of their own
+	}
+}
+
 // memberOf takes [LIBRARY.LIB/]FILE.FILE/MEMBER.MBR apart.
 func memberOf(name string) (file, member string, ok bool) {
 	i := strings.LastIndexByte(name, '/')
@@ -178,10 +202,11 @@ func memberOf(name string) (file, member string, ok bool) {
 	return file, member, hasSuffixFold(file, ".FILE")
 }
 
-// guardianFiles makes sizes estimates: EOF counts what a file holds on the disk,
-// which is what is sent of unstructured files only. Nothing in the listing says
-// which files those are.
-func guardianFiles(e *listing.Entry) (bool, string) {
+// estimatedSizes is for sizes that are not the number of bytes that are sent. EOF
+// of NonStop counts what a file holds on the disk, which is what is sent of
+// unstructured files only, and nothing says which files those are. The size of a
+// load module of z/OS is that in memory.
+func estimatedSizes(e *listing.Entry) (bool, string) {
 	e.SizeEstimated = e.Size >= 0
 	return true, ""
 }
