@@ -20,6 +20,7 @@ const leftOut = "left out: "
 // are looked at: what is no file to FTP is moved to Skipped, and what the format
 // has in a form of its own becomes one name.
 func (s *Session) sift(res *listing.Result, raw []byte) {
+	s.noteForeign(res.Format)
 	var verdict func(e *listing.Entry) (keep bool, reason string)
 	switch res.Format {
 	case listing.MSDOS:
@@ -58,6 +59,17 @@ func (s *Session) sift(res *listing.Result, raw []byte) {
 	}
 	clear(res.Entries[len(kept):])
 	res.Entries = kept
+}
+
+// noteForeign remembers a format that does not go with Unix paths.
+func (s *Session) noteForeign(f listing.Format) {
+	if _, unix := s.dialect.(unixDialect); !unix || s.src.Dialect != "" {
+		return
+	}
+	switch f {
+	case listing.VMS, listing.MVS, listing.PDS, listing.OS400, listing.NonStop, listing.CMS:
+		s.foreign = f
+	}
 }
 
 // versioned is the name of an entry with its version.

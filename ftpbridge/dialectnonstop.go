@@ -6,10 +6,11 @@ import (
 
 // nonstopDialect is the Guardian file system of HP NonStop, once Tandem:
 // \SYSTEM.$VOLUME.SUBVOL.FILE, exactly three levels of which the system may be
-// left out. Its Unix side (OSS) has slashes, see at.
+// left out, and is, since CWD takes $VOLUME.SUBVOL only. Its Unix side (OSS) has
+// slashes, see at.
 //
-// Source: HPE, TCP/IP Applications and Utilities User Guide, "FTP server";
-// Guardian Programmer's Guide, "File names".
+// Source: HPE, TCP/IP Applications and Utilities User Guide, "Communicating With
+// the FTP Server"; Guardian Programmer's Guide, "File names".
 type nonstopDialect struct{}
 
 func (nonstopDialect) name() string            { return "nonstop" }

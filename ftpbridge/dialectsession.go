@@ -22,9 +22,12 @@ func (s *Session) settle() error {
 		return err
 	}
 	if !sure {
-		d, _ = dialectOfHome(home, reply)
+		d, sure = dialectOfHome(home, reply)
 	}
-	if asked, err := s.setUp(d); err != nil {
+	if !sure && homeErr != nil {
+		d, _ = dialectOfHome(s.src.path(), "")
+	}
+	if asked, err := s.setUp(d, home); err != nil {
 		return err
 	} else if asked {
 		if reply, home, homeErr, err = s.pwd(); err != nil {
@@ -71,7 +74,7 @@ func nativeWord(d dialect, reply string) string {
 
 // setUp sends what a dialect depends on, and reports whether it may have changed
 // the form of paths. A refusal is no error: the listings will tell.
-func (s *Session) setUp(d dialect) (changed bool, err error) {
+func (s *Session) setUp(d dialect, home string) (changed bool, err error) {
 	var commands []string
 	switch d.(type) {
 	case mvsDialect:
@@ -80,6 +83,16 @@ func (s *Session) setUp(d dialect) (changed bool, err error) {
 		commands = []string{"SITE DATASETMODE", "SITE QUOTESOVERRIDE"}
 	case os400Dialect:
 		commands, changed = []string{"SITE NAMEFMT 1"}, true
+	case nonstopDialect:
+		// Its two file systems are one at a time (OSS Shell and Utilities
+		// Reference Manual, ftpserver).
+		unix, path := strings.HasPrefix(home, "/"), s.src.path()
+		switch {
+		case !unix && strings.HasPrefix(path, "/"):
+			commands, changed = []string{"OSS"}, true
+		case unix && d.absolute(path) && path[0] != '/':
+			commands, changed = []string{"GUARDIAN"}, true
+		}
 	}
 	for _, c := range commands {
 		r, err := s.ctl.exchange(c)
@@ -166,6 +179,24 @@ func (s *Session) full(path string) (string, error) {
 	return s.sendable(s.dialect.file(base, rel))
 }
 
+// fullBeside is full for the new name of from. Where files have no path but in
+// their folder, both must be in the same one.
+func (s *Session) fullBeside(from, to string) (string, error) {
+	if _, ok := s.dialect.(cmsDialect); ok && parentPath(from) != parentPath(to) {
+		return "", fmt.Errorf("from another folder: %w", ErrUnsupported)
+	}
+	return s.full(to)
+}
+
+// oneVersion is full for DELE: VMS deletes nothing without a version, and 0 is the
+// highest (DCL Dictionary, DELETE).
+func (s *Session) oneVersion(full string) string {
+	if _, vms := s.dialect.(vmsDialect); !vms || vmsUnescaped(strings.TrimSuffix(full, ";"), ";") >= 0 {
+		return full
+	}
+	return strings.TrimSuffix(full, ";") + ";0"
+}
+
 // fullFolder makes the path of a folder native and checks that a command can
 // carry it.
 func (s *Session) fullFolder(path string) (string, error) {
@@ -229,6 +260,17 @@ func (s *Session) emptyFolder(r *ReplyError) bool {
 		return errors.Is(r, fs.ErrNotExist)
 	}
 	return false
+}
+
+// withAdvice adds to a refusal what a listing made likely: that the server is
+// of another kind than it was taken for.
+func (s *Session) withAdvice(err error) error {
+	var re *ReplyError
+	if s.foreign == "" || !errors.As(err, &re) || re.Code/100 != 5 {
+		return err
+	}
+	return fmt.Errorf("%w; its listings look like %s: if it names files in another way than %s, set the dialect (%s)",
+		err, s.foreign, s.dialect.name(), strings.Join(Dialects(), ", "))
 }
 
 // systForListing is what helps to read a listing: on z/OS, SYST may speak of its

@@ -77,9 +77,10 @@ type Session struct {
 	dialect  dialect
 	root     string
 	cwd      string
-	cwdSince int64  // know.moves when cwd was entered
-	listed   string // the folder of the listing that is being read
-	hashName string // that OPTS HASH chose
+	cwdSince int64          // know.moves when cwd was entered
+	listed   string         // the folder of the listing that is being read
+	foreign  listing.Format // of a listing that does not go with the dialect, "" for none
+	hashName string         // that OPTS HASH chose
 
 	busy atomic.Bool
 	dial func(addr string) (net.Conn, error) // for data connections, with the call's context
@@ -437,6 +438,7 @@ func (s *Session) failed(ctx context.Context, op, path string, err error) error 
 	if errors.Is(err, ErrTimeout) && !strings.Contains(err.Error(), s.src.timeout().String()) {
 		err = fmt.Errorf("%w for %v", err, s.src.timeout())
 	}
+	err = s.withAdvice(err)
 	what := op
 	if path == "" && s.root != s.info.Home {
 		path = s.root
