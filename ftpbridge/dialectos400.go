@@ -14,9 +14,10 @@ type os400Dialect struct{ unixDialect }
 func (os400Dialect) name() string      { return "os400" }
 func (os400Dialect) showsHidden() bool { return false }
 
-// inLibrary reports whether a path is one of the library file system.
+// inLibrary reports whether a path is one of the library file system, which
+// independent disk pools have one of each: /POOL/QSYS.LIB.
 func inLibrary(path string) bool {
-	return len(path) >= 9 && strings.EqualFold(path[:9], "/QSYS.LIB") && (len(path) == 9 || path[9] == '/')
+	return strings.Contains(strings.ToUpper(path)+"/", "/QSYS.LIB/")
 }
 
 // databaseFile is the last name of the path of a database file in a library.

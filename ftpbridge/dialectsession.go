@@ -142,6 +142,9 @@ func (s *Session) canonicalRoot(n nativeDialect) error {
 	if s.root == s.info.Home {
 		return nil
 	}
+	if _, err := s.sendable(s.root, nil); err != nil {
+		return err
+	}
 	if err := s.enter(s.root); err != nil {
 		var refusal *ReplyError
 		if errors.As(err, &refusal) && !s.Broken() {

@@ -91,6 +91,9 @@ func (s *Session) listHere(ctx context.Context) (listing.Result, error) {
 }
 
 func (s *Session) offersMLSD() bool {
+	if _, native := s.dialect.(nativeDialect); native {
+		return false // what MLSD makes of their names, no document says
+	}
 	s.know.mu.Lock()
 	defer s.know.mu.Unlock()
 	return !s.know.noMLSD && s.src.Format == "" && (s.info.Has("MLST") || s.info.Has("MLSD"))

@@ -20,7 +20,8 @@ type Source struct {
 	// URL is ftp:// (plain), ftpes:// (TLS by AUTH, RFC 4217) or ftps://
 	// (TLS from the first byte). The path is taken as in RFC 1738 section
 	// 3.2.2: relative to the login directory, absolute when it begins with
-	// a second slash or %2F; percent escapes give exact bytes.
+	// a second slash or %2F; percent escapes give exact bytes. On a server that is
+	// no Unix it may be in the server's own form: ftp://host/DISK:[A.B].
 	URL *url.URL
 	// Password is used when the URL has none. Anonymous logins need none.
 	Password string
