@@ -129,18 +129,23 @@ func dialectCases() []dialectCase {
 		bodies: map[string]string{"/home/anna/price list.txt": "12345", "/home/anna/invoices/a.pgm": "abc"},
 		files:  map[string]string{"invoices/": "", "price list.txt": "12345", "invoices/a.pgm": "abc"},
 	}, {
-		name: "NonStop", server: nonstopServer, dialect: "nonstop", root: `\NODE.$DATA.ANNA`,
-		lists:  map[string]string{`\NODE.$DATA.ANNA`: guardianHead + guardianLine("ACCTS", 2522) + guardianLine("TACLCSTM", 3)},
-		bodies: map[string]string{`\NODE.$DATA.ANNA.ACCTS`: "sent otherwise", `\NODE.$DATA.ANNA.TACLCSTM`: "abc"},
+		name: "NonStop", server: nonstopServer, dialect: "nonstop", root: "$DATA.ANNA",
+		lists:  map[string]string{"$DATA.ANNA": guardianHead + guardianLine("ACCTS", 2522) + guardianLine("TACLCSTM", 3)},
+		bodies: map[string]string{"$DATA.ANNA.ACCTS": "sent otherwise", "$DATA.ANNA.TACLCSTM": "abc"},
 		files:  map[string]string{"ACCTS": "sent otherwise", "TACLCSTM": "abc"},
 	}, {
-		name: "NonStop volume", server: nonstopServer, path: "$DATA", dialect: "nonstop", root: `\NODE.$DATA`,
+		name: "NonStop volume", server: nonstopServer, path: "$DATA", dialect: "nonstop", root: "$DATA",
 		lists: map[string]string{
-			`\NODE.$DATA`:      "*** Sub-volumes\r\nANNA\r\nBERTA\r\n",
-			`\NODE.$DATA.ANNA`: guardianHead + guardianLine("ACCTS", 4), `\NODE.$DATA.BERTA`: "",
+			"$DATA":      "*** Sub-volumes\r\nANNA\r\nBERTA\r\n",
+			"$DATA.ANNA": guardianHead + guardianLine("ACCTS", 4), "$DATA.BERTA": "",
 		},
-		bodies: map[string]string{`\NODE.$DATA.ANNA.ACCTS`: "four"},
+		bodies: map[string]string{"$DATA.ANNA.ACCTS": "four"},
 		files:  map[string]string{"ANNA/": "", "BERTA/": "", "ANNA/ACCTS": "four"},
+	}, {
+		name: "NonStop Unix files", server: nonstopServer, path: "/home/anna/x", dialect: "nonstop", root: "/home/anna/x",
+		lists:  map[string]string{"$DATA.ANNA": "", "/home/anna/x": unixDir("d") + unixLine("$f", 1), "/home/anna/x/d": unixLine("g.h.i", 2)},
+		bodies: map[string]string{"/home/anna/x/$f": "f", "/home/anna/x/d/g.h.i": "gg"},
+		files:  map[string]string{"d/": "", "$f": "f", "d/g.h.i": "gg"},
 	}, {
 		name: "z/VM mini disk", server: cmsServer, dialect: "vm", root: "ANNA.191",
 		lists:  map[string]string{"ANNA.191": cmsLine("PROFILE", "EXEC") + cmsLine("ANNA", "191")},

@@ -68,12 +68,12 @@ func mvsBase(base string) (name string, prefix bool, err error) {
 
 func (d mvsDialect) folder(base, rel string) (string, error) {
 	names, err := elements(d, rel, true)
-	if err != nil || names == nil {
-		return base, err
-	}
-	name, prefix, err := mvsBase(base)
 	if err != nil {
 		return "", err
+	}
+	name, prefix, err := mvsBase(base)
+	if err != nil || names == nil {
+		return base, err
 	}
 	if !prefix || len(names) > 1 {
 		return "", nameError(rel, "a data set has members, but no folders")
@@ -83,13 +83,15 @@ func (d mvsDialect) folder(base, rel string) (string, error) {
 
 func (d mvsDialect) file(base, rel string) (string, error) {
 	names, err := elements(d, rel, false)
-	if err != nil || names == nil {
-		return base, err
+	if err != nil {
+		return "", err
 	}
 	name, prefix, err := mvsBase(base)
 	switch {
 	case err != nil:
 		return "", err
+	case names == nil:
+		return base, nil
 	case prefix && len(names) == 1:
 		return "'" + name + names[0] + "'", nil
 	case prefix && len(names) == 2:

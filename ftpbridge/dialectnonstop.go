@@ -5,9 +5,8 @@ import (
 )
 
 // nonstopDialect is the Guardian file system of HP NonStop, once Tandem:
-// \SYSTEM.$VOLUME.SUBVOL.FILE, exactly three levels of which the system may be
-// left out, and is, since CWD takes $VOLUME.SUBVOL only. Its Unix side (OSS) has
-// slashes, see at.
+// $VOLUME.SUBVOL.FILE, with \SYSTEM before it where the server shows it. Its Unix
+// side (OSS) has slashes, see at.
 //
 // Source: HPE, TCP/IP Applications and Utilities User Guide, "Communicating With
 // the FTP Server"; Guardian Programmer's Guide, "File names".
@@ -38,6 +37,9 @@ func (nonstopDialect) unsafe(name string, _ bool) string {
 
 func (d nonstopDialect) folder(base, rel string) (string, error) {
 	names, err := elements(d, rel, true)
+	if c, bad := otherThan(base, `\$.`, false); bad && err == nil {
+		err = nameError(base, "it has "+quoteLine(string(rune(c)))+" in it, which no Guardian file has")
+	}
 	if err != nil || names == nil {
 		return base, err
 	}
@@ -49,6 +51,9 @@ func (d nonstopDialect) folder(base, rel string) (string, error) {
 
 func (d nonstopDialect) file(base, rel string) (string, error) {
 	names, err := elements(d, rel, false)
+	if c, bad := otherThan(base, `\$.`, false); bad && err == nil {
+		err = nameError(base, "it has "+quoteLine(string(rune(c)))+" in it, which no Guardian file has")
+	}
 	if err != nil || names == nil {
 		return base, err
 	}

@@ -282,32 +282,36 @@ func os400Server() *legacy {
 	return l
 }
 
-// The dialog of the Guardian FTP server of HP NonStop (TCP/IP Applications and
-// Utilities User Guide, "FTP commands processed": CWD, LIST and NLST know
-// subvolumes only, SIZE is not among the commands).
+// The dialog of the FTP server of HP NonStop (TCP/IP Applications and Utilities
+// User Guide, "Communicating With the FTP Server": CWD takes [$volume.]subvolume,
+// SIZE is not among the commands; OSS Shell and Utilities Reference Manual, ftpserver:
+// OSS and GUARDIAN change the file system, PWD shows which one it is).
 func nonstopServer() *legacy {
-	l := &legacy{home: `\NODE.$DATA.ANNA`, begin: "150 Opening data connection.", end: "226 Transfer complete."}
+	l := &legacy{home: "$DATA.ANNA", begin: "150 Opening data connection.", end: "226 Transfer complete."}
 	l.greeting = "220 tdm.example FTP SERVER T9552H02 (Version H02 TANDEM 11SEP2008) ready.\r\n"
-	full := func(cwd, arg string) string {
+	l.file = func(cwd, arg string) string {
 		switch {
-		case strings.HasPrefix(arg, `\`):
+		case strings.HasPrefix(arg, "$"), strings.HasPrefix(arg, "/"):
 			return arg
-		case strings.HasPrefix(arg, "$"):
-			return `\NODE.` + arg
+		case strings.HasPrefix(cwd, "/"):
+			return cwd + "/" + arg
 		}
 		return cwd + "." + arg
 	}
-	l.file = full
 	l.folder = func(cwd, arg string) string {
-		if strings.HasPrefix(arg, `\`) || strings.HasPrefix(arg, "$") {
-			return full(cwd, arg)
+		if strings.HasPrefix(arg, "$") || strings.HasPrefix(arg, "/") {
+			return arg
 		}
 		return cwd[:strings.LastIndexByte(cwd, '.')+1] + arg // another subvolume
 	}
 	l.pwd = func(cwd string) string { return `257 "` + cwd + `" is current directory.` }
 	l.cwd = func(cwd string) string { return "250 CWD command successful." }
 	refuse := func(c *talk, _ string) { c.say("500 command not understood") }
-	l.more = map[string]func(*talk, string){"SYST": refuse, "SIZE": refuse, "MDTM": refuse, "REST": refuse}
+	l.more = map[string]func(*talk, string){
+		"SYST": refuse, "SIZE": refuse, "MDTM": refuse, "REST": refuse,
+		"OSS":      func(c *talk, _ string) { c.cwd = "/home/anna"; c.say("257 OSS API enabled.") },
+		"GUARDIAN": func(c *talk, _ string) { c.cwd = "$DATA.ANNA"; c.say("257 GUARDIAN API enabled.") },
+	}
 	return l
 }
 
