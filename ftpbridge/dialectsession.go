@@ -145,11 +145,12 @@ func (s *Session) canonicalRoot(n nativeDialect) error {
 	if _, err := s.sendable(s.root, nil); err != nil {
 		return err
 	}
-	if err := s.enter(s.root); err != nil {
-		var refusal *ReplyError
-		if errors.As(err, &refusal) && !s.Broken() {
-			return nil
-		}
+	err := s.enter(s.root)
+	var refusal *ReplyError
+	switch {
+	case errors.As(err, &refusal) && !s.Broken():
+		return nil
+	case err != nil:
 		return err
 	}
 	_, home, homeErr, err := s.pwd()
