@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 	"time"
 
 	"gateway/listing"
@@ -94,6 +95,11 @@ func (s *scanner) found(f Found) error {
 func (s *scanner) problem(f Found) error {
 	if isFatal(f.Err) {
 		return f.Err
+	}
+	var left *SkippedError
+	if errors.Is(f.Err, ErrLeftOut) && errors.As(f.Err, &left) {
+		s.skip(joinRel(f.Rel, string(left.Line.Raw)), strings.TrimPrefix(left.Line.Reason, leftOut))
+		return nil
 	}
 	item := Item{Path: printable(s.pool.Show(f.Rel)), Reason: plain(f.Err), Retry: Temporary(f.Err)}
 	if item.Path == "" {

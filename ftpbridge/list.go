@@ -30,12 +30,14 @@ const (
 // more than MaxListing bytes is ErrTooLarge and breaks the session.
 func (s *Session) List(ctx context.Context, dir string) (listing.Result, error) {
 	var res listing.Result
-	err := s.call(ctx, "list", dir, func(full string) error {
-		if err := s.enter(full); err != nil {
-			return err
+	err := s.callAt(ctx, "list", dir, s.fullFolder, func(full string) error {
+		s.listed = full
+		err := s.enter(full)
+		if err == nil {
+			res, err = s.listHere(ctx)
+		} else if s.isDatabaseFile(full, err) {
+			res, err = s.listMembers(ctx, full)
 		}
-		var err error
-		res, err = s.listHere(ctx)
 		return err
 	})
 	return res, err
@@ -89,6 +91,9 @@ func (s *Session) listHere(ctx context.Context) (listing.Result, error) {
 }
 
 func (s *Session) offersMLSD() bool {
+	if _, native := s.dialect.(nativeDialect); native {
+		return false // what MLSD makes of their names, no document says
+	}
 	s.know.mu.Lock()
 	defer s.know.mu.Unlock()
 	return !s.know.noMLSD && s.src.Format == "" && (s.info.Has("MLST") || s.info.Has("MLSD"))
@@ -165,7 +170,7 @@ func (s *Session) listBytes(ctx context.Context, verb string) ([]byte, error) {
 	t, err := s.transfer(ctx, verb, listToken, 0)
 	if err != nil {
 		var re *ReplyError
-		if errors.As(err, &re) && !s.Broken() && emptyReply(re) {
+		if errors.As(err, &re) && !s.Broken() && (emptyReply(re) || s.emptyFolder(re)) {
 			return nil, nil
 		}
 		return nil, err
@@ -204,7 +209,7 @@ func (s *Session) parse(raw []byte, format listing.Format) (listing.Result, erro
 	}
 	res, err := collect(raw, listing.Options{
 		Format: format, Charset: s.src.Charset, Location: s.src.Location,
-		Syst: s.info.Syst, Detector: s.know.detector,
+		Syst: s.systForListing(), Detector: s.know.detector,
 	})
 	if errors.Is(err, listing.ErrFormat) || errors.Is(err, listing.ErrCharset) {
 		return res, fmt.Errorf("%w: %w", ErrSource, err)
@@ -218,6 +223,7 @@ func (s *Session) parse(raw []byte, format listing.Format) (listing.Result, erro
 	if err != nil || guessed || len(res.Entries) == 0 && len(res.Skipped) > 0 {
 		return res, fmt.Errorf("%w: it begins with %s; no format of listings that is known", ErrListing, firstLines(raw))
 	}
+	s.sift(&res, raw)
 	s.clean(&res)
 	return res, nil
 }
@@ -261,7 +267,7 @@ func (s *Session) clean(res *listing.Result) {
 		if n := e.RawName; n == "." || n == ".." || strings.EqualFold(kind, "cdir") || strings.EqualFold(kind, "pdir") {
 			continue
 		}
-		if why := s.dialect.unsafe(e.RawName); why != "" {
+		if why := s.dialect.unsafe(e.RawName, e.Type == listing.Dir); why != "" {
 			res.SkippedTotal++
 			if len(res.Skipped) < listing.MaxSkipped {
 				res.Skipped = append(res.Skipped, listing.Skipped{

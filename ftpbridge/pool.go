@@ -244,8 +244,8 @@ func (p *Pool) Stat(ctx context.Context, path string) (e listing.Entry, err erro
 	return e, err
 }
 
-// Join is Session.Join. Before the first session, paths have slashes.
-func (p *Pool) Join(dir, name string) string { return p.know.paths().join(dir, name) }
+// Join is Session.Join.
+func (p *Pool) Join(dir, name string) string { return joinPath(dir, name) }
 
 // Show is Session.Show.
 func (p *Pool) Show(path string) string { return p.know.show(p.src.Charset, path) }

@@ -10,19 +10,6 @@ import (
 	"gateway/listing"
 )
 
-// full makes path absolute and checks that a command can carry it.
-func (s *Session) full(path string) (string, error) {
-	switch {
-	case strings.ContainsAny(path, "\r\n\x00"):
-		return "", fmt.Errorf("%w: it has a line break or NUL; rename it on the server", ErrName)
-	case len(path) > maxPathLength:
-		return "", fmt.Errorf("%w: it is longer than %d bytes", ErrName, maxPathLength)
-	case s.dialect.absolute(path):
-		return path, nil
-	}
-	return s.dialect.join(s.root, path), nil
-}
-
 // command sends verb with path, in the spellings that the server may want, and
 // returns the first reply for which good is true, or the refusal.
 func (s *Session) command(verb, path string, good func(code int) bool) (reply, error) {
@@ -73,9 +60,12 @@ func (s *Session) Size(ctx context.Context, path string) (int64, error) {
 }
 
 func (s *Session) size(full string) (int64, error) {
+	if !s.knowsBytes() {
+		return 0, fmt.Errorf("the size of a data set: %w", ErrUnsupported)
+	}
 	r, err := s.command("SIZE", full, func(code int) bool { return code == 213 })
 	if err != nil {
-		return 0, err
+		return 0, s.cannotTell(err)
 	}
 	size, err := strconv.ParseInt(strings.TrimSpace(r.text()), 10, 64)
 	if err != nil || size < 0 {
@@ -97,9 +87,12 @@ func (s *Session) ModTime(ctx context.Context, path string) (time.Time, error) {
 }
 
 func (s *Session) modTime(full string) (time.Time, error) {
+	if !s.knowsBytes() {
+		return time.Time{}, fmt.Errorf("the time of a data set: %w", ErrUnsupported)
+	}
 	r, err := s.command("MDTM", full, func(code int) bool { return code == 213 })
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, s.cannotTell(err)
 	}
 	return parseMDTM(r.text())
 }

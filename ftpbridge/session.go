@@ -23,7 +23,7 @@ type ServerInfo struct {
 	Syst     string            // text of the reply to SYST, "" when refused
 	Features map[string]string // FEAT, names in upper case; empty when refused
 	Software string            // a guess, "" when nothing gives it away
-	Dialect  string            // "unix", "dos"
+	Dialect  string            // one of Dialects; never "zos"
 	Home     string            // login directory, raw bytes; "" when PWD gave none
 	TLS      string            // "TLS 1.3", "" on a plain connection
 }
@@ -39,7 +39,6 @@ type knowledge struct {
 	detector *listing.Detector
 
 	mu       sync.Mutex
-	dialect  dialect
 	doubling doubling
 	hidden   hiddenFiles
 	noMLSD   bool
@@ -49,13 +48,7 @@ type knowledge struct {
 }
 
 func newKnowledge() *knowledge {
-	return &knowledge{detector: listing.NewDetector(), dialect: unixDialect{}}
-}
-
-func (k *knowledge) paths() dialect {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.dialect
+	return &knowledge{detector: listing.NewDetector()}
 }
 
 // show decodes a raw path for people, by charset or else by what was seen so far.
@@ -69,8 +62,10 @@ func (k *knowledge) show(charset, path string) string {
 // Session is one logged-in control connection. It is for one goroutine at a
 // time; while a fetch is open, every other call fails with ErrInUse.
 //
-// Paths are the raw bytes that the server lists, never decoded. A path that is
-// not absolute counts from Root.
+// Paths are the raw names that the server lists, never decoded, with slashes
+// between them, and count from Root; "" is Root. The server's own form of them
+// (DISK:[ANNA.SUB]F.TXT) is the session's business. Where a path is absolute in that
+// form, it is taken as it is, and names may follow it behind a slash.
 type Session struct {
 	src      Source
 	know     *knowledge
@@ -81,8 +76,10 @@ type Session struct {
 	dialect  dialect
 	root     string
 	cwd      string
-	cwdSince int64  // know.moves when cwd was entered
-	hashName string // that OPTS HASH chose
+	cwdSince int64          // know.moves when cwd was entered
+	listed   string         // the folder of the listing that is being read
+	foreign  listing.Format // of a listing that does not go with the dialect, "" for none
+	hashName string         // that OPTS HASH chose
 
 	busy atomic.Bool
 	dial func(addr string) (net.Conn, error) // for data connections, with the call's context
@@ -263,10 +260,7 @@ func (s *Session) ask(context.Context) error {
 	}
 	s.info.Features = s.ctl.features
 	s.info.Software = software(s.info.Greeting, s.info.Syst)
-	s.dialect = detectDialect(s.info.Greeting, s.info.Syst)
-	s.info.Dialect = s.dialect.name()
 	s.know.mu.Lock()
-	s.know.dialect = s.dialect
 	if s.know.doubling == doublingUnknown {
 		s.know.doubling = knownDoubling(s.info.Software)
 	}
@@ -274,7 +268,7 @@ func (s *Session) ask(context.Context) error {
 	if err := s.chooseUTF8(); err != nil {
 		return err
 	}
-	return s.findHome()
+	return s.settle()
 }
 
 // chooseUTF8 asks for UTF-8 names where the server offers them (RFC 2640
@@ -292,29 +286,6 @@ func (s *Session) chooseUTF8() error {
 	}
 	_, err := s.ctl.exchange("OPTS UTF8 ON")
 	return err
-}
-
-func (s *Session) findHome() error {
-	r, err := s.ctl.exchange("PWD")
-	if err != nil {
-		return err
-	}
-	if r.code == 257 || r.code == 250 {
-		s.info.Home, err = parsePWD(r.text())
-	} else {
-		err = r.err("PWD")
-	}
-	path := s.src.path()
-	switch {
-	case s.dialect.absolute(path):
-		s.root = path
-	case err != nil:
-		return fmt.Errorf("%w; name the folder by its full path (ftp://host//full/path)", err)
-	default:
-		s.root = s.dialect.join(s.info.Home, path)
-	}
-	s.cwd = s.info.Home
-	return nil
 }
 
 // dialData opens a data connection, or prepares for the server to open it.
@@ -435,11 +406,11 @@ func (s *Session) inUse() bool { return s.busy.Load() }
 // Info is what the server said at login.
 func (s *Session) Info() ServerInfo { return s.info }
 
-// Root is the absolute path of the source's URL, raw bytes.
+// Root is the absolute path of the source's URL in the server's form, raw bytes.
 func (s *Session) Root() string { return s.root }
 
 // Join names an entry of dir. name must come from List, which checked it.
-func (s *Session) Join(dir, name string) string { return s.dialect.join(dir, name) }
+func (s *Session) Join(dir, name string) string { return joinPath(dir, name) }
 
 // Close says QUIT when nothing is under way, and closes the connection.
 func (s *Session) Close() error {
@@ -456,12 +427,17 @@ func (s *Session) Close() error {
 
 // call is the frame of every method that asks about one path.
 func (s *Session) call(ctx context.Context, op, path string, do func(full string) error) error {
+	return s.callAt(ctx, op, path, s.full, do)
+}
+
+// callAt is call with another way to make the path native.
+func (s *Session) callAt(ctx context.Context, op, path string, native func(string) (string, error), do func(full string) error) error {
 	end, err := s.begin(ctx)
 	if err != nil {
 		return s.failed(ctx, op, path, err)
 	}
 	defer end()
-	full, err := s.full(path)
+	full, err := native(path)
 	if err == nil {
 		err = do(full)
 	}
@@ -480,6 +456,7 @@ func (s *Session) failed(ctx context.Context, op, path string, err error) error 
 	if errors.Is(err, ErrTimeout) && !strings.Contains(err.Error(), s.src.timeout().String()) {
 		err = fmt.Errorf("%w for %v", err, s.src.timeout())
 	}
+	err = s.withAdvice(err)
 	what := op
 	if path == "" && s.root != s.info.Home {
 		path = s.root

@@ -221,15 +221,16 @@ func (r reply) done() bool { return r.ok() && r.code != 202 }
 
 // Remove deletes a file (DELE). Its error, like those of the other commands that
 // change the server, is a ReplyError, which is fs.ErrNotExist, fs.ErrPermission
-// or fs.ErrExist where the server's words say so; vsftpd's say nothing.
+// or fs.ErrExist where the server's words say so; vsftpd's say nothing. On VMS it
+// deletes the highest version only, and the one below it takes its place.
 func (s *Session) Remove(ctx context.Context, path string) error {
-	return s.call(ctx, "remove", path, func(full string) error { return s.change("DELE", full) })
+	return s.call(ctx, "remove", path, func(full string) error { return s.change("DELE", s.oneVersion(full)) })
 }
 
 // RemoveDir deletes an empty directory (RMD). What a server does with one that
 // is not empty is its own affair; nearly all refuse.
 func (s *Session) RemoveDir(ctx context.Context, path string) error {
-	return s.call(ctx, "remove directory", path, func(full string) error {
+	return s.callAt(ctx, "remove directory", path, s.fullFolder, func(full string) error {
 		if full == s.cwd { // some servers refuse, others are lost afterwards
 			if err := s.leave(); err != nil {
 				return err
@@ -252,7 +253,7 @@ func (s *Session) leave() error {
 // MakeDir makes a directory (MKD); its parent must be there. It wraps fs.ErrExist
 // where there is a directory of this name already.
 func (s *Session) MakeDir(ctx context.Context, path string) error {
-	return s.call(ctx, "make directory", path, func(full string) error {
+	return s.callAt(ctx, "make directory", path, s.fullFolder, func(full string) error {
 		err := s.change("MKD", full)
 		var re *ReplyError
 		if !errors.As(err, &re) || re.Code/100 != 5 || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) ||
@@ -281,7 +282,7 @@ func (s *Session) Rename(ctx context.Context, from, to string) error {
 		}
 		// Both names are checked before the first goes out: what follows RNFR
 		// must be RNTO.
-		target, err := s.full(to)
+		target, err := s.fullBeside(from, to)
 		if err == nil {
 			target, err = s.exact(target)
 		}

@@ -20,7 +20,8 @@ type Source struct {
 	// URL is ftp:// (plain), ftpes:// (TLS by AUTH, RFC 4217) or ftps://
 	// (TLS from the first byte). The path is taken as in RFC 1738 section
 	// 3.2.2: relative to the login directory, absolute when it begins with
-	// a second slash or %2F; percent escapes give exact bytes.
+	// a second slash or %2F; percent escapes give exact bytes. On a server that is
+	// no Unix it may be in the server's own form: ftp://host/DISK:[A.B].
 	URL *url.URL
 	// Password is used when the URL has none. Anonymous logins need none.
 	Password string
@@ -35,6 +36,8 @@ type Source struct {
 	Fingerprint string
 	// Charset of names and Format of listings; "" finds them out.
 	Charset, Format string
+	// Dialect is how the server names things, one of Dialects; "" finds it out.
+	Dialect string
 	// Location is the zone of the times in listings that name none; nil is UTC.
 	Location *time.Location
 	// Timeout is how long any connection may be silent, 100 ms to 1 h; 0 is DefaultTimeout.
@@ -143,6 +146,9 @@ func (s Source) validate() error {
 	}
 	if _, err := listing.Encode("", s.Charset); err != nil {
 		return bad("charset %q is not known; known are %s", s.Charset, strings.Join(listing.Charsets(), ", "))
+	}
+	if _, ok := dialectNamed(s.Dialect); !ok && s.Dialect != "" {
+		return bad("dialect %q is not known; known are %s", s.Dialect, strings.Join(Dialects(), ", "))
 	}
 	if s.Fingerprint != "" {
 		if _, err := parseFingerprint(s.Fingerprint); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"strings"
 
 	"gateway/listing"
 )
@@ -42,8 +43,10 @@ func (e *SkippedError) Error() string {
 	return fmt.Sprintf("listing of %q, line %d: %s: %s", e.Dir, e.Line.Line, quoteLine(string(e.Line.Raw)), e.Line.Reason)
 }
 
-// Is matches ErrSkipped.
-func (e *SkippedError) Is(target error) bool { return target == ErrSkipped }
+// Is matches ErrSkipped, and ErrLeftOut where nothing is missing for it.
+func (e *SkippedError) Is(target error) bool {
+	return target == ErrSkipped || target == ErrLeftOut && strings.HasPrefix(e.Line.Reason, leftOut)
+}
 
 // Lister is what Walk needs: a *Session, or a *Pool, which replaces a session that broke.
 type Lister interface {

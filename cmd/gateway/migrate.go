@@ -109,7 +109,7 @@ func (f *sourceFlags) source(e *env, url string) (ftpbridge.Source, error) {
 	if src.Location, err = time.LoadLocation(f.Timezone); err != nil {
 		return src, fmt.Errorf("--timezone %q is not known; write for example Europe/Berlin", f.Timezone)
 	}
-	src.Format = f.Format
+	src.Format, src.Dialect = f.Format, f.Dialect
 	src.Timeout, src.Charset, src.CAFile, src.Fingerprint = f.Timeout, f.Charset, f.CAFile, f.Fingerprint
 	c, err := e.config()
 	if err != nil {
