@@ -242,6 +242,9 @@ func (r *run) migrate(ctx context.Context) error {
 	if err := r.discardOrphans(ctx); err != nil {
 		return err
 	}
+	if err := r.findZone(ctx); err != nil {
+		return err
+	}
 	if err := r.scan(ctx); err != nil {
 		return err
 	}

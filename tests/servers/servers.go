@@ -63,6 +63,8 @@ type Options struct {
 	// Extra is added to the server's own configuration: lines of vsftpd.conf or proftpd.conf,
 	// flags of pure-ftpd, Python statements about the handler class H for Pyftpdlib.
 	Extra []string
+	// Env is added to the server's environment, such as "TZ=JST-9".
+	Env []string
 }
 
 // Server is a running FTP server.
@@ -169,6 +171,7 @@ func (s *Server) start(j *job) error {
 	default:
 		j.t.Fatalf("servers: no server %q; known are %q", s.Kind, All())
 	}
+	l.env = append(l.env, j.Env...)
 	p, err := startProcess(l, filepath.Join(j.run, "output.log"))
 	if err != nil {
 		return err
