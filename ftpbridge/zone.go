@@ -37,16 +37,6 @@ type zoneSample struct {
 // or the server has no MDTM or one that is of no use, the error wraps ErrZone and
 // says so.
 func FindZone(ctx context.Context, s Remote) (*time.Location, error) {
-	info := s.Info()
-	switch info.Software {
-	case "vsftpd", "pyftpdlib":
-		// With use_localtime (vsftpd.conf(5)), or without use_gmt_times, MDTM is
-		// local time too, so the two always agree.
-		return nil, fmt.Errorf("%w: %s gives the times of listings and of MDTM in one and the same, whichever it is", ErrZone, info.Software)
-	}
-	if len(info.Features) > 0 && !info.Has("MDTM") {
-		return nil, fmt.Errorf("%w: the server does not tell times in UTC (MDTM)", ErrZone)
-	}
 	var in zoneFiles
 	folders := []string{""}
 	for i := 0; i < len(folders) && i < zoneFolders && len(in.files) < zoneSamples; i++ {
@@ -60,6 +50,9 @@ func FindZone(ctx context.Context, s Remote) (*time.Location, error) {
 		if in.named {
 			return nil, nil
 		}
+		if err := tellsUTC(s.Info()); err != nil {
+			return nil, err
+		}
 		folders = append(folders, in.folders...)
 	}
 	samples, err := in.ask(ctx, s)
@@ -67,6 +60,20 @@ func FindZone(ctx context.Context, s Remote) (*time.Location, error) {
 		return nil, err
 	}
 	return zoneOf(samples)
+}
+
+// tellsUTC is why a server's MDTM is of no use.
+func tellsUTC(info ServerInfo) error {
+	switch info.Software {
+	case "vsftpd", "pyftpdlib":
+		// With use_localtime (vsftpd.conf(5)), or without use_gmt_times, MDTM is
+		// local time too, so the two always agree.
+		return fmt.Errorf("%w: %s gives the times of listings and of MDTM in one and the same, whichever it is", ErrZone, info.Software)
+	}
+	if len(info.Features) > 0 && !info.Has("MDTM") {
+		return fmt.Errorf("%w: the server does not tell times in UTC (MDTM)", ErrZone)
+	}
+	return nil
 }
 
 // zoneFiles is a sink that picks files with a time of day.
