@@ -91,14 +91,21 @@ func (s *Session) listInto(ctx context.Context, dir string, to sink) (listing.Qu
 	}
 	var q listing.Quality
 	var dots int
+	hides := false
+	names := dotNames{to: to}
 	err := s.call(ctx, "list", dir, func(full string) error {
 		err := s.enter(full)
 		if err == nil {
-			q, dots, err = s.readListing(ctx, verb, format, to)
+			q, dots, err = s.readListing(ctx, verb, format, &names)
+		}
+		if err == nil && verb == "MLSD" {
+			hides = s.mlsdHides(ctx, names.n)
 		}
 		return err
 	})
 	switch {
+	case hides:
+		return s.listInto(ctx, dir, to)
 	case verb == "MLSD" && errors.Is(err, ErrUnsupported) && !s.Broken():
 		s.know.mu.Lock()
 		s.know.noMLSD = true

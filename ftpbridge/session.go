@@ -44,6 +44,8 @@ type knowledge struct {
 	doubling doubling
 	hidden   hiddenFiles
 	noMLSD   bool
+	// mlsdChecks counts the folders in which MLSD was held against LIST -a.
+	mlsdChecks int
 }
 
 func newKnowledge() *knowledge {

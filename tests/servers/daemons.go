@@ -46,8 +46,11 @@ func (j *job) pureFTPD() launch {
 	j.mustRun(exec.Command(Tool(j.t, "pure-pw"), "mkdb", db, "-f", j.write("users", entry, 0o600)))
 	argv := []string{
 		debs(j.t, "pure-ftpd/usr/sbin/pure-ftpd"), "-S", fmt.Sprintf("127.0.0.1,%d", j.port),
-		"-l", "puredb:" + db, "-A", "-E", "-H", "-4", "-D", "-u", "1",
+		"-l", "puredb:" + db, "-A", "-E", "-H", "-4", "-u", "1",
 		"-g", filepath.Join(j.run, "pure-ftpd.pid"), "-O", "w3c:" + j.logPath,
+	}
+	if !j.HideDots {
+		argv = append(argv, "-D")
 	}
 	switch j.TLS {
 	case NoTLS:

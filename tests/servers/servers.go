@@ -63,6 +63,8 @@ type Options struct {
 	// Extra is added to the server's own configuration: lines of vsftpd.conf or proftpd.conf,
 	// flags of pure-ftpd, Python statements about the handler class H for Pyftpdlib.
 	Extra []string
+	// HideDots has PureFTPD show names with a dot in front only to those who ask for them.
+	HideDots bool
 	// Env is added to the server's environment, such as "TZ=JST-9".
 	Env []string
 }
