@@ -16,6 +16,19 @@ var ErrLeftOut = errors.New("left out")
 // leftOut begins the reasons of what ErrLeftOut is for.
 const leftOut = "left out: "
 
+// sifts reports whether sift does anything with listings of a format, on a server
+// that seems to be Unix or Windows.
+func (s *Session) sifts(f listing.Format) bool {
+	switch f {
+	case listing.MSDOS:
+		_, unix := s.dialect.(unixDialect)
+		return unix && s.src.Dialect == ""
+	case listing.VMS, listing.MVS, listing.PDS, listing.NonStop:
+		return true
+	}
+	return false
+}
+
 // sift goes through the entries of a listing, given its bytes, before their names
 // are looked at: what is no file to FTP is moved to Skipped, and what the format
 // has in a form of its own becomes one name.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 	"time"
 
@@ -217,15 +216,14 @@ func (t *transferState) modTime(ctx context.Context, s Remote) (time.Time, error
 // what it said before, or to take that over.
 func (t *transferState) relist(ctx context.Context, s Remote, compare bool) error {
 	dir, name := parent(t.f.Path), t.f.Path[strings.LastIndexByte(t.f.Path, '/')+1:]
-	res, err := s.List(ctx, dir)
-	if err != nil {
+	in := finder{name: name}
+	if _, err := listInto(ctx, s, dir, &in); err != nil {
 		return err
 	}
-	i := slices.IndexFunc(res.Entries, func(e listing.Entry) bool { return e.RawName == name })
-	if i < 0 {
+	if !in.found {
 		return fmt.Errorf("%w: its folder does not list it any more", errChanged)
 	}
-	e := res.Entries[i]
+	e := in.entry
 	if e.Type == listing.Link {
 		return nil // its size and time are the link's own
 	}

@@ -3,9 +3,13 @@ package ftpbridge
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"io/fs"
+	"iter"
 	"strings"
 	"time"
+
+	"golang.org/x/text/cases"
 
 	"gateway/listing"
 	"gateway/state"
@@ -19,11 +23,13 @@ func (r *run) scan(ctx context.Context) error {
 	if err != nil {
 		return fatal(err)
 	}
-	s := &scanner{
-		run: r, ctx: ctx, rebuilt: true, first: len(counts) == 0,
-		names: newFolders(r.Folder, r.Dest.Properties().CaseSensitive),
+	s := &scanner{run: r, ctx: ctx, rebuilt: true, first: len(counts) == 0}
+	s.names = &namer{
+		caseSensitive: r.Dest.Properties().CaseSensitive, fold: cases.Fold(), seed: maphash.MakeSeed(),
+		wanted: s.wants, held: s.held,
 	}
-	if err := Walk(ctx, retryingLister{r}, "", WalkOptions{}, s.found); err != nil {
+	o := WalkOptions{Connections: r.Source.connections(), Enter: r.filter.enters, Folder: s.enter}
+	if err := Walk(ctx, retryingLister{r}, "", o, s.found); err != nil {
 		return err
 	}
 	if err := s.flush(); err != nil {
@@ -44,6 +50,14 @@ func (l retryingLister) List(ctx context.Context, dir string) (res listing.Resul
 	return res, err
 }
 
+func (l retryingLister) listInto(ctx context.Context, dir string, to sink) (q listing.Quality, err error) {
+	err = l.r.retry(ctx, func(s Remote) (bool, error) {
+		q, err = listInto(ctx, s, dir, to)
+		return false, err
+	})
+	return q, err
+}
+
 func (l retryingLister) Stat(ctx context.Context, path string) (e listing.Entry, err error) {
 	err = l.r.retry(ctx, func(s Remote) (bool, error) {
 		e, err = s.Stat(ctx, path)
@@ -59,7 +73,7 @@ func (l retryingLister) Show(path string) string      { return l.r.pool.Show(pat
 type scanner struct {
 	*run
 	ctx     context.Context // of the one call of scan
-	names   *folders
+	names   *namer
 	batch   []state.File
 	first   bool // the ledger was empty
 	rebuilt bool // no folder was left out
@@ -69,8 +83,14 @@ func (s *scanner) found(f Found) error {
 	if f.Err != nil {
 		return s.problem(f)
 	}
-	s.names.leave(f.Depth)
 	e := f.Entry
+	if !s.wants(f) {
+		if e.Type == listing.Dir {
+			return fs.SkipDir
+		}
+		s.progress.update(func(r *Report) { r.Filtered.add(e.Size) })
+		return nil
+	}
 	if e.Type == listing.Link {
 		behind, why, err := s.follow(f)
 		if err != nil {
@@ -81,6 +101,10 @@ func (s *scanner) found(f Found) error {
 			return nil
 		}
 		e = behind
+		if !s.filter.wants(f.Name, f.Depth, e.ModTime) {
+			s.progress.update(func(r *Report) { r.Filtered.add(e.Size) })
+			return nil
+		}
 	}
 	switch e.Type {
 	case listing.Dir:
@@ -145,7 +169,7 @@ func (s *scanner) follow(f Found) (e listing.Entry, why string, err error) {
 		return e, "", nil // the transfer will tell
 	}
 	err = s.retry(s.ctx, func(sess Remote) (bool, error) {
-		_, err := sess.List(s.ctx, f.Rel)
+		_, err := listInto(s.ctx, sess, f.Rel, nothing{})
 		return false, err
 	})
 	switch {
@@ -157,9 +181,48 @@ func (s *scanner) follow(f Found) (e listing.Entry, why string, err error) {
 	return e, "it is a link that leads to no file", nil
 }
 
+// wants reports whether an entry is to come to the destination.
+func (s *scanner) wants(f Found) bool {
+	switch f.Entry.Type {
+	case listing.Dir:
+		return s.filter.enters(f)
+	case listing.Link: // its time is not that of the file
+		return s.filter.wants(f.Name, f.Depth, listing.Time{})
+	}
+	return s.filter.wants(f.Name, f.Depth, f.Entry.ModTime)
+}
+
+// held reports whether an earlier run put an entry, or what is in it, under target.
+func (s *scanner) held(f Found, target string) (bool, error) {
+	if s.first {
+		return false, nil
+	}
+	if f.Entry.Type == listing.Dir {
+		below := fileURL(s.baseURL, f.Rel) + "/"
+		for pub, err := range s.store.Publications(s.ctx, publicationKey(s.destName, target)+"/") {
+			return err == nil && pub.Job == s.job.ID && strings.HasPrefix(pub.Source, below), fatal(err)
+		}
+		return false, nil
+	}
+	line, err := s.store.GetFile(s.ctx, s.job.ID, f.Rel)
+	if errors.Is(err, state.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && line.Target == target, fatal(err)
+}
+
+// enter begins a folder: its own name in the destination is known by now.
+func (s *scanner) enter(dir Found, entries iter.Seq[Found]) (any, error) {
+	target := s.Folder
+	if in, ok := dir.Dir.(*destFolder); ok {
+		target, _ = in.name(dir.Entry) // folder has reported a fault
+	}
+	return s.names.folder(target, entries)
+}
+
 // folder makes a folder in the destination, also one that stays empty.
 func (s *scanner) folder(f Found) error {
-	target, fault := s.names.name(f.Entry.Name, f.Entry.RawName)
+	target, fault := f.Dir.(*destFolder).name(f.Entry)
 	if fault == "" {
 		switch err := storage.MkdirAll(s.ctx, s.Dest, target); {
 		case isFatal(err) || s.ctx.Err() != nil:
@@ -174,7 +237,6 @@ func (s *scanner) folder(f Found) error {
 		})
 		return fs.SkipDir
 	}
-	s.names.enter(target)
 	s.progress.update(func(r *Report) { r.Folders++ })
 	return nil
 }
@@ -183,7 +245,7 @@ func (s *scanner) file(f Found, e listing.Entry) error {
 	line := state.File{Job: s.job.ID, Path: f.Rel, Phase: state.Found, Seen: s.start, Updated: s.now()}
 	describeEntry(&line, e)
 	var fault string
-	if line.Target, fault = s.names.name(e.Name, e.RawName); fault != "" {
+	if line.Target, fault = f.Dir.(*destFolder).name(f.Entry); fault != "" {
 		line.Phase, line.Reason = state.Failed, fault
 	}
 	s.progress.update(func(r *Report) { r.Found.add(line.Size) })

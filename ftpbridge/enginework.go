@@ -82,7 +82,7 @@ func (r *run) feed(ctx context.Context, lines chan<- state.File, now func(state.
 		if err != nil {
 			return fatal(err)
 		}
-		if !now(f) {
+		if !now(f) || f.Phase != state.Quarantined && r.leftOut(f) {
 			continue
 		}
 		if f.Target == "" { // no name to publish it under; the walk said why
@@ -289,7 +289,7 @@ func (r *run) record(ctx context.Context, f *state.File, p state.Publication) er
 		}
 		rep.Verdicts[f.Verdict]++
 		if f.Path != r.pathOf(*f) {
-			rep.Renamed.add(Item{Path: printable(f.Path), Target: f.Target, Reason: "its bytes on the source are not this name in UTF-8 (NFC)"})
+			rep.Renamed.add(Item{Path: printable(f.Path), Target: f.Target, Reason: renamed(r.shownPath(*f), r.pathOf(*f))})
 		}
 	})
 	return nil

@@ -61,7 +61,11 @@ func (s *Session) listHere(ctx context.Context) (listing.Result, error) {
 	if s.offersMLSD() {
 		raw, err := s.listBytes(ctx, "MLSD")
 		if err == nil {
-			return s.parse(raw, listing.MLSD)
+			res, err := s.parse(raw, listing.MLSD)
+			if err == nil && s.mlsdHides(ctx, dotted(res)) {
+				return s.listHere(ctx)
+			}
+			return res, err
 		}
 		if s.Broken() || !errors.Is(err, ErrUnsupported) {
 			return listing.Result{}, err
@@ -88,6 +92,17 @@ func (s *Session) listHere(ctx context.Context) (listing.Result, error) {
 		return listing.Result{}, err
 	}
 	return s.parse(raw, "")
+}
+
+// dotted counts the names with a dot in front.
+func dotted(res listing.Result) int {
+	n := 0
+	for _, e := range res.Entries {
+		if strings.HasPrefix(e.RawName, ".") {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *Session) offersMLSD() bool {

@@ -2,11 +2,14 @@ package ftpbridge
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"gateway/listing"
+	"gateway/tests/servers"
 )
 
 func unixLine(name string, size int) string {
@@ -176,6 +179,68 @@ func TestHiddenFiles(t *testing.T) {
 				t.Errorf("%d LIST", n)
 			}
 		})
+	}
+}
+
+// An MLSD that hides what LIST -a shows is given up for good.
+func TestHiddenByMLSD(t *testing.T) {
+	srv := (&scripted{feat: []string{"MLST type*;"}, mlsd: map[string]string{"": "type=file; a\r\n", "/e": ""},
+		handlers: map[string]func(*talk, string){"LIST": func(c *talk, _ string) {
+			c.stream(unixDir(".")+unixDir("..")+unixLine("a", 1)+unixLine(".h", 1), "226 done")
+		}}}).start(t)
+	for _, l := range []Lister{srv.dial(t), newPool(t, srv.source(t, ""))} {
+		got, err := walked(t, l, "", WalkOptions{})
+		if err != nil || !slices.Equal(got, []string{"a", ".h"}) {
+			t.Errorf("walked %q, %v", got, err)
+		}
+		if res, err := l.List(testContext(t), ""); err != nil || !slices.Equal(names(res), []string{"a", ".h"}) {
+			t.Errorf("listed %q, %v", names(res), err)
+		}
+	}
+	if n := srv.count("MLSD"); n != 2 {
+		t.Errorf("%d MLSD", n)
+	}
+
+	// One that does not is asked about a few times, and stays.
+	for _, list := range []string{unixLine("a", 1), "rubbish\r\n"} {
+		srv = (&scripted{feat: []string{"MLST type*;"}, mlsd: map[string]string{"": "type=file; a\r\n"}, lists: map[string]string{"": list}}).start(t)
+		s := srv.dial(t)
+		for range 5 {
+			if res, err := s.List(testContext(t), ""); err != nil || res.Format != listing.MLSD {
+				t.Errorf("%+v, %v", res, err)
+			}
+		}
+		if n := srv.count("LIST"); n > hiddenChecks {
+			t.Errorf("%d LIST", n)
+		}
+	}
+}
+
+// Whatever a server hides by default is found on all of them, by MLSD and by LIST.
+func TestRealHiddenFiles(t *testing.T) {
+	for _, kind := range servers.All() {
+		for _, format := range []string{"", "unix"} {
+			t.Run(string(kind)+" "+format, func(t *testing.T) {
+				root := t.TempDir()
+				for _, name := range []string{".hidden", ".dir/.deep", "shown", "plain/.only"} {
+					path := filepath.Join(root, name)
+					if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.WriteFile(path, nil, 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				srv := servers.Start(t, kind, servers.Options{Root: root, HideDots: true})
+				src := liveSource(t, srv, "ftp")
+				src.Format = format
+				got, err := walked(t, newPool(t, src), "", WalkOptions{Connections: 2})
+				slices.Sort(got)
+				if err != nil || !slices.Equal(got, []string{".dir", ".dir/.deep", ".hidden", "plain", "plain/.only", "shown"}) {
+					t.Errorf("walked %q, %v", got, err)
+				}
+			})
+		}
 	}
 }
 

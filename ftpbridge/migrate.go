@@ -58,6 +58,17 @@ type MigrateOptions struct {
 	// MaxFileSize in bytes bounds files whose size the server does not tell,
 	// and refuses larger ones; 0 is DefaultMaxFileSize.
 	MaxFileSize int64
+	// Include and Exclude choose files and folders, the latter with all that is
+	// in them, by patterns on their paths under the root as people see them:
+	// "*" and "?" stay within one folder, "**" is any number of folders. A
+	// pattern without a slash is looked for in every folder. What matches
+	// Exclude is left out; with an Include, all that does not match it, too.
+	Include, Exclude []string
+	// Since leaves out files that were modified before; those of unknown time stay.
+	Since time.Time
+	// MaxDepth leaves out what lies deeper than this many names; 1 is the files in
+	// the root, 0 any depth.
+	MaxDepth int
 	// Tries is how often something is tried that fails without progress, at
 	// least 1; 0 is DefaultTries. RetryWait is the first wait between, which
 	// grows; 0 is DefaultRetryWait.
@@ -145,6 +156,9 @@ func Migrate(ctx context.Context, o MigrateOptions) (Report, error) {
 		return Report{}, err
 	}
 	r := newRun(o)
+	if r.filter, err = newFilter(o); err != nil {
+		return Report{}, err
+	}
 	if r.job, err = o.Store.OpenJob(ctx, o.Source.Redacted(), r.destination); err != nil {
 		return Report{}, fmt.Errorf("migrate: %w", err)
 	}
@@ -181,6 +195,7 @@ type run struct {
 	evidence    *evidenceCache
 	generations *generations
 	rebuilt     bool // the walk read every folder
+	filter      *filter
 	noMDTM      atomic.Bool
 	progress    progress
 	report      Report
@@ -225,6 +240,9 @@ func (r *run) migrate(ctx context.Context) error {
 	r.hashAlgorithm, _ = first.Info().HashAlgorithm()
 	pool.Put(first)
 	if err := r.discardOrphans(ctx); err != nil {
+		return err
+	}
+	if err := r.findZone(ctx); err != nil {
 		return err
 	}
 	if err := r.scan(ctx); err != nil {

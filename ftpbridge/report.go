@@ -24,6 +24,7 @@ type Report struct {
 
 	Folders   int64 `json:"folders"`
 	Found     Tally `json:"found"`     // files on the source, with the sizes that it lists
+	Filtered  Tally `json:"filtered"`  // further files that the filters leave out, of the folders that were walked
 	Unchanged Tally `json:"unchanged"` // published by an earlier run, nothing to do
 	Published Tally `json:"published"` // by this run
 	Verdicts  Count `json:"verdicts,omitempty"`

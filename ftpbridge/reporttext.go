@@ -30,6 +30,7 @@ func (r *run) finish(ctx context.Context, whole bool) error {
 			rep.Quarantined.add(item)
 		case f.Phase == state.Rejected:
 			rep.Rejected.add(item)
+		case r.leftOut(f):
 		case f.Phase != state.Failed:
 			rep.Pending.add(f.Size)
 		case f.Seen.Equal(r.start) || whole && !r.rebuilt:
@@ -41,11 +42,13 @@ func (r *run) finish(ctx context.Context, whole bool) error {
 	return r.store.FinishJob(ctx, r.job.ID, rep.Finished)
 }
 
-func (r *run) shownPath(f state.File) string {
+func (r *run) shownPath(f state.File) string { return r.shown(f.Path) }
+
+func (r *run) shown(path string) string {
 	if r.pool == nil {
-		return f.Path
+		return path
 	}
-	return r.pool.Show(f.Path)
+	return r.pool.Show(path)
 }
 
 // textWidth is the columns of a report; textItems how much of each list it shows.
@@ -62,6 +65,9 @@ func (r Report) WriteText(w io.Writer) error {
 	t.line("          to %s", r.Destination)
 	t.line("")
 	t.tally("on the source", r.Found)
+	if r.Filtered.Files > 0 {
+		t.tally("left out", r.Filtered)
+	}
 	t.tally("published", r.Published)
 	t.verdicts(r.Verdicts)
 	t.tally("unchanged", r.Unchanged)

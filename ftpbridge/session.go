@@ -45,6 +45,8 @@ type knowledge struct {
 	setTime  timeCommand
 
 	moves atomic.Int64 // directories renamed or removed, perhaps
+	// mlsdChecks counts the folders in which MLSD was held against LIST -a.
+	mlsdChecks int
 }
 
 func newKnowledge() *knowledge {

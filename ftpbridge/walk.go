@@ -1,13 +1,17 @@
 package ftpbridge
 
 import (
+	"container/list"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
-	"strconv"
+	"iter"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"gateway/listing"
 )
@@ -19,8 +23,16 @@ const (
 	// DefaultMaxEntries is after how many entries Walk gives up.
 	DefaultMaxEntries = 20_000_000
 	// maxSameListing is how many folders on one path may have the very same
-	// listing before it is taken for a folder that contains itself.
+	// listing before it is taken for a folder that contains itself; maxSameRich is
+	// that for listings that can hardly be the same by chance.
 	maxSameListing = 8
+	maxSameRich    = 3
+	// richListing is from how many entries on a listing that has the times of all
+	// and a file among them is one of those.
+	richListing = 3
+	// maxLoops is how many different loops are remembered, so that each is
+	// reported once however many ways lead into it.
+	maxLoops = 1000
 )
 
 var (
@@ -58,104 +70,224 @@ type Lister interface {
 
 // Found is one thing on the way of a walk.
 type Found struct {
-	Path  string        // for Fetch and List: raw bytes, the root joined with Rel
-	Rel   string        // from the root of the walk, raw bytes, slashes between
-	Depth int           // 1 for entries of the root
-	Entry listing.Entry // zero where Err is about a folder or a line
+	Path  string // for Fetch and List: raw bytes, the root joined with Rel
+	Rel   string // from the root of the walk, raw bytes, slashes between
+	Name  string // Rel as people see it: UTF-8, each name decoded
+	Depth int    // 1 for entries of the root
+	// Entry is zero where Err is about a folder or a line. Mode, Owner and Group
+	// are not kept, and of the Facts only "unique".
+	Entry listing.Entry
+	// Dir is what WalkOptions.Folder gave for the folder that the entry is in;
+	// nil for Enter, which may be asked before.
+	Dir any
 	// Err is something that could not be walked: a folder that cannot be
 	// listed (Path is the folder), a line that cannot be used (*SkippedError,
 	// Path is the folder), ErrLoop, ErrTooDeep. The walk goes on.
 	Err error
 }
 
-// WalkOptions bounds a walk; zero values are the defaults.
+// WalkOptions bounds and steers a walk; zero values are the defaults.
 type WalkOptions struct {
 	MaxDepth   int
 	MaxEntries int
+	// Connections is how many folders are listed at once, ahead of fn. With 0 or 1
+	// none is, and fn may use the Lister itself, be it a single session.
+	Connections int
+	// Enter reports whether a folder is walked that fn does not refuse. It keeps
+	// folders from being listed ahead for nothing, so its answer must not depend
+	// on what fn saw.
+	Enter func(dir Found) bool
+	// Folder hears of a folder before fn hears of what is in it, of the root with
+	// the zero Entry. What it returns is Found.Dir of the entries, which can be
+	// ranged over twice. fs.SkipDir leaves the folder out; any other error ends
+	// the walk.
+	Folder func(dir Found, entries iter.Seq[Found]) (any, error)
 }
 
-// Walk calls fn for everything below root, folders before what is in them, in
-// the server's order. Symbolic links are given to fn and not followed. fn may
+// Walk calls fn, from the caller's goroutine, for everything below root: for all
+// entries of a folder in the server's order, then for what is below the first
+// folder among them, and so on; so the order does not depend on how many folders
+// are listed at once. Symbolic links are given to fn and not followed. fn may
 // return fs.SkipDir for a folder (or, for anything else, to leave out the rest
 // of its folder), fs.SkipAll to end the walk, or an error, which Walk returns.
 //
-// Memory grows with the depth times the listings on the way, not with the tree.
-// The error is root's own, the context's, fn's, or wraps ErrTooLarge after MaxEntries.
+// A folder that contains itself is cut where the server tells by which facts a
+// folder is known (unique, RFC 3659 section 7.5.2), or else when the same listing
+// came several times on one path. It is reported once; other ways into the same
+// loop are cut silently.
+//
+// Memory is bounded, by maxHeld, whatever the tree: of the folders on the way
+// only the names of the folders to come are kept, and a listing that does not
+// fit in beside them is an Err. The error is root's own, the context's, fn's, or
+// wraps ErrTooLarge after MaxEntries.
 func Walk(ctx context.Context, l Lister, root string, o WalkOptions, fn func(Found) error) error {
-	w := &walker{l: l, fn: fn, maxDepth: o.MaxDepth, left: o.MaxEntries}
-	if w.maxDepth <= 0 {
-		w.maxDepth = DefaultMaxDepth
+	if o.MaxDepth <= 0 {
+		o.MaxDepth = DefaultMaxDepth
 	}
-	if w.left <= 0 {
-		w.left = DefaultMaxEntries
+	if o.MaxEntries <= 0 {
+		o.MaxEntries = DefaultMaxEntries
 	}
-	res, err := l.List(ctx, root)
-	if err != nil {
-		return err
+	o.Connections = max(o.Connections, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	w := &walker{
+		l: l, fn: fn, o: o, left: o.MaxEntries, seed: maphash.MakeSeed(),
+		listed: make(chan *walkedDir), loops: make(map[[sha256.Size]byte]bool),
 	}
-	// Only facts tell a folder's identity, and only for it does the root matter.
-	if res.Format == listing.MLSD {
-		if e, err := l.Stat(ctx, root); err == nil {
-			if unique, ok := e.Fact("unique"); ok {
-				w.unique = append(w.unique, unique)
-			}
-		}
-	}
-	err = w.folder(ctx, root, "", 1, res)
-	if errors.Is(err, fs.SkipAll) || errors.Is(err, fs.SkipDir) {
+	defer w.wg.Wait()
+	defer cancel()
+	err := w.walk(ctx, &walkedDir{Found: Found{Path: root}})
+	if errors.Is(err, fs.SkipAll) {
 		return nil
 	}
 	return err
 }
 
+// walker goes through the folders to come. Everything but the listing itself
+// happens in the goroutine of Walk.
 type walker struct {
-	l        Lister
-	fn       func(Found) error
-	maxDepth int
-	left     int
-	unique   []string            // RFC 3659 section 7.5.2, of the folders on the way
-	seen     [][sha256.Size]byte // of the listings on the way
+	l      Lister
+	fn     func(Found) error
+	o      WalkOptions
+	left   int
+	steps  list.List // *walkedDir and *subfolders to come, in the order of the walk
+	asked  int       // listings under way
+	ahead  int       // folders under way or listed, not yet given to fn
+	listed chan *walkedDir
+	held   atomic.Int64 // bytes of listings
+	loops  map[[sha256.Size]byte]bool
+	seed   maphash.Seed
+	wg     sync.WaitGroup
 }
 
-// folder gives the entries of one listing to fn and goes down.
-func (w *walker) folder(ctx context.Context, dir, rel string, depth int, res listing.Result) error {
-	sum := fingerprint(res)
-	if w.same(sum, res) {
-		return w.problem(dir, rel, depth, fmt.Errorf("%s: %w: %d folders on the way have the same listing", quoteLine(w.show(dir)), ErrLoop, maxSameListing))
+func (w *walker) walk(ctx context.Context, root *walkedDir) error {
+	root.step = w.steps.PushFront(root)
+	for w.steps.Len() > 0 {
+		front := w.steps.Front()
+		switch s := front.Value.(type) {
+		case *subfolders:
+			if d, ok := w.nextFolder(s); ok {
+				d.step = w.steps.InsertBefore(d, front)
+			} else {
+				w.steps.Remove(front)
+			}
+		case *walkedDir:
+			if s.leftOut() {
+				w.forget(s)
+				continue
+			}
+			if err := w.await(ctx, s); err != nil {
+				return err
+			}
+			w.steps.Remove(front)
+			w.ahead--
+			if err := w.give(ctx, s); err != nil {
+				return err
+			}
+		}
 	}
-	w.seen = append(w.seen, sum)
-	defer func() { w.seen = w.seen[:len(w.seen)-1] }()
+	return nil
+}
 
-	for _, line := range res.Skipped {
-		if err := w.problem(dir, rel, depth, &SkippedError{Dir: w.show(dir), Line: line}); err != nil {
+// give tells fn what is in a folder.
+func (w *walker) give(ctx context.Context, d *walkedDir) error {
+	if d.up != nil {
+		d.Dir = d.up.tag
+	}
+	if d.err == nil && w.loops[d.sum] && d.same() > 0 {
+		d.gone = true // another way into a loop that was reported
+		d.list.reset()
+		return nil
+	}
+	if d.err != nil {
+		return w.failed(ctx, d)
+	}
+	if w.o.Folder != nil {
+		var err error
+		d.tag, err = w.o.Folder(d.Found, w.entries(d))
+		if errors.Is(err, fs.SkipDir) {
+			d.gone = true
+			d.list.reset()
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if more := res.SkippedTotal - len(res.Skipped); more > 0 {
-		if err := w.problem(dir, rel, depth, fmt.Errorf("%s: %w: %d more lines", quoteLine(w.show(dir)), ErrSkipped, more)); err != nil {
-			return err
-		}
+	if err := w.lines(d); err != nil {
+		return err
 	}
-	names := make(map[string]bool, len(res.Entries))
-	for _, e := range res.Entries {
-		name := e.RawName
-		if names[name+"\x00"+e.Version] {
-			err := w.problem(dir, rel, depth, &SkippedError{Dir: w.show(dir), Line: listing.Skipped{Line: e.Line, Raw: []byte(e.RawName), Reason: "the name was listed before"}})
-			if err != nil {
+	for i, e := range d.list.all() {
+		if i%64 == 63 { // fn may be slow
+			w.readAhead(ctx)
+		}
+		if d.again.has(i) {
+			line := listing.Skipped{Line: e.Line, Raw: []byte(e.RawName), Reason: "the name was listed before"}
+			if err := w.problem(d, &SkippedError{Dir: w.show(d.Path), Line: line}); err != nil {
 				return err
 			}
 			continue
 		}
-		names[name+"\x00"+e.Version] = true
-		f := Found{Path: w.l.Join(dir, name), Rel: joinRel(rel, name), Depth: depth, Entry: e}
-		if err := w.entry(ctx, f); err != nil {
-			if errors.Is(err, fs.SkipDir) {
-				return nil
-			}
+		err := w.entry(ctx, w.found(d, e))
+		switch {
+		case errors.Is(err, fs.SkipDir) && e.Type == listing.Dir:
+			d.again.set(i)
+			continue
+		case errors.Is(err, fs.SkipDir):
+			d.cut = i + 1
+		case err != nil:
+			return err
+		default:
+			continue
+		}
+		break
+	}
+	w.keepFolders(d)
+	return nil
+}
+
+// failed tells fn, or ends the walk where nothing else could be listed either.
+func (w *walker) failed(ctx context.Context, d *walkedDir) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if d.up == nil || errors.Is(d.err, ErrBroken) || errors.Is(d.err, ErrClosed) {
+		return d.err
+	}
+	if errors.Is(d.err, ErrLoop) && len(w.loops) < maxLoops {
+		w.loops[d.sum] = true
+	}
+	return w.problem(d, d.err)
+}
+
+// lines reports the lines of a listing that gave no entry.
+func (w *walker) lines(d *walkedDir) error {
+	for _, line := range d.quality.Skipped {
+		if err := w.problem(d, &SkippedError{Dir: w.show(d.Path), Line: line}); err != nil {
 			return err
 		}
 	}
+	if more := d.quality.SkippedTotal - len(d.quality.Skipped); more > 0 {
+		return w.problem(d, fmt.Errorf("%s: %w: %d more lines", quoteLine(w.show(d.Path)), ErrSkipped, more))
+	}
 	return nil
+}
+
+// entries are those of a folder, each name once.
+func (w *walker) entries(d *walkedDir) iter.Seq[Found] {
+	return func(yield func(Found) bool) {
+		for i, e := range d.list.all() {
+			if !d.again.has(i) && !yield(w.found(d, e)) {
+				return
+			}
+		}
+	}
+}
+
+func (w *walker) found(d *walkedDir, e listing.Entry) Found {
+	return Found{
+		Path: w.l.Join(d.Path, e.RawName), Rel: joinRel(d.Rel, e.RawName), Name: joinRel(d.Name, e.Name),
+		Depth: d.Depth + 1, Entry: e, Dir: d.tag,
+	}
 }
 
 func joinRel(rel, name string) string {
@@ -165,7 +297,7 @@ func joinRel(rel, name string) string {
 	return rel + "/" + name
 }
 
-// entry gives one entry to fn and, where it is a folder, walks it.
+// entry gives one entry to fn.
 func (w *walker) entry(ctx context.Context, f Found) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -173,42 +305,7 @@ func (w *walker) entry(ctx context.Context, f Found) error {
 	if w.left--; w.left < 0 {
 		return fmt.Errorf("ftp: walk: %w: more entries than allowed, at %s", ErrTooLarge, quoteLine(w.l.Show(f.Path)))
 	}
-	err := w.fn(f)
-	if f.Entry.Type != listing.Dir {
-		return err
-	}
-	if errors.Is(err, fs.SkipDir) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return w.descend(ctx, f)
-}
-
-func (w *walker) descend(ctx context.Context, f Found) error {
-	unique, _ := f.Entry.Fact("unique")
-	for _, u := range w.unique {
-		if unique != "" && u == unique {
-			return w.problem(f.Path, f.Rel, f.Depth, fmt.Errorf("%s: %w", quoteLine(w.l.Show(f.Path)), ErrLoop))
-		}
-	}
-	if f.Depth >= w.maxDepth {
-		return w.problem(f.Path, f.Rel, f.Depth, fmt.Errorf("%s: %w: the limit is %d", quoteLine(w.l.Show(f.Path)), ErrTooDeep, w.maxDepth))
-	}
-	res, err := w.l.List(ctx, f.Path)
-	if cerr := ctx.Err(); cerr != nil {
-		return cerr
-	}
-	if errors.Is(err, ErrBroken) || errors.Is(err, ErrClosed) {
-		return err // the lister is at its end, every other folder would fail too
-	}
-	if err != nil {
-		return w.problem(f.Path, f.Rel, f.Depth, err)
-	}
-	w.unique = append(w.unique, unique)
-	defer func() { w.unique = w.unique[:len(w.unique)-1] }()
-	return w.folder(ctx, f.Path, f.Rel, f.Depth+1, res)
+	return w.fn(f)
 }
 
 // show decodes a folder for people; the source's own folder is a dot.
@@ -219,38 +316,13 @@ func (w *walker) show(dir string) string {
 	return w.l.Show(dir)
 }
 
-// problem tells fn about something that cannot be walked.
-func (w *walker) problem(path, rel string, depth int, err error) error {
-	err = w.fn(Found{Path: path, Rel: rel, Depth: depth, Err: err})
+// problem tells fn about something in or about a folder that cannot be walked.
+func (w *walker) problem(d *walkedDir, err error) error {
+	f := d.Found
+	f.Entry, f.Err = listing.Entry{}, err
+	err = w.fn(f)
 	if errors.Is(err, fs.SkipDir) {
 		return nil
 	}
 	return err
-}
-
-// same reports whether too many folders on the way look like this one.
-func (w *walker) same(sum [sha256.Size]byte, res listing.Result) bool {
-	if len(res.Entries) == 0 {
-		return false
-	}
-	n := 0
-	for _, s := range w.seen {
-		if s == sum {
-			n++
-		}
-	}
-	return n >= maxSameListing
-}
-
-func fingerprint(res listing.Result) [sha256.Size]byte {
-	h := sha256.New()
-	var line []byte
-	for _, e := range res.Entries {
-		line = strconv.AppendQuote(line[:0], e.RawName)
-		line = strconv.AppendInt(line, e.Size, 10)
-		line = strconv.AppendInt(append(line, ' '), e.ModTime.Unix(), 10)
-		line = strconv.AppendInt(append(line, ' '), int64(e.Type), 10)
-		h.Write(line)
-	}
-	return [sha256.Size]byte(h.Sum(nil))
 }

@@ -22,7 +22,7 @@ type sourceFlags struct {
 	Charset      string        `help:"Charset of the server's file names (default: found out)." placeholder:"NAME"`
 	Format       string        `help:"Format of the server's listings, such as vms (default: found out)." placeholder:"NAME"`
 	Dialect      string        `help:"How the server names files: unix, dos, vms, mvs, os400, nonstop or vm (default: found out)." placeholder:"NAME"`
-	Timezone     string        `help:"Zone of the server's listings." default:"UTC" placeholder:"ZONE"`
+	Timezone     string        `help:"Zone of the times in the server's listings (default: found out where it matters, else UTC)." placeholder:"ZONE"`
 	CAFile       string        `help:"Certificates that may sign the server's (FTPS)." name:"ca-file" type:"path" placeholder:"FILE"`
 	Fingerprint  string        `help:"SHA-256 of the server's certificate (FTPS), instead of a CA." placeholder:"HEX"`
 }

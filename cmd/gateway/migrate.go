@@ -17,12 +17,16 @@ import (
 const passwordVariable = "GATEWAY_SOURCE_PASSWORD"
 
 type migrateCmd struct {
-	Source      string `arg:"" help:"URL of the old server: ftp://user@host/path, ftps:// or ftpes://."`
-	Dest        string `arg:"" help:"Where the files go: a folder, or STORAGE:FOLDER."`
-	Policy      string `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
-	Connections int    `help:"How many files to fetch at once, 1 to 16." default:"4"`
-	Overwrite   bool   `help:"Replace files at the destination that did not come from this source."`
-	JSON        bool   `help:"Print events and the report as JSON lines." name:"json"`
+	Source      string   `arg:"" help:"URL of the old server: ftp://user@host/path, ftps:// or ftpes://."`
+	Dest        string   `arg:"" help:"Where the files go: a folder, or STORAGE:FOLDER."`
+	Policy      string   `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
+	Connections int      `help:"How many files to fetch at once, 1 to 16." default:"4"`
+	Include     []string `help:"Only files and folders with such paths, like '*.iso' or 'pub/**/doc'; repeatable." sep:"none" placeholder:"PATTERN"`
+	Exclude     []string `help:"No files and folders with such paths; repeatable." sep:"none" placeholder:"PATTERN"`
+	Since       string   `help:"Only files modified since then: 2024-05-01, or 30d for the last 30 days." placeholder:"TIME"`
+	MaxDepth    int      `help:"How many folders deep to go; 1 is the files of the source's own folder." placeholder:"N"`
+	Overwrite   bool     `help:"Replace files at the destination that did not come from this source."`
+	JSON        bool     `help:"Print events and the report as JSON lines." name:"json"`
 	sourceFlags
 }
 
@@ -30,6 +34,10 @@ type migrateCmd struct {
 // source is published.
 func (m *migrateCmd) Run(e *env) error {
 	src, err := m.source(e, m.Source)
+	if err != nil {
+		return err
+	}
+	since, err := parseSince(m.Since, time.Now())
 	if err != nil {
 		return err
 	}
@@ -59,6 +67,7 @@ func (m *migrateCmd) Run(e *env) error {
 	report, err := ftpbridge.Migrate(e.ctx, ftpbridge.MigrateOptions{
 		Source: src, Dest: to.disk, DestName: to.storage, Folder: to.name,
 		Policy: policy, Store: g.state, Connections: m.Connections, Overwrite: m.Overwrite,
+		Include: m.Include, Exclude: m.Exclude, Since: since, MaxDepth: m.MaxDepth,
 		Signer: signer, Progress: show.event, Logger: log,
 	})
 	show.close()
@@ -106,8 +115,10 @@ func (f *sourceFlags) source(e *env, url string) (ftpbridge.Source, error) {
 		}
 		src.Password = strings.TrimRight(string(data), "\r\n")
 	}
-	if src.Location, err = time.LoadLocation(f.Timezone); err != nil {
-		return src, fmt.Errorf("--timezone %q is not known; write for example Europe/Berlin", f.Timezone)
+	if f.Timezone != "" {
+		if src.Location, err = time.LoadLocation(f.Timezone); err != nil {
+			return src, fmt.Errorf("--timezone %q is not known; write for example Europe/Berlin", f.Timezone)
+		}
 	}
 	src.Format, src.Dialect = f.Format, f.Dialect
 	src.Timeout, src.Charset, src.CAFile, src.Fingerprint = f.Timeout, f.Charset, f.CAFile, f.Fingerprint

@@ -52,8 +52,11 @@ func (j *job) pureFTPD() launch {
 	j.mustRun(exec.Command(Tool(j.t, "pure-pw"), "mkdb", db, "-f", j.write("users", entry, 0o600)))
 	argv := []string{
 		debs(j.t, "pure-ftpd/usr/sbin/pure-ftpd"), "-S", fmt.Sprintf("%s,%d", j.host(), j.port),
-		"-l", "puredb:" + db, "-A", "-E", "-H", "-D", "-u", "1",
+		"-l", "puredb:" + db, "-A", "-E", "-H", "-u", "1",
 		"-g", filepath.Join(j.run, "pure-ftpd.pid"), "-O", "w3c:" + j.logPath,
+	}
+	if !j.HideDots {
+		argv = append(argv, "-D")
 	}
 	if j.IPv6 {
 		argv = append(argv, "-6")

@@ -84,6 +84,10 @@ type Options struct {
 	// flags of pure-ftpd, InetUtils and LinuxFTPD, Python statements about the handler class H for
 	// Pyftpdlib.
 	Extra []string
+	// HideDots has PureFTPD show names with a dot in front only to those who ask for them.
+	HideDots bool
+	// Env is added to the server's environment, such as "TZ=JST-9".
+	Env []string
 }
 
 // Server is a running FTP server.
@@ -199,6 +203,7 @@ func (s *Server) start(j *job) error {
 	default:
 		j.t.Fatalf("servers: no server %q; known are %q", s.Kind, All())
 	}
+	l.env = append(l.env, j.Env...)
 	p, err := startProcess(l, filepath.Join(j.run, "output.log"))
 	if err != nil {
 		return err
