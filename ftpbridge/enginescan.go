@@ -180,7 +180,7 @@ func (s *scanner) file(f Found, e listing.Entry) error {
 	if line.Target, fault = s.names.name(e.Name, e.RawName); fault != "" {
 		line.Phase, line.Reason = state.Failed, fault
 	}
-	s.progress.update(func(r *Report) { r.Found.add(line.Size) })
+	s.progress.update(func(r *Report) { r.found(line.Size) })
 	if s.batch = append(s.batch, line); len(s.batch) < scanBatch {
 		return nil
 	}
