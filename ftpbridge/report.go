@@ -103,6 +103,11 @@ func (r Report) JSON() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
+// Visible is text for people with everything escaped that is not printable, such
+// as control characters and marks that turn the direction of writing. Escapes
+// that are in it already, as in the paths of a Report, stay as they are.
+func Visible(text string) string { return shownText(text) }
+
 // EventKind says what an Event is about.
 type EventKind string
 
