@@ -22,6 +22,7 @@ type migrateCmd struct {
 	Policy      string `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
 	Connections int    `help:"How many files to fetch at once, 1 to 16." default:"4"`
 	Overwrite   bool   `help:"Replace files at the destination that did not come from this source."`
+	Report      string `help:"Write a report into this folder: a page, JSON, the digests of all files, and a signed statement." type:"path" placeholder:"DIR"`
 	JSON        bool   `help:"Print events and the report as JSON lines." name:"json"`
 	sourceFlags
 }
@@ -52,6 +53,9 @@ func (m *migrateCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if err := m.prepareReport(src, to); err != nil {
+		return err
+	}
 	show := newProgress(e, m.JSON)
 	// The bars own the terminal while they are drawn; warnings go through them.
 	log := newLogger(show.log(), g.cfg.Log)
@@ -64,6 +68,9 @@ func (m *migrateCmd) Run(e *env) error {
 	show.close()
 	if perr := m.print(e, report); perr != nil {
 		return errors.Join(err, perr)
+	}
+	if rerr := m.writeReport(e, g, report, signer); rerr != nil {
+		return errors.Join(err, rerr)
 	}
 	switch {
 	case e.ctx.Err() != nil:

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -95,13 +96,13 @@ func sameMigration(dir, source, destination string) error {
 	return nil
 }
 
-// Options says what to write where. All are required.
+// Options says what to write where. All but Verifier are required.
 type Options struct {
 	Dir      string // see Prepare
 	Report   ftpbridge.Report
 	Store    state.Catalogue
 	Signer   *integrity.ProvenanceSigner
-	Verifier string // URI that the statement names
+	Verifier string // URI that the statement names; "" is ftpbridge.DefaultVerifier
 }
 
 // Write writes the four files, with mode 0600, over those of an earlier run. If
@@ -143,7 +144,7 @@ func Write(ctx context.Context, o Options) error {
 		})
 	}
 	run := describe(o.Report, digests)
-	run.Verifier.ID, run.TimeCreated = o.Verifier, integrity.RunTime(time.Now())
+	run.Verifier.ID, run.TimeCreated = cmp.Or(o.Verifier, ftpbridge.DefaultVerifier), integrity.RunTime(time.Now())
 	envelope, err := o.Signer.SignRun(integrity.NewRunStatement(run, subjects...))
 	if err == nil {
 		err = durable.WriteFile(filepath.Join(o.Dir, StatementFile), append(envelope, '\n'))

@@ -256,3 +256,38 @@ func TestNiceNumbers(t *testing.T) {
 		}
 	}
 }
+
+func TestSizeRows(t *testing.T) {
+	classes := func(files ...int64) []ftpbridge.SizeClass {
+		var all []ftpbridge.SizeClass
+		for i, n := range files {
+			all = append(all, ftpbridge.SizeClass{From: int64(uint64(1) << i >> 1), Tally: ftpbridge.Tally{Files: n}})
+		}
+		return all
+	}
+	every := make([]int64, 64)
+	for i := range every {
+		every[i] = 1
+	}
+	tests := []struct {
+		name    string
+		classes []ftpbridge.SizeClass
+		want    string
+	}{
+		{"nothing", nil, ""},
+		{"only empty files", classes(3), "empty: 3"},
+		{"some", classes(0, 0, 2, 0, 1), "2 B to 4 B: 2, 4 B to 8 B: 0, 8 B to 16 B: 1"},
+		{"all", classes(every...), "empty: 1, 1 B to 16 B: 4, 16 B to 256 B: 4, 256 B to 4 KiB: 4, 4 KiB to 64 KiB: 4, 64 KiB to 1 MiB: 4, " +
+			"1 MiB to 16 MiB: 4, 16 MiB to 256 MiB: 4, 256 MiB to 4 GiB: 4, 4 GiB to 64 GiB: 4, 64 GiB to 1 TiB: 4, 1 TiB to 16 TiB: 4, " +
+			"16 TiB to 256 TiB: 4, 256 TiB to 4 PiB: 4, 4 PiB to 64 PiB: 4, 64 PiB to 1 EiB: 4, 1 EiB to 8 EiB: 3"},
+	}
+	for _, tt := range tests {
+		var rows []string
+		for _, b := range sizes(tt.classes) {
+			rows = append(rows, fmt.Sprintf("%s: %d", b.Name, b.Files))
+		}
+		if got := strings.Join(rows, ", "); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}

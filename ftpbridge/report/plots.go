@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -87,7 +89,7 @@ func plots(r ftpbridge.Report) ([]plot, []timeRow) {
 			func(i int) float64 { return float64(buckets[i].Bytes) / lasted[i] }),
 		draw("files", "Files published per second", "Nothing was published.", perSecond, niceNumber,
 			func(i int) float64 { return float64(buckets[i].Files) / lasted[i] }),
-		draw("retries", "Tries again", "Nothing had to be tried again.", number3,
+		draw("retries", "Retries", "Nothing had to be tried again.", number3,
 			func(v float64) float64 { return max(niceNumber(v), 2) },
 			func(i int) float64 { return float64(buckets[i].Retries) }),
 	}, rows
@@ -149,27 +151,41 @@ func number3(v float64) string {
 	return fmt.Sprintf("%.3g", v)
 }
 
-// sizes are the classes of sizes from the first to the last that is not empty.
+// maxSizeRows is how many rows the table of sizes has besides that of empty files.
+const maxSizeRows = 16
+
+// sizes are the classes of sizes from the first to the last that is not empty, so
+// many in a row that they fit.
 func sizes(classes []ftpbridge.SizeClass) []bar {
 	var all []bar
-	last := 0
-	for _, c := range classes {
-		if len(all) == 0 && c.Files == 0 {
-			continue
-		}
-		name := "empty"
-		if c.From > 0 {
-			name = "from " + size(c.From)
-		}
-		all = append(all, bar{Name: name, Class: "plain", Files: c.Files, Bytes: c.Bytes, Run: -1})
-		if c.Files > 0 {
-			last = len(all)
+	row := func(name string, t ftpbridge.Tally) {
+		all = append(all, bar{Name: name, Class: "plain", Files: t.Files, Bytes: t.Bytes, Run: -1})
+	}
+	some := func(c ftpbridge.SizeClass) bool { return c.Files > 0 }
+	if len(classes) > 0 && some(classes[0]) {
+		row("empty", classes[0].Tally)
+	}
+	classes = classes[min(1, len(classes)):]
+	first := slices.IndexFunc(classes, some)
+	if first >= 0 {
+		classes = classes[first:]
+		step := (len(classes) + maxSizeRows - 1) / maxSizeRows
+		for group := range slices.Chunk(classes, step) {
+			var t ftpbridge.Tally
+			for _, c := range group {
+				t.Files += c.Files
+				t.Bytes += c.Bytes
+			}
+			from := uint64(group[0].From)
+			row(round(from)+" to "+round(from<<len(group)), t)
 		}
 	}
-	all = all[:last]
 	scale(all, func(b bar) float64 { return float64(b.Files) })
 	return all
 }
+
+// round is a size that is a power of two.
+func round(n uint64) string { return strings.Replace(humanize.IBytes(n), ".0 ", " ", 1) }
 
 func slowest(slow []ftpbridge.SlowFile) []bar {
 	var all []bar
