@@ -75,8 +75,8 @@ func sameMigration(dir, source, destination string) error {
 	defer f.Close()
 	is := map[string]string{}
 	d := json.NewDecoder(io.LimitReader(f, enough))
-	_, err = d.Token()
-	for err == nil && len(is) < 2 && d.More() {
+	begin, err := d.Token()
+	for err == nil && begin == json.Delim('{') && len(is) < 2 && d.More() {
 		var name json.Token
 		var value any
 		if name, err = d.Token(); err == nil {
