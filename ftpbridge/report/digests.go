@@ -75,10 +75,9 @@ func WriteDigests(ctx context.Context, w io.Writer, store state.Catalogue, job i
 // line is as GNU coreutils write it ("cksum output modes" in their manual): a
 // backslash before the digest announces escapes in the name.
 func (d Digest) line() string {
-	name := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`).Replace(d.Name)
-	mark := ""
-	if name != d.Name {
-		mark = `\`
+	name, mark := d.Name, ""
+	if strings.ContainsAny(name, "\\\n\r") {
+		name, mark = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`).Replace(name), `\`
 	}
 	return mark + hex.EncodeToString(d.SHA256) + "  " + name + "\n"
 }

@@ -96,7 +96,7 @@ func numbers(r ftpbridge.Report, rate string) []number {
 	if r.ResumedFiles > 0 {
 		all = append(all, number{"Went on where it stopped", files(r.ResumedFiles), size(r.SavedBytes) + " not fetched again"})
 	}
-	all = append(all, number{"Retries", count(r.Retries, "time", "times"), ""})
+	all = append(all, number{"Retries", humanize.Comma(r.Retries), ""})
 	if r.Gone > 0 {
 		all = append(all, number{"No longer on the source", files(r.Gone), "unfinished before"})
 	}

@@ -245,12 +245,12 @@ func TestDuration(t *testing.T) {
 }
 
 func TestNiceNumbers(t *testing.T) {
-	for v, want := range map[float64]float64{0.3: 0.5, 1: 1, 1.1: 2, 4: 5, 7: 10, 99: 100, 1234: 2000} {
+	for v, want := range map[float64]float64{0.3: 0.4, 1: 1, 1.1: 2, 3: 4, 7: 8, 99: 100, 1234: 2000} {
 		if got := niceNumber(v); got != want {
 			t.Errorf("%v: %v, want %v", v, got, want)
 		}
 	}
-	for v, want := range map[float64]float64{0.5: 2, 1000: 1000, 1025: 2048, 300 << 10: 500 << 10} {
+	for v, want := range map[float64]float64{0.5: 2, 1000: 1000, 1025: 2048, 300 << 10: 400 << 10} {
 		if got := niceBytes(v); got != want {
 			t.Errorf("%v bytes: %v, want %v", v, got, want)
 		}

@@ -124,10 +124,11 @@ func (p *plot) draw(width time.Duration, unit func(float64) string, nice func(fl
 	}
 }
 
-// niceNumber is the next 1, 2 or 5 times a power of ten.
+// niceNumber is the next 1, 2, 4, 6 or 8 times a power of ten: the half of it is
+// short too.
 func niceNumber(v float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, m := range []float64{1, 2, 5} {
+	for _, m := range []float64{1, 2, 4, 6, 8} {
 		if m*power >= v {
 			return m * power
 		}
