@@ -100,6 +100,7 @@ func (r *run) feed(ctx context.Context, lines chan<- state.File, now func(state.
 
 // one brings one line as far as it goes. Its error ends the run.
 func (r *run) one(ctx context.Context, f state.File) error {
+	defer r.timed(&f, time.Now())
 	// The page that f came from may be old: an operator may have released it.
 	f, err := r.store.GetFile(ctx, r.job.ID, f.Path)
 	if err != nil {

@@ -167,7 +167,9 @@ func Migrate(ctx context.Context, o MigrateOptions) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("migrate %s to %s: %w", r.job.Source, r.destination, err)
 	}
+	stop := r.progress.watch()
 	err = r.migrate(held)
+	stop()
 	stopped := ctx.Err() != nil
 	// What is known is written down and reported also when ctx ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)

@@ -14,12 +14,14 @@ const MaxReportItems = 10_000
 
 // Report is what a run did and what is left to do.
 type Report struct {
+	Job         int64     `json:"job"` // of the ledger
 	Source      string    `json:"source"`
 	Destination string    `json:"destination"`
 	Started     time.Time `json:"started"`
 	Finished    time.Time `json:"finished"`
 	Seconds     float64   `json:"seconds"`
-	Error       string    `json:"error,omitempty"` // what ended the run early
+	Error       string    `json:"error,omitempty"`  // what ended the run early
+	Policy      string    `json:"policy,omitempty"` // digest of the policy file, "sha256:" and hex; "" without a policy
 	Warnings    []string  `json:"warnings,omitempty"`
 
 	Folders   int64 `json:"folders"`
@@ -43,6 +45,11 @@ type Report struct {
 	Unread      List `json:"unread"`  // folders that could not be listed, and lines of listings that gave no name
 	Skipped     List `json:"skipped"` // links and other things that are no files
 	Renamed     List `json:"renamed"` // published under another name than on the source
+
+	Timeline     Timeline    `json:"timeline"`
+	Sizes        []SizeClass `json:"sizes,omitempty"` // of the files on the source, by size
+	UnknownSizes int64       `json:"unknownSizes"`    // files whose size the source does not list
+	Slowest      []SlowFile  `json:"slowest,omitempty"`
 }
 
 // Count maps a verdict to a number of files.
@@ -96,6 +103,11 @@ func (r Report) JSON() ([]byte, error) {
 	b, err := json.MarshalIndent(r, "", "  ")
 	return append(b, '\n'), err
 }
+
+// Visible is text for people with everything escaped that is not printable, such
+// as control characters and marks that turn the direction of writing. Escapes
+// that are in it already, as in the paths of a Report, stay as they are.
+func Visible(text string) string { return shownText(text) }
 
 // EventKind says what an Event is about.
 type EventKind string

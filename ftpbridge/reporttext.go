@@ -17,6 +17,10 @@ import (
 // finish completes the report from the ledger and stamps the end of the run.
 func (r *run) finish(ctx context.Context, whole bool) error {
 	rep := &r.report
+	rep.Job = r.job.ID
+	if r.Policy != nil {
+		rep.Policy = r.Policy.Digest().String()
+	}
 	for f, err := range r.store.Files(ctx, r.job.ID, append(open(), state.Rejected)...) {
 		if err != nil {
 			return err

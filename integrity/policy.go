@@ -108,8 +108,9 @@ const (
 // unverified and published if on_missing or on_weak says so; a manifest or
 // signature that fails is judged as any other file.
 type Policy struct {
-	file  string
-	rules []*rule
+	file   string
+	digest Digest // of the file, without the key files
+	rules  []*rule
 }
 
 type rule struct {
@@ -270,7 +271,7 @@ func (k *signing) load(read func(name string) ([]byte, error)) (Anchors, error) 
 // pattern, or whose pattern matches one of these names, commonly the source's
 // configured name and its URL without user and password.
 func (p *Policy) ForSource(names ...string) *Policy {
-	own := &Policy{file: p.file}
+	own := &Policy{file: p.file, digest: p.digest}
 	for _, r := range p.rules {
 		if r.source == nil || slices.ContainsFunc(names, r.source.match) {
 			own.rules = append(own.rules, r)
@@ -278,6 +279,10 @@ func (p *Policy) ForSource(names ...string) *Policy {
 	}
 	return own
 }
+
+// Digest is the SHA-256 of the policy file. Keys are pinned in it by fingerprint,
+// so that it stands for them too.
+func (p *Policy) Digest() Digest { return p.digest }
 
 // ruleFor returns the first rule that matches, nil if none does.
 func (p *Policy) ruleFor(path string) *rule {

@@ -2,6 +2,7 @@ package integrity
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,8 @@ func ParsePolicy(file string, data []byte) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &policyParser{policy: &Policy{file: file}}
+	sum := sha256.Sum256(data)
+	p := &policyParser{policy: &Policy{file: file, digest: Digest{Algorithm: SHA256, Sum: sum[:]}}}
 	p.parse(root)
 	if len(p.errs) > 0 {
 		return nil, errors.Join(p.errs...)

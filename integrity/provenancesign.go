@@ -92,6 +92,11 @@ func (s *ProvenanceSigner) Sign(st *Statement) ([]byte, error) {
 	if _, err := ParseStatement(payload); err != nil {
 		return nil, fmt.Errorf("integrity: sign statement: %w", err)
 	}
+	return s.seal(payload)
+}
+
+// seal puts a payload of PayloadType into a signed envelope.
+func (s *ProvenanceSigner) seal(payload []byte) ([]byte, error) {
 	sig, err := s.key.Sign(nil, preAuthEncode(PayloadType, payload), crypto.Hash(0))
 	if err != nil {
 		return nil, fmt.Errorf("integrity: sign statement: %w", err)
@@ -124,11 +129,7 @@ type SignedStatement struct {
 // Errors are ErrEnvelope, ErrPayloadType, ErrUnsigned for a bare statement (which
 // ParseStatement reads), ErrUnknownKey, ErrBadSignature and ErrStatement.
 func (k *ProvenanceKeys) Open(data []byte) (*SignedStatement, error) {
-	env, err := parseEnvelope(data)
-	if err != nil {
-		return nil, fmt.Errorf("integrity: open provenance: %w", err)
-	}
-	payload, id, err := k.verify(env)
+	payload, id, err := k.unseal(data)
 	if err != nil {
 		return nil, fmt.Errorf("integrity: open provenance: %w", err)
 	}
@@ -137,6 +138,16 @@ func (k *ProvenanceKeys) Open(data []byte) (*SignedStatement, error) {
 		return nil, err
 	}
 	return &SignedStatement{Statement: st, KeyID: id, Payload: payload}, nil
+}
+
+// unseal returns the payload of an envelope whose signature verified, and the id
+// of the key that made it.
+func (k *ProvenanceKeys) unseal(data []byte) (payload []byte, id string, err error) {
+	env, err := parseEnvelope(data)
+	if err != nil {
+		return nil, "", err
+	}
+	return k.verify(env)
 }
 
 func (k *ProvenanceKeys) verify(env *envelope) (payload []byte, id string, err error) {

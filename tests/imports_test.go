@@ -48,9 +48,11 @@ func allowed() map[string][]string {
 		"sftpsrv":   {"auth", "storage", "state", "internal/durable"},
 		"webdav":    {"auth", "storage", "state", "internal/durable"},
 		"ftpbridge": contracts,
+		// What it found, as files.
+		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge", "internal/durable",
+		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.

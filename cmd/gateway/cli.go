@@ -36,6 +36,7 @@ type cli struct {
 	Migrate     migrateCmd     `cmd:"" help:"Fetch, verify and publish all files of an FTP server."`
 	Ls          lsCmd          `cmd:"" help:"List a folder of an FTP server."`
 	User        userCmd        `cmd:"" help:"Add, change, list and remove users."`
+	Report      reportCmd      `cmd:"" help:"Check the signed report of a migration."`
 	Explain     explainCmd     `cmd:"" help:"Say why a file was published or not."`
 	Verify      verifyCmd      `cmd:"" help:"Judge local files by a policy, or examine again what is published."`
 	Provenance  provenanceCmd  `cmd:"" help:"Export or check the signed proof of a published file."`

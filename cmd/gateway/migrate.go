@@ -26,6 +26,7 @@ type migrateCmd struct {
 	Since       string   `help:"Only files modified since then: 2024-05-01, or 30d for the last 30 days." placeholder:"TIME"`
 	MaxDepth    int      `help:"How many folders deep to go; 1 is the files of the source's own folder." placeholder:"N"`
 	Overwrite   bool     `help:"Replace files at the destination that did not come from this source."`
+	Report      string   `help:"Write a report into this folder: a page, JSON, the digests of all files, and a signed statement." type:"path" placeholder:"DIR"`
 	JSON        bool     `help:"Print events and the report as JSON lines." name:"json"`
 	sourceFlags
 }
@@ -60,6 +61,9 @@ func (m *migrateCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if err := m.prepareReport(src, to); err != nil {
+		return err
+	}
 	show := newProgress(e, m.JSON)
 	// The bars own the terminal while they are drawn; warnings go through them.
 	log := newLogger(show.log(), g.cfg.Log)
@@ -73,6 +77,9 @@ func (m *migrateCmd) Run(e *env) error {
 	show.close()
 	if perr := m.print(e, report); perr != nil {
 		return errors.Join(err, perr)
+	}
+	if rerr := m.writeReport(e, g, report, signer); rerr != nil {
+		return errors.Join(err, rerr)
 	}
 	switch {
 	case e.ctx.Err() != nil:

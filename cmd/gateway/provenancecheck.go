@@ -155,7 +155,7 @@ func (p *provenanceCmd) checkPublished(e *env, at place, pub state.Publication, 
 // checkExported is "provenance --check FILE.json --file PATH --key KEY". It
 // knows nothing of any gateway.
 func (p *provenanceCmd) checkExported(e *env) error {
-	keys, err := p.givenKeys()
+	keys, err := givenKeys(p.Key)
 	if err != nil {
 		return err
 	}
@@ -175,18 +175,18 @@ func (p *provenanceCmd) checkExported(e *env) error {
 }
 
 // givenKeys reads --key. What cannot be a fingerprint is the name of a file.
-func (p *provenanceCmd) givenKeys() (*integrity.ProvenanceKeys, error) {
+func givenKeys(key string) (*integrity.ProvenanceKeys, error) {
 	k := &integrity.ProvenanceKeys{}
-	if _, err := integrity.ParseProvenanceKeyID(p.Key); err == nil {
-		return k, k.AddID(p.Key)
+	if _, err := integrity.ParseProvenanceKeyID(key); err == nil {
+		return k, k.AddID(key)
 	}
-	data, err := readLimited(p.Key, integrity.MaxProvenanceKeyBytes)
+	data, err := readLimited(key, integrity.MaxProvenanceKeyBytes)
 	if err != nil {
 		return nil, fmt.Errorf("--key is neither a fingerprint (sha256: and 64 hex digits) nor a file: %w", err)
 	}
 	list, err := integrity.ParseProvenanceKeys(data)
 	if err != nil {
-		return nil, fmt.Errorf("--key %s: %w", p.Key, err)
+		return nil, fmt.Errorf("--key %s: %w", key, err)
 	}
 	return k, k.Add(list...)
 }

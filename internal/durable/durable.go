@@ -8,30 +8,44 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 )
 
 // WriteFile replaces file, or makes it, with mode 0600.
 func WriteFile(file string, data []byte) error {
-	return write(file, data, os.Rename)
+	return write(file, whole(data), os.Rename)
+}
+
+// WriteStream is WriteFile for what fill writes, which need not fit into memory. If
+// fill fails, its error is returned and the old file stays.
+func WriteStream(file string, fill func(io.Writer) error) error {
+	return write(file, fill, os.Rename)
 }
 
 // CreateFile makes file with mode 0600; fs.ErrExist, decided atomically, where there
 // is one.
 func CreateFile(file string, data []byte) error {
-	return write(file, data, os.Link)
+	return write(file, whole(data), os.Link)
 }
 
-// write writes a temporary file beside file and lets publish give it that name.
-func write(file string, data []byte, publish func(from, to string) error) error {
+func whole(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}
+}
+
+// write fills a temporary file beside file and lets publish give it that name.
+func write(file string, fill func(io.Writer) error, publish func(from, to string) error) error {
 	dir := filepath.Dir(file)
 	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // after a rename there is nothing to remove
-	if _, err = f.Write(data); err == nil {
+	if err = fill(f); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {

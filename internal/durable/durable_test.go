@@ -2,6 +2,7 @@ package durable_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -41,5 +42,31 @@ func TestFiles(t *testing.T) {
 	has("three")
 	if err := durable.WriteFile(filepath.Join(dir, "no", "key"), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a folder: %v", err)
+	}
+}
+
+// TestStreamFails: what could not be written whole leaves the old file.
+func TestStreamFails(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "list")
+	if err := durable.WriteFile(file, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	err := durable.WriteStream(file, func(w io.Writer) error {
+		_, err := io.WriteString(w, "new")
+		return errors.Join(err, broken)
+	})
+	if data, rerr := os.ReadFile(file); !errors.Is(err, broken) || string(data) != "old" || rerr != nil {
+		t.Errorf("%v; the file holds %q, %v", err, data, rerr)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("%d files in the folder, %v; want 1", len(entries), err)
+	}
+	if err := durable.WriteStream(file, func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(file); string(data) != "new" || err != nil {
+		t.Errorf("the file holds %q, %v", data, err)
 	}
 }
