@@ -104,7 +104,7 @@ func (a *activeConn) conn() (*net.TCPConn, error) {
 }
 
 func (a *activeConn) accept() error {
-	defer a.ln.Close()
+	defer func() { _ = a.ln.Close() }() // one connection is enough
 	if err := a.ln.SetDeadline(time.Now().Add(a.patience)); err != nil {
 		return err
 	}
