@@ -2,6 +2,7 @@ package ftpbridge
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"gateway/tests/servers"
 )
@@ -129,6 +131,17 @@ func TestActiveStranger(t *testing.T) {
 	if got, err := fetchAll(testContext(t), s, "f", 0); err != nil || got != "body" {
 		t.Errorf("%q, %v", got, err)
 	}
+}
+
+// The wait for the server ends with the context.
+func TestActiveCancel(t *testing.T) {
+	_, src := activeServer(t, "", map[string]func(*talk, string){"RETR": func(c *talk, _ string) { c.say("150 go"); c.hang() }})
+	src.Timeout = 30 * time.Second
+	s := mustDial(t, src)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err := fetchAll(ctx, s, "f", 0)
+	want(t, err, []error{context.DeadlineExceeded})
 }
 
 // TestRealActiveAndIPv6 moves files both ways over every kind of data connection.
