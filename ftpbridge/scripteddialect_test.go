@@ -140,7 +140,7 @@ func vmsServer() *legacy {
 	l.more = map[string]func(*talk, string){
 		"SYST": func(c *talk, _ string) { c.say("200 VMS OpenVMS V8.4 on node VMS.") },
 		"FEAT": func(c *talk, _ string) {
-			c.say("211-The following features are supported\r\n SIZE...\r\n MDTM...\r\n REST STREAM...\r\n UTF8...\r\n211 end")
+			c.say("211-The following features are supported\r\n SIZE...\r\n MDTM...\r\n REST STREAM...\r\n UTF8...\r\n MLST Type*;Size*;Modify*;\r\n211 end")
 		},
 	}
 	return l
