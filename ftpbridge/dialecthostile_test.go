@@ -174,7 +174,7 @@ func TestHostileListings(t *testing.T) {
 			for _, n := range hostileNames {
 				body += tc.list(n, false) + tc.list(n, true)
 			}
-			srv.lists = map[string]string{srv.home: body}
+			srv.lists = map[string]string{srv.home: body, "/QSYS.LIB/QGPL.LIB": body}
 			srv.begun(t)
 			s := srv.dial(t)
 			root := s.Root()
