@@ -13,6 +13,11 @@ import (
 // system, read afresh from its manuals and not from the dialects.
 var below = map[string]func(root, path string) bool{
 	"unix": slashBelow, "dos": func(root, path string) bool {
+		for name := range strings.SplitSeq(path[1:], "/") {
+			if strings.TrimRight(name, ". ") == "" { // what Windows makes of it
+				return false
+			}
+		}
 		return slashBelow(root, path) && !strings.ContainsAny(path, `\:`)
 	}, "os400": slashBelow,
 	"vms": func(root, path string) bool {
@@ -169,7 +174,7 @@ func TestHostileListings(t *testing.T) {
 			for _, n := range hostileNames {
 				body += tc.list(n, false) + tc.list(n, true)
 			}
-			srv.lists = map[string]string{srv.home: body}
+			srv.lists = map[string]string{srv.home: body, "/QSYS.LIB/QGPL.LIB": body}
 			srv.begun(t)
 			s := srv.dial(t)
 			root := s.Root()
@@ -197,6 +202,7 @@ func TestHostileListings(t *testing.T) {
 					_, _ = s.Size(testContext(t), "GOODDIR/"+n)
 				}
 			}
+			equal(t, srv.count("MLSD"), 0)
 			known := " USER PASS FEAT SYST PWD SITE CLNT OPTS TYPE CWD EPSV PASV LIST MLSD RETR SIZE REST "
 			for _, line := range srv.heard() {
 				verb, arg, _ := strings.Cut(line, " ")
@@ -282,6 +288,14 @@ func TestDialectFallbacks(t *testing.T) {
 		}
 		_, err := s.List(testContext(t), "locked")
 		want(t, err, nil, "no such folder", "os400", "set the dialect")
+	})
+	t.Run("not found in a folder that was entered", func(t *testing.T) {
+		srv := vmsServer()
+		srv.lists = map[string]string{"DKA100:[ANNA]": ""}
+		srv.empty = func(string) string { return "550 %RMS-E-FNF, file not found" }
+		if res, err := srv.begun(t).dial(t).List(testContext(t), ""); err != nil || len(res.Entries) > 0 {
+			t.Errorf("%v, %v", res, err)
+		}
 	})
 	t.Run("PWD without quotes", func(t *testing.T) {
 		srv := vmsServer()

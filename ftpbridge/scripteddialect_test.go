@@ -140,7 +140,7 @@ func vmsServer() *legacy {
 	l.more = map[string]func(*talk, string){
 		"SYST": func(c *talk, _ string) { c.say("200 VMS OpenVMS V8.4 on node VMS.") },
 		"FEAT": func(c *talk, _ string) {
-			c.say("211-The following features are supported\r\n SIZE...\r\n MDTM...\r\n REST STREAM...\r\n UTF8...\r\n211 end")
+			c.say("211-The following features are supported\r\n SIZE...\r\n MDTM...\r\n REST STREAM...\r\n UTF8...\r\n MLST Type*;Size*;Modify*;\r\n211 end")
 		},
 	}
 	return l
@@ -251,7 +251,7 @@ func pdsLine(name string) string {
 // until SITE NAMEFMT 1 the current library has a name of its own kind; libraries
 // list their files and the members of those.
 func os400Server() *legacy {
-	l := &legacy{home: "/QSYS.LIB/QGPL.LIB", begin: "125 List started.", end: "250 List completed."}
+	l := &legacy{home: "QGPL", begin: "125 List started.", end: "250 List completed."}
 	l.greeting = "220-QTCP at AS400.EXAMPLE.\r\n220 Connection will close if idle more than 5 minutes.\r\n"
 	l.syst = ` OS/400 is the remote operating system. The TCP/IP version is "V7R1M0".`
 	join := func(cwd, arg string) string {
@@ -261,9 +261,8 @@ func os400Server() *legacy {
 		return cwd + "/" + arg
 	}
 	l.folder, l.file = join, join
-	named := false
 	l.pwd = func(cwd string) string {
-		if !named && cwd == l.home {
+		if cwd == "QGPL" {
 			return `257 "QGPL" is current library.`
 		}
 		return `257 "` + cwd + `" is current directory.`
@@ -275,7 +274,9 @@ func os400Server() *legacy {
 				c.say("500 SITE %s not valid.", arg)
 				return
 			}
-			named = true
+			if c.cwd == "QGPL" {
+				c.cwd = "/QSYS.LIB/QGPL.LIB"
+			}
 			c.say(`250  Now using naming format "1".`)
 		},
 	}
