@@ -188,7 +188,7 @@ func (g *gateway) checkDigests(ctx context.Context, o *reportOutput, dir string,
 func (g *gateway) digestFault(ctx context.Context, folder place, d bridgereport.Digest) (fault, err error) {
 	name, err := storage.CleanName(folder.name + "/" + d.Name)
 	if err != nil {
-		return err, nil //nolint:nilerr // the list names a file that no storage has
+		return fmt.Errorf("no storage has such a name: %w", err), nil
 	}
 	f, err := folder.disk.Open(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, storage.ErrIsDir) {

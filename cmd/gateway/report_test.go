@@ -22,7 +22,7 @@ func legacy(t *testing.T, files map[string]string) (server *servers.Server, url 
 	root := t.TempDir()
 	for name, content := range files {
 		path := filepath.Join(root, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil { //nolint:gosec // for the server's user
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,7 +55,7 @@ func TestRealReport(t *testing.T) {
 	s.want(1, "WRONG signature", "report", "verify", "--key", "sha256:"+strings.Repeat("0", 64), "out")
 
 	// The same folder takes the next run, and no other migration.
-	if err := os.WriteFile(filepath.Join(server.Root, "new.txt"), []byte("new"), 0o644); err != nil { //nolint:gosec // for the server's user
+	if err := os.WriteFile(filepath.Join(server.Root, "new.txt"), []byte("new"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.want(0, "unchanged 3 files", "migrate", "--report", "out", url, "old")
