@@ -125,3 +125,18 @@ func TestMigrateIncludeWithPolicy(t *testing.T) {
 	rep = m.run()
 	equal(t, rep.Filtered.Files, int64(2))
 }
+
+// A size that the listing only estimates is asked for before it counts.
+func TestMigrateEstimatedSizes(t *testing.T) {
+	srv := (&scripted{
+		lists: map[string]string{"": "-rw-r--r-- 1 a a 1.5k Jan  1  2020 small\r\n-rw-r--r-- 1 a a 2.0k Jan  1  2020 large\r\n"},
+		files: map[string]string{"/small": strings.Repeat("x", 1500), "/large": strings.Repeat("x", 2010)},
+	}).start(t)
+	m := newMove(t, srv.source(t, ""))
+	m.o.MaxFileSize = 2000
+	rep := m.run()
+	equal(t, rep.Found, Tally{2, 1536 + 2048})
+	equal(t, rep.Published, Tally{1, 1500})
+	reasons(t, rep.Failed, map[string]string{"large": "2010 bytes, the limit is 2000"})
+	equal(t, m.line("small").Size, int64(1500))
+}

@@ -248,7 +248,7 @@ func (s *scanner) file(f Found, e listing.Entry) error {
 	if line.Target, fault = f.Dir.(*destFolder).name(f.Entry); fault != "" {
 		line.Phase, line.Reason = state.Failed, fault
 	}
-	s.progress.update(func(r *Report) { r.found(line.Size) })
+	s.progress.update(func(r *Report) { r.found(e.Size) }) // also where it is an estimate
 	if s.batch = append(s.batch, line); len(s.batch) < scanBatch {
 		return nil
 	}

@@ -154,9 +154,12 @@ type walker struct {
 	ahead  int       // folders under way or listed, not yet given to fn
 	listed chan *walkedDir
 	held   atomic.Int64 // bytes of listings
-	loops  map[[sha256.Size]byte]bool
-	seed   maphash.Seed
-	wg     sync.WaitGroup
+	kept   atomic.Int64 // bytes of what is kept of those that fn has seen
+	// tooLong was too long to be read ahead: nothing is until its turn has come.
+	tooLong *walkedDir
+	loops   map[[sha256.Size]byte]bool
+	seed    maphash.Seed
+	wg      sync.WaitGroup
 }
 
 func (w *walker) walk(ctx context.Context, root *walkedDir) error {
@@ -193,8 +196,8 @@ func (w *walker) give(ctx context.Context, d *walkedDir) error {
 	if d.up != nil {
 		d.Dir = d.up.tag
 	}
-	if d.err == nil && w.loops[d.sum] && d.same() > 0 {
-		d.gone = true // another way into a loop that was reported
+	if d.err == nil && w.known(d) {
+		d.gone = true
 		d.list.reset()
 		return nil
 	}
@@ -253,8 +256,13 @@ func (w *walker) failed(ctx context.Context, d *walkedDir) error {
 	if d.up == nil || errors.Is(d.err, ErrBroken) || errors.Is(d.err, ErrClosed) {
 		return d.err
 	}
-	if errors.Is(d.err, ErrLoop) && len(w.loops) < maxLoops {
-		w.loops[d.sum] = true
+	if errors.Is(d.err, ErrLoop) {
+		if w.loops[d.sum] {
+			return nil
+		}
+		if len(w.loops) < maxLoops {
+			w.loops[d.sum] = true
+		}
 	}
 	return w.problem(d, d.err)
 }

@@ -17,7 +17,7 @@ import (
 
 // maxAheadFolders is how many folders may be listed, or under way, before fn
 // heard of them.
-const maxAheadFolders = 256
+const maxAheadFolders = 64
 
 // walkedDir is a folder on the way of a walk, or to come.
 type walkedDir struct {
@@ -31,7 +31,6 @@ type walkedDir struct {
 
 	state  dirState
 	urgent atomic.Bool // its turn has come
-	long   bool        // too long to be read ahead
 	gone   bool        // left out, and all below
 
 	// What the listing gave.
@@ -74,6 +73,9 @@ func (d *walkedDir) leavesOut(i int) bool {
 // forget drops a folder that was left out; those below it follow.
 func (w *walker) forget(d *walkedDir) {
 	d.gone = true
+	if d == w.tooLong {
+		w.tooLong = nil
+	}
 	w.steps.Remove(d.step)
 	if d.state != dirWaiting {
 		w.ahead--
@@ -121,6 +123,7 @@ func (w *walker) nextFolder(s *subfolders) (*walkedDir, bool) {
 func (w *walker) barred(d *walkedDir) error {
 	for u := d.up; u != nil && d.unique != ""; u = u.up {
 		if u.unique == d.unique {
+			d.sum = sha256.Sum256([]byte("unique " + d.unique))
 			return fmt.Errorf("%s: %w", quoteLine(w.l.Show(d.Path)), ErrLoop)
 		}
 	}
@@ -136,6 +139,9 @@ func (w *walker) await(ctx context.Context, d *walkedDir) error {
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if d == w.tooLong {
+			w.tooLong = nil
 		}
 		if d.state == dirWaiting {
 			w.start(ctx, d)
@@ -163,7 +169,7 @@ func (w *walker) readAhead(ctx context.Context) {
 			more = false
 		}
 	}
-	if w.o.Connections < 2 {
+	if w.o.Connections < 2 || w.tooLong != nil {
 		return
 	}
 	for e := w.steps.Front(); e != nil && w.asked < w.o.Connections && w.ahead < maxAheadFolders && w.held.Load() < maxAhead; {
@@ -179,7 +185,7 @@ func (w *walker) readAhead(ctx context.Context) {
 			w.steps.Remove(e)
 			e = next
 		case *walkedDir:
-			if s.state == dirWaiting && !s.long && !s.leftOut() {
+			if s.state == dirWaiting && !s.leftOut() {
 				w.start(ctx, s)
 			}
 			e = e.Next()
@@ -209,7 +215,10 @@ func (w *walker) arrived(d *walkedDir) {
 		return
 	case errors.Is(d.err, errAhead):
 		d.list.reset()
-		d.state, d.err, d.long = dirWaiting, nil, true
+		d.state, d.err = dirWaiting, nil
+		if w.tooLong == nil {
+			w.tooLong = d
+		}
 		w.ahead--
 		return
 	}
@@ -225,11 +234,14 @@ func (w *walker) arrived(d *walkedDir) {
 		d.list.reset()
 		return
 	}
-	if d.list.dirs > 0 {
+	if d.list.dirs > 0 && !w.known(d) {
 		d.rest = &subfolders{of: d, list: d.list}
 		w.steps.InsertAfter(d.rest, d.step)
 	}
 }
+
+// known reports another way into a loop that was reported.
+func (w *walker) known(d *walkedDir) bool { return w.loops[d.sum] && d.same() > 0 }
 
 // same counts the folders above d that have its listing.
 func (d *walkedDir) same() int {
@@ -250,14 +262,14 @@ func (w *walker) keepFolders(d *walkedDir) {
 		d.list.reset()
 		return
 	}
-	kept := &packed{held: &w.held, unbounded: true}
+	kept := &packed{held: &w.held, kept: &w.kept, keeps: true}
 	for {
 		e, ok := s.list.next(&s.at)
 		if !ok {
 			break
 		}
 		if e.Type == listing.Dir && !d.leavesOut(s.i) {
-			_ = kept.add(&e) // cannot fail: unbounded
+			_ = kept.add(&e) // cannot fail: no bound
 		}
 		s.i++
 		s.list.drop(s.at)
@@ -268,7 +280,7 @@ func (w *walker) keepFolders(d *walkedDir) {
 
 // list reads a folder. It runs beside the walk.
 func (w *walker) list(ctx context.Context, d *walkedDir) {
-	in := &listingSink{packed: &packed{held: &w.held, urgent: &d.urgent}, seed: w.seed, hash: sha256.New()}
+	in := &listingSink{packed: &packed{held: &w.held, kept: &w.kept, urgent: &d.urgent}, seed: w.seed, hash: sha256.New()}
 	d.quality, d.err = listInto(ctx, w.l, d.Path, in)
 	d.list = in.packed
 	if d.err != nil {
@@ -310,8 +322,8 @@ func (in *listingSink) add(e *listing.Entry) error {
 		in.files++
 	}
 	in.timeless = in.timeless || e.ModTime.Precision == listing.Unknown
-	in.line = strconv.AppendQuote(in.line[:0], e.RawName)
-	in.line = strconv.AppendInt(in.line, e.Size, 10)
+	in.line = append(in.line[:0], e.RawName...)
+	in.line = strconv.AppendInt(append(in.line, 0), e.Size, 10)
 	in.line = strconv.AppendInt(append(in.line, ' '), e.ModTime.Unix(), 10)
 	in.line = strconv.AppendInt(append(in.line, ' '), int64(e.Type), 10)
 	in.hash.Write(in.line)

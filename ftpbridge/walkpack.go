@@ -16,7 +16,8 @@ const (
 	// maxHeld is for all listings together: of the folders on the way, of which
 	// only the folders to come are kept, and of those read ahead.
 	maxHeld = 96 << 20
-	// maxAhead is up to which sum listings are read ahead of their turn.
+	// maxAhead is up to which sum listings are read ahead of their turn, what is
+	// kept of the folders on the way aside.
 	maxAhead = 16 << 20
 )
 
@@ -35,16 +36,18 @@ type sink interface {
 // a pointer for the garbage collector to follow. Of an entry it keeps what a walk
 // needs: see Found.
 type packed struct {
-	held   *atomic.Int64 // bytes of all packed listings of a walk
+	held   *atomic.Int64 // bytes of all listings of a walk but those in kept
+	kept   *atomic.Int64 // bytes of what is kept of listings that fn has seen
 	urgent *atomic.Bool  // its turn has come; false bounds it by maxAhead
-	// unbounded is for a part of another one, in place of that.
-	unbounded bool
-	chunks    [][]byte // whole records
-	freed     int      // of the chunks, from the first
-	n         int
-	dirs      int
-	bytes     int64 // of the chunks' room
-	loc       *time.Location
+	// keeps is for a part of another one, in place of that: it counts to kept,
+	// and has no bound.
+	keeps  bool
+	chunks [][]byte // whole records
+	freed  int      // of the chunks, from the first
+	n      int
+	dirs   int
+	bytes  int64 // of the chunks' room
+	loc    *time.Location
 }
 
 const (
@@ -52,8 +55,18 @@ const (
 	maxChunk = 64 << 10
 )
 
+// grow counts memory and returns how much is held, that in kept aside.
+func (p *packed) grow(n int64) int64 {
+	p.bytes += n
+	if p.keeps {
+		p.kept.Add(n)
+		return p.held.Load()
+	}
+	return p.held.Add(n)
+}
+
 func (p *packed) reset() {
-	p.held.Add(-p.bytes)
+	p.grow(-p.bytes)
 	p.chunks, p.freed, p.n, p.dirs, p.bytes, p.loc = nil, 0, 0, 0, 0, nil
 }
 
@@ -98,11 +111,10 @@ func (p *packed) room(n int) error {
 		size = min(2*cap(last), maxChunk)
 	}
 	size = max(size, n)
-	held := p.held.Add(int64(size))
-	p.bytes += int64(size)
+	held := p.grow(int64(size))
 	switch {
-	case p.unbounded:
-	case held > maxHeld:
+	case p.keeps:
+	case held+p.kept.Load() > maxHeld:
 		return fmt.Errorf("%w: it and the folders above it list more than fits into %d bytes together", ErrTooLarge, maxHeld)
 	case held > maxAhead && !p.urgent.Load():
 		return errAhead
@@ -215,8 +227,7 @@ func (p *packed) all() iter.Seq2[int, listing.Entry] {
 // drop frees the chunks before a place; what was before it cannot be read again.
 func (p *packed) drop(before place) {
 	for ; p.freed < before.chunk; p.freed++ {
-		p.held.Add(-int64(cap(p.chunks[p.freed])))
-		p.bytes -= int64(cap(p.chunks[p.freed]))
+		p.grow(-int64(cap(p.chunks[p.freed])))
 		p.chunks[p.freed] = nil
 	}
 }
