@@ -41,7 +41,7 @@ func (l *lsCmd) Run(e *env) error {
 	if !src.Secure() {
 		fmt.Fprintln(e.err, "warning: plain FTP: the password crosses the network unprotected;\nuse ftpes:// or ftps:// if the server can")
 	}
-	s, err := ftpbridge.Dial(e.ctx, src)
+	s, err := ftpbridge.DialRemote(e.ctx, src)
 	if err != nil {
 		return err
 	}
