@@ -24,7 +24,7 @@ type sftpScript struct {
 	// reply answers a request in place of the ordinary way, unless it gives nil.
 	reply   func(kind byte, id uint32, body fields) []byte
 	auth    func(*ssh.ServerConfig) // changes how one logs in
-	listed  bool // the READDIR before gave all names
+	listed  bool                    // the READDIR before gave all names
 	addr    string
 	hostKey ssh.Signer
 }

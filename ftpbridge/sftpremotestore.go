@@ -11,30 +11,6 @@ import (
 	"time"
 )
 
-// Writer is a Remote that also changes the server. Session and SFTPSession are.
-// See Session's methods for the contract; what is more is said here.
-type Writer interface {
-	Remote
-	// Store succeeds only when the server holds offset and the bytes of r, as far
-	// as it can be asked. It replaces what is there, in place: store to a
-	// temporary name.
-	Store(ctx context.Context, path string, r io.Reader, offset int64) (int64, error)
-	Remove(ctx context.Context, path string) error
-	RemoveDir(ctx context.Context, path string) error
-	// MakeDir wraps fs.ErrExist where there is a directory of this name already.
-	MakeDir(ctx context.Context, path string) error
-	// Rename may or may not replace a file at to: over FTP most servers do, over
-	// SFTP most do not.
-	Rename(ctx context.Context, from, to string) error
-	// SetModTime is exact to the second.
-	SetModTime(ctx context.Context, path string, t time.Time) error
-}
-
-var (
-	_ Writer = (*Session)(nil)
-	_ Writer = (*SFTPSession)(nil)
-)
-
 // Extensions of OpenSSH, its file PROTOCOL sections 4.3 and 4.6.
 const (
 	extPosixRename = "posix-rename@openssh.com"
