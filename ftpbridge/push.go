@@ -202,7 +202,7 @@ func (p *pusher) work(ctx context.Context) error {
 	if err != nil {
 		return fatal(err)
 	}
-	e := Event{Kind: EventPlanned}
+	e := Event{Action: ActionPush, Kind: EventPlanned}
 	for _, phase := range unsent() {
 		e.Files += counts[phase].Files
 		e.Bytes += counts[phase].Bytes

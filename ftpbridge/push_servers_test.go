@@ -113,7 +113,9 @@ func partners(t *testing.T, test func(*testing.T, partner)) {
 	for _, kind := range servers.All() {
 		t.Run(string(kind), func(t *testing.T) { test(t, ftpPartner(t, kind, servers.Options{})) })
 	}
-	t.Run("tls", func(t *testing.T) { test(t, ftpPartner(t, servers.Pyftpdlib, servers.Options{TLS: servers.ExplicitTLS})) })
+	t.Run("tls", func(t *testing.T) {
+		test(t, ftpPartner(t, servers.Pyftpdlib, servers.Options{TLS: servers.ExplicitTLS}))
+	})
 	t.Run("sshd", func(t *testing.T) { test(t, sftpPartner(t)) })
 }
 
@@ -308,10 +310,17 @@ func testPushKilled(t *testing.T, p partner) {
 		URL: u.String(), Fingerprint: p.dest.Fingerprint,
 		Root: filepath.Dir(b.root), State: filepath.Join(filepath.Dir(filepath.Dir(b.root)), "child.db"),
 	}
+	leftovers := 0
 	for kill := range 12 {
 		killPush(t, c, 1+rand.IntN(120))
+		for name := range tree(t, p.root) {
+			if strings.Contains(name, ".part-") {
+				leftovers++
+			}
+		}
 		write(kill, kill+1) // a file that changed since, sent or not
 	}
+	t.Logf("%d files were on their way when a push was killed", leftovers)
 	o, done := c.options(t)
 	defer done()
 	rep, err := Push(testContext(t), o)

@@ -123,7 +123,9 @@ func (p *pusher) flush(ctx context.Context, batch []state.File) error {
 		return fatal(err)
 	}
 	var e Event
-	p.progress.update(func(r *Report) { e = Event{Kind: EventWalked, Files: r.Found.Files, Bytes: r.Found.Bytes} })
+	p.progress.update(func(r *Report) {
+		e = Event{Action: ActionPush, Kind: EventWalked, Files: r.Found.Files, Bytes: r.Found.Bytes}
+	})
 	p.progress.event(e)
 	return nil
 }

@@ -125,7 +125,7 @@ func (p *pusher) fail(ctx context.Context, f state.File, why error) error {
 }
 
 func (p *pusher) finished(f state.File) {
-	p.progress.event(Event{Kind: EventFinished, Path: f.Path, Size: f.Size, Phase: f.Phase, Reason: f.Reason})
+	p.progress.event(Event{Action: ActionPush, Kind: EventFinished, Path: f.Path, Size: f.Size, Phase: f.Phase, Reason: f.Reason})
 }
 
 // sending is one version of a file on its way.
@@ -339,7 +339,7 @@ func (t *sending) store(ctx context.Context, r Remote, offset int64) error {
 		}
 		t.progress.update(func(r *Report) { r.ResumedFiles++; r.SavedBytes += offset })
 	}
-	t.progress.event(Event{Kind: EventStarted, Path: t.f.Path, Size: t.info.Size, Offset: offset})
+	t.progress.event(Event{Action: ActionPush, Kind: EventStarted, Path: t.f.Path, Size: t.info.Size, Offset: offset})
 	body := &outbound{t: t, ctx: ctx, digester: digester, off: offset}
 	temp := string(t.s.Temp)
 	_, err = r.Store(ctx, temp, body, offset)
@@ -392,7 +392,7 @@ func (o *outbound) Read(p []byte) (int, error) {
 	o.off += int64(n)
 	o.t.sent += int64(n)
 	o.t.progress.update(func(r *Report) { r.SentBytes += int64(n) })
-	o.t.progress.event(Event{Kind: EventBytes, Path: o.t.f.Path, Size: o.t.info.Size, Offset: o.off})
+	o.t.progress.event(Event{Action: ActionPush, Kind: EventBytes, Path: o.t.f.Path, Size: o.t.info.Size, Offset: o.off})
 	if n > 0 && errors.Is(err, io.EOF) {
 		err = nil
 	}

@@ -127,8 +127,9 @@ const (
 // Event is one step of a run.
 type Event struct {
 	Kind    EventKind   `json:"event"`
-	Path    string      `json:"path,omitempty"` // as people see it
-	Size    int64       `json:"size,omitempty"` // -1: unknown
+	Action  string      `json:"action,omitempty"` // as in Report
+	Path    string      `json:"path,omitempty"`   // as people see it
+	Size    int64       `json:"size,omitempty"`   // -1: unknown
 	Offset  int64       `json:"offset,omitempty"`
 	Phase   state.Phase `json:"phase,omitempty"`
 	Verdict string      `json:"verdict,omitempty"`
