@@ -144,7 +144,10 @@ func (p *pusher) after(ctx context.Context, f state.File, s pushState) error {
 	}
 	name := storage.Join(p.Folder, f.Path)
 	info, err := p.Source.Stat(ctx, name)
-	if err == nil && info.ETag == s.ETag {
+	if err == nil && info.ETag != s.ETag {
+		return nil // it is sent, too, first
+	}
+	if err == nil {
 		err = p.Source.Remove(ctx, name)
 	}
 	switch {

@@ -61,9 +61,9 @@ func (p *pusher) send(ctx context.Context, f *state.File) (again bool, err error
 	f.Size, f.ModTime, f.TimePrecision, f.Reason, f.Retry = info.Size, info.ModTime.UTC(), 1, "", false
 	f.Tries++
 	err = p.retries.retry(ctx, func(r Remote) (bool, error) {
-		before := t.sent
+		before := t.kept
 		err := t.deliver(ctx, r)
-		return t.sent-before >= overlap, err
+		return t.kept-before >= overlap, err
 	})
 	if err != nil {
 		f.Token = t.s.token()
@@ -83,7 +83,10 @@ func (p *pusher) send(ctx context.Context, f *state.File) (again bool, err error
 func (p *pusher) gone(ctx context.Context, f *state.File) error {
 	s := parsePushState(f.Token)
 	if len(s.Temp) > 0 {
-		err := p.retries.retry(ctx, func(r Remote) (bool, error) { return false, p.removeTemp(ctx, r, string(s.Temp)) })
+		err := p.retries.retry(ctx, func(r Remote) (bool, error) {
+			_, err := p.removeTemp(ctx, r, string(s.Temp))
+			return false, err
+		})
 		if err != nil {
 			return err
 		}
@@ -97,14 +100,14 @@ func (p *pusher) gone(ctx context.Context, f *state.File) error {
 	return fatal(p.Store.PutFiles(ctx, *f))
 }
 
-// removeTemp removes something of ours. What is not there is as good as removed, and
-// servers have many words for that.
-func (p *pusher) removeTemp(ctx context.Context, r Remote, temp string) error {
-	err := r.Remove(ctx, temp)
+// removeTemp removes something of ours, if it is there. For what is not there
+// servers have many words.
+func (p *pusher) removeTemp(ctx context.Context, r Remote, temp string) (removed bool, err error) {
+	err = r.Remove(ctx, temp)
 	if err != nil && (r.Broken() || Temporary(err) || ctx.Err() != nil) {
-		return err
+		return false, err
 	}
-	return nil
+	return err == nil, nil
 }
 
 // fail writes down why a file was not sent. A part that is of no use is removed.
@@ -112,10 +115,14 @@ func (p *pusher) fail(ctx context.Context, f state.File, why error) error {
 	f.Phase, f.Reason, f.Updated = state.Failed, plain(why), p.Now()
 	f.Retry = Temporary(why) || errors.Is(why, errDamaged) || errors.Is(why, storage.ErrBusy)
 	if s := parsePushState(f.Token); !f.Retry && len(s.Temp) > 0 {
-		if err := p.pool.Do(ctx, func(r Remote) error { return p.removeTemp(ctx, r, string(s.Temp)) }); err == nil {
-			s.Temp = nil
-			f.Token = s.token()
-		}
+		_ = p.pool.Do(ctx, func(r Remote) error {
+			removed, err := p.removeTemp(ctx, r, string(s.Temp))
+			if removed || err == nil && !s.Free { // else it may have its final name
+				s.Temp, s.Free = nil, false
+			}
+			return err
+		})
+		f.Token = s.token()
 	}
 	if err := p.Store.PutFiles(ctx, f); err != nil {
 		return fatal(err)
@@ -138,7 +145,7 @@ type sending struct {
 	target string // raw
 	same   bool   // what is under the temporary name is of this version
 	whole  bool   // all of it is, and was compared
-	sent   int64  // bytes, in all tries
+	kept   int64  // the highest offset at which a try could go on: what counts as progress
 }
 
 func (t *sending) put(ctx context.Context, phase state.Phase) error {
@@ -284,6 +291,7 @@ func (t *sending) upload(ctx context.Context, r Remote) error {
 	if err != nil {
 		return err
 	}
+	t.kept = max(t.kept, offset)
 	if len(t.s.Temp) == 0 {
 		t.s.Temp = []byte(t.temporary(t.target))
 	}
@@ -390,7 +398,6 @@ func (o *outbound) Read(p []byte) (int, error) {
 	n, err := o.t.src.ReadAt(p, o.off)
 	_, _ = o.digester.Write(p[:n]) // never fails
 	o.off += int64(n)
-	o.t.sent += int64(n)
 	o.t.progress.update(func(r *Report) { r.SentBytes += int64(n) })
 	o.t.progress.event(Event{Action: ActionPush, Kind: EventBytes, Path: o.t.f.Path, Size: o.t.info.Size, Offset: o.off})
 	if n > 0 && errors.Is(err, io.EOF) {

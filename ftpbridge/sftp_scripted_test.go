@@ -17,6 +17,7 @@ import (
 
 // sftpScript is an SFTP server for one folder of files that says what a test wants.
 type sftpScript struct {
+	mu    sync.Mutex // held while a request is answered
 	files map[string]string
 	names []string // that the folder lists; nil: those of files
 	size  int64    // of every file, by STAT and FSTAT; 0: the true one
@@ -115,6 +116,7 @@ func (s *sftpScript) talk(ch ssh.Channel) {
 		}
 		f := fields{b: body}
 		id := f.uint32()
+		s.mu.Lock()
 		var out []byte
 		if s.reply != nil {
 			out = s.reply(head[4], id, f)
@@ -122,11 +124,18 @@ func (s *sftpScript) talk(ch ssh.Channel) {
 		if out == nil {
 			out = s.ordinary(head[4], id, &f)
 		}
+		s.mu.Unlock()
+		if string(out) == hangUp {
+			return
+		}
 		if _, err := ch.Write(out); err != nil {
 			return
 		}
 	}
 }
+
+// hangUp in place of a reply ends the connection.
+const hangUp = "hang up"
 
 func status(id, code uint32, text string) []byte {
 	return newRequest(sftpStatus, id).uint32(code).string(text).string("en").wire()
