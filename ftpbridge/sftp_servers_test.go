@@ -245,3 +245,85 @@ func TestRealSFTPMigrate(t *testing.T) {
 }
 
 func userOnly(s *Source) *url.Userinfo { return url.User(s.URL.User.Username()) }
+
+// TestRealSFTPMigrateKilled kills migrations at random moments and cuts their
+// connections until one gets through.
+func TestRealSFTPMigrateKilled(t *testing.T) {
+	root := t.TempDir()
+	tr := servers.MakeTree(t, root, servers.TreeOptions{BigSize: bigTreeFile})
+	srv := servers.StartSSHD(t, servers.SSHDOptions{Root: root})
+	proxy := servers.StartProxy(t, srv.Addr, servers.ProxyOptions{})
+	dir := t.TempDir()
+	j := childJob{
+		Source: sshdSource(t, srv, proxy.Addr).URL.String(), Fingerprint: srv.Fingerprint,
+		Dest: filepath.Join(dir, "dest"), State: filepath.Join(dir, "state.db"),
+		Policy: signedPolicy(t, tr.Signer), Connections: 2,
+	}
+	if err := os.Mkdir(j.Dest, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	kills := 0
+	for ; kills < 6; kills++ {
+		if kills%2 == 1 {
+			proxy.CutAfter(servers.Down, 3<<20)
+		}
+		if killChild(t, j, 1+rand.IntN(60)) {
+			break
+		}
+	}
+	o, done := j.options(t)
+	defer done()
+	proxy.CutAfter(servers.Down, 5<<20)
+	rep, err := Migrate(testContext(t), o)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text(rep))
+	}
+	reasons(t, rep.Quarantined, map[string]string{
+		servers.TreeTampered: "lists", servers.TreeUnlisted: "no manifest names", servers.TreeLink: "no manifest names",
+	})
+	equal(t, rep.Failed.Total+rep.Unread.Total+rep.Pending.Files, int64(0))
+	delete(tr.Links, servers.TreeLink) // no manifest names a link
+	checkTree(t, filepath.Join(j.Dest, "old"), tr, slices.Concat(tr.Good(), []string{servers.TreeManifest, servers.TreeSignature}))
+	for target, n := range published(t, j.State) {
+		if n != 1 {
+			t.Errorf("%s was published %d times", target, n)
+		}
+	}
+	t.Logf("%d kills, %d files resumed, %d retries", kills, rep.ResumedFiles, rep.Retries)
+}
+
+// TestRealPushLostConnections cuts uploads in the middle, again and again, over FTP
+// and SFTP.
+func TestRealPushLostConnections(t *testing.T) {
+	ftp := ftpPartner(t, servers.VSFTPD, servers.Options{})
+	sftp := sftpPartner(t)
+	for _, p := range []partner{ftp, sftp} {
+		t.Run(p.name, func(t *testing.T) {
+			proxy := servers.StartProxy(t, p.dest.URL.Host, servers.ProxyOptions{FTP: p.name != "sshd"})
+			dest := p.dest
+			u := *dest.URL
+			u.Host, dest.URL = proxy.Addr, &u
+			b := newOutbox(t, dest)
+			content := random(24 << 20)
+			b.write("big", content)
+			stop, ended := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(ended)
+				for range 3 {
+					select {
+					case <-proxy.CutAfter(servers.Up, 7<<20):
+					case <-stop:
+						return
+					}
+				}
+			}()
+			rep := b.run()
+			close(stop)
+			<-ended
+			equal(t, tree(t, p.root), map[string]string{"big": digested(content)})
+			if rep.ResumedFiles == 0 || rep.SavedBytes < 4<<20 || !rep.Complete() {
+				t.Errorf("%s", text(rep))
+			}
+		})
+	}
+}
