@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"sync"
@@ -152,6 +153,7 @@ type pusher struct {
 	pool     *Pool
 	retries  *run // its way to try again, on sessions of the pool
 
+	dos  bool // a backslash is no part of a name there
 	mu   sync.Mutex
 	made map[string]bool // folders that are on the server, raw names; maxMade at most
 }
@@ -181,9 +183,18 @@ func (p *pusher) push(ctx context.Context) error {
 	}
 	defer func() { _ = pool.Close() }() // says goodbye, cannot fail
 	p.pool, p.retries.pool = pool, pool
-	// The folder has to be there: it is the partner's. Its names tell the charset. As
-	// for a migration, the first connection is not tried again.
-	if _, err := pool.List(ctx, ""); err != nil {
+	// The folder has to be there: it is the partner's. Its names tell the charset, if
+	// they may be seen. As for a migration, the first connection is not tried again.
+	err = pool.Do(ctx, func(r Remote) error {
+		p.dos = r.Info().Dialect == dosDialect{}.name()
+		_, err := listInto(ctx, r, "", nothing{})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !r.Broken() && ctx.Err() == nil {
+			p.Logger.Debug("push: the folder cannot be listed", "error", err)
+			return nil
+		}
+		return err
+	})
+	if err != nil {
 		return fatal(err)
 	}
 	if err := p.scan(ctx); err != nil {

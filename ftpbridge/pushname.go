@@ -47,7 +47,8 @@ func joinDir(dir, name string) string {
 	return dir + "/" + name
 }
 
-// remoteName is the raw path of a file on the server, in its charset.
+// remoteName is the raw path of a file on the server, in its charset. What servers
+// with other paths than these refuse, the session says.
 func (p *pusher) remoteName(path string) (string, error) {
 	charset := p.Dest.Charset
 	if charset == "" {
@@ -57,9 +58,12 @@ func (p *pusher) remoteName(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrName, err)
 	}
-	d := p.pool.know.paths()
 	for element := range strings.SplitSeq(string(raw), "/") {
-		if fault := d.unsafe(element); fault != "" {
+		fault := unsafeAnywhere(element)
+		if p.dos {
+			fault = dosDialect{}.unsafe(element, false)
+		}
+		if fault != "" {
 			return "", fmt.Errorf("%w: %s", ErrName, fault)
 		}
 	}

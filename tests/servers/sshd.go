@@ -70,7 +70,7 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 	// A free port can be taken between asking for it and listening on it: try a few.
 	var err error
 	for range 4 {
-		j.port = freePort(t)
+		j.port = freePort(t, "127.0.0.1")
 		s.Addr = fmt.Sprintf("127.0.0.1:%d", j.port)
 		if err = s.start(j, o.Extra); err == nil || !errors.Is(err, errEndedEarly) {
 			break
