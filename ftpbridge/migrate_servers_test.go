@@ -29,6 +29,7 @@ const childEnv = "FTPBRIDGE_TEST_CHILD"
 
 type childJob struct {
 	Source, Dest, State, Policy string
+	Fingerprint                 string // of the source
 	Connections                 int
 }
 
@@ -39,6 +40,7 @@ func (j childJob) options(t *testing.T) (MigrateOptions, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	src.Fingerprint = j.Fingerprint
 	d, err := disk.Open(j.Dest, disk.Options{})
 	if err != nil {
 		t.Fatal(err)

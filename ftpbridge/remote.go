@@ -9,7 +9,7 @@ import (
 )
 
 // Remote is one logged-in session with a source, whatever protocol it speaks.
-// Session is that of FTP. It is for one goroutine at a time; while a fetch is
+// Session is that of FTP, SFTPSession that of SFTP. It is for one goroutine at a time; while a fetch is
 // open, every other call fails with ErrInUse.
 //
 // Paths are raw names as they were listed, joined by slashes; a path that is not
@@ -60,7 +60,19 @@ type Remote interface {
 
 var _ Remote = (*Session)(nil)
 
-// dialRemote connects with the protocol of the source's URL.
+// DialRemote connects and logs in with the protocol of the source's URL. Errors
+// are those of Dial, or of DialSFTP.
+func DialRemote(ctx context.Context, src Source) (Remote, error) {
+	if err := src.validate(); err != nil {
+		return nil, err
+	}
+	return dialRemote(ctx, src, newKnowledge())
+}
+
+// dialRemote is DialRemote for a source that is valid.
 func dialRemote(ctx context.Context, src Source, know *knowledge) (Remote, error) {
+	if src.sftp() {
+		return dialSFTP(ctx, src, know)
+	}
 	return dial(ctx, src, know)
 }

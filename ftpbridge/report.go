@@ -14,7 +14,8 @@ const MaxReportItems = 10_000
 
 // Report is what a run did and what is left to do.
 type Report struct {
-	Job         int64     `json:"job"` // of the ledger
+	Job         int64     `json:"job"`              // of the ledger
+	Action      string    `json:"action,omitempty"` // "" of Migrate, ActionPush of Push
 	Source      string    `json:"source"`
 	Destination string    `json:"destination"`
 	Started     time.Time `json:"started"`
@@ -32,9 +33,11 @@ type Report struct {
 	Verdicts  Count `json:"verdicts,omitempty"`
 	Pending   Tally `json:"pending"` // not finished: the run ended early
 
-	FetchedBytes int64 `json:"fetchedBytes"` // file contents that came over the network
-	ResumedFiles int64 `json:"resumedFiles"` // went on from where an earlier try had stopped
-	SavedBytes   int64 `json:"savedBytes"`   // that were not fetched again because of it
+	FetchedBytes int64 `json:"fetchedBytes"`        // file contents that came over the network
+	SentBytes    int64 `json:"sentBytes,omitempty"` // by Push, over the network
+	Deleted      int64 `json:"deleted,omitempty"`   // by Push: files of the folder that were sent
+	ResumedFiles int64 `json:"resumedFiles"`        // went on from where an earlier try had stopped
+	SavedBytes   int64 `json:"savedBytes"`          // that were not fetched again because of it
 	Retries      int64 `json:"retries"`
 	Gone         int64 `json:"gone"` // unfinished files that are no longer on the source
 
@@ -124,8 +127,9 @@ const (
 // Event is one step of a run.
 type Event struct {
 	Kind    EventKind   `json:"event"`
-	Path    string      `json:"path,omitempty"` // as people see it
-	Size    int64       `json:"size,omitempty"` // -1: unknown
+	Action  string      `json:"action,omitempty"` // as in Report
+	Path    string      `json:"path,omitempty"`   // as people see it
+	Size    int64       `json:"size,omitempty"`   // -1: unknown
 	Offset  int64       `json:"offset,omitempty"`
 	Phase   state.Phase `json:"phase,omitempty"`
 	Verdict string      `json:"verdict,omitempty"`

@@ -64,6 +64,9 @@ const (
 // WriteText writes the report for people, in lines of at most 80 columns except
 // where a path or URL is longer.
 func (r Report) WriteText(w io.Writer) error {
+	if r.Action == ActionPush {
+		return r.writePush(w)
+	}
 	t := &textWriter{}
 	t.line("Migration of %s", r.Source)
 	t.line("          to %s", r.Destination)

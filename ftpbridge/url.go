@@ -17,8 +17,8 @@ import (
 // Source is where a legacy server is and how to talk to it. Its String never
 // shows the password.
 type Source struct {
-	// URL is ftp:// (plain), ftpes:// (TLS by AUTH, RFC 4217) or ftps://
-	// (TLS from the first byte). The path is taken as in RFC 1738 section
+	// URL is ftp:// (plain), ftpes:// (TLS by AUTH, RFC 4217), ftps:// (TLS
+	// from the first byte) or sftp://. The path is taken as in RFC 1738 section
 	// 3.2.2: relative to the login directory, absolute when it begins with
 	// a second slash or %2F; percent escapes give exact bytes. On a server that is
 	// no Unix it may be in the server's own form: ftp://host/DISK:[A.B].
@@ -32,8 +32,16 @@ type Source struct {
 	// CAFile is a PEM file of the authorities to trust instead of the system's.
 	CAFile string
 	// Fingerprint pins the server's certificate: its SHA-256 in hexadecimal,
-	// colons allowed. Nothing else is checked then.
+	// colons allowed. Nothing else is checked then. Of an SFTP server it is that
+	// of a host key, as ssh-keygen -l shows it: SHA256:...
 	Fingerprint string
+	// KnownHosts is a file of host keys, as OpenSSH keeps them, for SFTP servers
+	// that are not pinned by Fingerprint. One of the two is needed.
+	KnownHosts string
+	// KeyFile is a private key to log in with over SFTP, KeyPassphrase what opens it.
+	KeyFile, KeyPassphrase string
+	// LegacySSH also allows the algorithms that are no longer considered safe.
+	LegacySSH bool
 	// Charset of names and Format of listings; "" finds them out.
 	Charset, Format string
 	// Dialect is how the server names things, one of Dialects; "" finds it out.
@@ -104,7 +112,7 @@ func redactRaw(raw string) string {
 	return rest
 }
 
-var defaultPorts = map[string]string{"ftp": "21", "ftpes": "21", "ftps": "990"}
+var defaultPorts = map[string]string{"ftp": "21", "ftpes": "21", "ftps": "990", "sftp": "22"}
 
 func (s Source) validate() error {
 	bad := func(format string, args ...any) error {
@@ -115,7 +123,7 @@ func (s Source) validate() error {
 	}
 	switch {
 	case defaultPorts[s.URL.Scheme] == "":
-		return bad("the scheme must be ftp, ftpes (explicit TLS) or ftps (implicit TLS)")
+		return bad("the scheme must be ftp, ftpes (explicit TLS), ftps (implicit TLS) or sftp")
 	case s.URL.Hostname() == "":
 		return bad("no host")
 	case strings.ContainsAny(s.URL.Host, " \r\n\x00"):
@@ -126,6 +134,10 @@ func (s Source) validate() error {
 		return bad("the path has a line break or NUL")
 	case strings.ContainsAny(s.user()+s.password()+s.Account, "\r\n\x00"):
 		return bad("the user, password or account has a line break or NUL")
+	case s.sftp() && s.URL.User.Username() == "":
+		return bad("SFTP needs a user: sftp://user@host/path")
+	case !s.sftp() && (s.KnownHosts != "" || s.KeyFile != "" || s.LegacySSH):
+		return bad("known hosts, key files and legacy SSH are for sftp:// only")
 	case s.Timeout != 0 && (s.Timeout < 100*time.Millisecond || s.Timeout > time.Hour):
 		return bad("timeout %v; must be 100ms to 1h", s.Timeout)
 	case s.Connections < 0 || s.Connections > MaxConnections:
@@ -150,10 +162,15 @@ func (s Source) validate() error {
 	if _, ok := dialectNamed(s.Dialect); !ok && s.Dialect != "" {
 		return bad("dialect %q is not known; known are %s", s.Dialect, strings.Join(Dialects(), ", "))
 	}
-	if s.Fingerprint != "" {
-		if _, err := parseFingerprint(s.Fingerprint); err != nil {
-			return bad("%v", err)
-		}
+	if s.Fingerprint == "" {
+		return nil
+	}
+	_, err := parseFingerprint(s.Fingerprint)
+	if s.sftp() {
+		_, err = parseHostKeyPin(s.Fingerprint)
+	}
+	if err != nil {
+		return bad("%v", err)
 	}
 	return nil
 }
@@ -218,6 +235,8 @@ func (s Source) password() string {
 // Secure reports whether the connections are encrypted. Where they are not, whoever
 // sits between reads the password and can change every file.
 func (s Source) Secure() bool { return s.URL.Scheme != "ftp" }
+
+func (s Source) sftp() bool { return s.URL.Scheme == "sftp" }
 
 func (s Source) implicit() bool { return s.URL.Scheme == "ftps" }
 

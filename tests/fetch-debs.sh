@@ -28,6 +28,7 @@ packages() {
     rclone) echo rclone ;;
     curl) echo curl ;;
     openssh) echo openssh-client ;;
+    sshd) echo openssh-server openssh-sftp-server ;;
     gnupg) echo gpg gpg-agent gpgconf ;;
     openssl) echo openssl ;;
     minisign) echo minisign ;;
@@ -35,7 +36,7 @@ packages() {
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl openssh gnupg openssl minisign signify)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl openssh sshd gnupg openssl minisign signify)
 
 # The programs of each folder that get a wrapper.
 programs() {

@@ -33,8 +33,9 @@ type cli struct {
 	Data   string `help:"Data folder (default: gateway-data, or what the configuration says)." type:"path" placeholder:"DIR"`
 
 	Serve       serveCmd       `cmd:"" help:"Serve files over SFTP and HTTPS/WebDAV."`
-	Migrate     migrateCmd     `cmd:"" help:"Fetch, verify and publish all files of an FTP server."`
-	Ls          lsCmd          `cmd:"" help:"List a folder of an FTP server."`
+	Migrate     migrateCmd     `cmd:"" help:"Fetch, verify and publish all files of an FTP or SFTP server."`
+	Push        pushCmd        `cmd:"" help:"Send what arrived in a folder to an FTP or SFTP server."`
+	Ls          lsCmd          `cmd:"" help:"List a folder of an FTP or SFTP server."`
 	User        userCmd        `cmd:"" help:"Add, change, list and remove users."`
 	Report      reportCmd      `cmd:"" help:"Check the signed report of a migration."`
 	Explain     explainCmd     `cmd:"" help:"Say why a file was published or not."`

@@ -17,18 +17,19 @@ import (
 
 // sourceFlags are what can be said about a legacy server beside its URL.
 type sourceFlags struct {
-	PasswordFile string        `help:"File that holds the password of the FTP server (default: in the URL, or $GATEWAY_SOURCE_PASSWORD)." type:"path" placeholder:"FILE"`
+	PasswordFile string        `help:"File that holds the password of the server (default: in the URL, or $GATEWAY_SOURCE_PASSWORD)." type:"path" placeholder:"FILE"`
 	Timeout      time.Duration `help:"How long a connection may be silent." default:"60s"`
 	Charset      string        `help:"Charset of the server's file names (default: found out)." placeholder:"NAME"`
 	Format       string        `help:"Format of the server's listings, such as vms (default: found out)." placeholder:"NAME"`
 	Dialect      string        `help:"How the server names files: unix, dos, vms, mvs, os400, nonstop or vm (default: found out)." placeholder:"NAME"`
 	Timezone     string        `help:"Zone of the times in the server's listings (default: found out where it matters, else UTC)." placeholder:"ZONE"`
 	CAFile       string        `help:"Certificates that may sign the server's (FTPS)." name:"ca-file" type:"path" placeholder:"FILE"`
-	Fingerprint  string        `help:"SHA-256 of the server's certificate (FTPS), instead of a CA." placeholder:"HEX"`
+	Fingerprint  string        `help:"SHA-256 of the server's certificate (FTPS) in hexadecimal, or SHA256:... of its host key (SFTP)." placeholder:"HASH"`
+	sshFlags
 }
 
 type lsCmd struct {
-	Source string `arg:"" help:"URL of the folder: ftp://user@host/path, ftps:// or ftpes://."`
+	Source string `arg:"" help:"URL of the folder: ftp://user@host/path, ftps://, ftpes:// or sftp://."`
 	sourceFlags
 }
 
@@ -41,7 +42,7 @@ func (l *lsCmd) Run(e *env) error {
 	if !src.Secure() {
 		fmt.Fprintln(e.err, "warning: plain FTP: the password crosses the network unprotected;\nuse ftpes:// or ftps:// if the server can")
 	}
-	s, err := ftpbridge.Dial(e.ctx, src)
+	s, err := ftpbridge.DialRemote(e.ctx, src)
 	if err != nil {
 		return err
 	}

@@ -12,12 +12,12 @@ import (
 	"gateway/state"
 )
 
-// passwordVariable may hold the FTP server's password, which on a command line
+// passwordVariable may hold the server's password, which on a command line
 // every user of the machine could read.
 const passwordVariable = "GATEWAY_SOURCE_PASSWORD"
 
 type migrateCmd struct {
-	Source      string   `arg:"" help:"URL of the old server: ftp://user@host/path, ftps:// or ftpes://."`
+	Source      string   `arg:"" help:"URL of the old server: ftp://user@host/path, ftps://, ftpes:// or sftp://."`
 	Dest        string   `arg:"" help:"Where the files go: a folder, or STORAGE:FOLDER."`
 	Policy      string   `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
 	Connections int      `help:"How many files to fetch at once, 1 to 16." default:"4"`
@@ -75,7 +75,7 @@ func (m *migrateCmd) Run(e *env) error {
 		Signer: signer, Progress: show.event, Logger: log,
 	})
 	show.close()
-	if perr := m.print(e, report); perr != nil {
+	if perr := printReport(e, report, m.JSON); perr != nil {
 		return errors.Join(err, perr)
 	}
 	if rerr := m.writeReport(e, g, report, signer); rerr != nil {
@@ -92,20 +92,6 @@ func (m *migrateCmd) Run(e *env) error {
 		return errSilent
 	}
 	return nil
-}
-
-func (m *migrateCmd) print(e *env, r ftpbridge.Report) error {
-	if r.Started.IsZero() {
-		return nil // it did not begin; the error says why
-	}
-	if m.JSON {
-		return printJSON(e.out, map[string]any{"event": "report", "report": r})
-	}
-	nothing := ftpbridge.Tally{}
-	if r.Error != "" && r.Found == nothing && r.Pending == nothing {
-		return nil // it did not see the source; the error says all
-	}
-	return r.WriteText(e.out)
 }
 
 // source reads the URL and what the flags and the environment add to it.
@@ -129,6 +115,9 @@ func (f *sourceFlags) source(e *env, url string) (ftpbridge.Source, error) {
 	}
 	src.Format, src.Dialect = f.Format, f.Dialect
 	src.Timeout, src.Charset, src.CAFile, src.Fingerprint = f.Timeout, f.Charset, f.CAFile, f.Fingerprint
+	if err := f.add(&src); err != nil {
+		return src, err
+	}
 	c, err := e.config()
 	if err != nil {
 		return src, err

@@ -60,7 +60,11 @@ func eventLine(ev ftpbridge.Event) string {
 			return fmt.Sprintf("resuming     %s at %s of %s", printable(ev.Path), sizeText(ev.Offset), sizeText(ev.Size))
 		}
 	case ftpbridge.EventFinished:
-		s := fmt.Sprintf("%-12s %s", ev.Phase, printable(ev.Path))
+		done := string(ev.Phase)
+		if ev.Action == ftpbridge.ActionPush && ev.Phase == state.Published {
+			done = "sent"
+		}
+		s := fmt.Sprintf("%-12s %s", done, printable(ev.Path))
 		switch {
 		case ev.Phase != state.Published:
 			return s + ": " + printable(ev.Reason)

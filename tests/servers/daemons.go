@@ -145,7 +145,7 @@ func (j *job) proFTPDTLS() []string {
 // accounts makes passwd, group and PAM files of our own and returns the environment that has a
 // daemon use them in place of those in /etc.
 func (j *job) accounts() []string {
-	passwd := fmt.Sprintf("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/sh\n%s:%s:%d:%d::%s:/bin/sh\n",
+	passwd := fmt.Sprintf("root:x:0:0:root:/root:/bin/sh\nsshd:x:65533:65534:sshd:/run/sshd:/bin/false\nnobody:x:65534:65534:nobody:/nonexistent:/bin/sh\n%s:%s:%d:%d::%s:/bin/sh\n",
 		j.User, j.hash(), j.uid, j.uid, j.Root)
 	group := fmt.Sprintf("root:x:0:\nnogroup:x:65534:\n%s:x:%d:\n", j.User, j.uid)
 	pam := "auth required pam_unix.so\naccount required pam_permit.so\n" +
