@@ -74,7 +74,7 @@ func (b *outbox) run() Report {
 }
 
 // tree is what is in a folder: name to content, long ones by their digest.
-func tree(t *testing.T, root string) map[string]string {
+func served(t *testing.T, root string) map[string]string {
 	t.Helper()
 	got := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -164,7 +164,7 @@ func TestRealPush(t *testing.T) {
 		rep := b.run()
 		reasons(t, rep.Failed, map[string]string{"theirs": "another file of this name"})
 		want["theirs"] = "1"
-		equal(t, tree(t, p.root), want)
+		equal(t, served(t, p.root), want)
 		equal(t, rep.Published.Files, int64(len(files)))
 		if info, err := os.Stat(filepath.Join(p.root, "sub/b")); err != nil || p.name != "inetutils-ftpd" && p.name != "linux-ftpd" &&
 			!info.ModTime().Equal(time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC)) {
@@ -175,7 +175,7 @@ func TestRealPush(t *testing.T) {
 		b.write("empty", "no more")
 		want["a.txt"], want["empty"] = "hello again", "no more"
 		rep = b.run()
-		equal(t, tree(t, p.root), want)
+		equal(t, served(t, p.root), want)
 		equal(t, rep.Published.Files, int64(2))
 		equal(t, rep.Unchanged.Files, int64(len(files)-2))
 
@@ -187,14 +187,14 @@ func TestRealPush(t *testing.T) {
 		rep = b.run()
 		reasons(t, rep.Failed, map[string]string{"theirs": "another file", "a.txt": "another file"})
 		want["a.txt"] = "edited"
-		equal(t, tree(t, p.root), want)
+		equal(t, served(t, p.root), want)
 
 		b.o.Overwrite, b.o.After = true, DeletePushed
 		rep = b.run()
 		want["a.txt"], want["theirs"] = "hello once more", "2"
-		equal(t, tree(t, p.root), want)
+		equal(t, served(t, p.root), want)
 		equal(t, rep.Deleted, int64(len(files)+1))
-		equal(t, len(tree(t, b.root)), 0)
+		equal(t, len(served(t, b.root)), 0)
 		equal(t, b.run().Found.Files, int64(0))
 		if !rep.Complete() || !strings.Contains(text(rep), "sent") {
 			t.Errorf("%s", text(rep))
@@ -214,7 +214,7 @@ func TestRealPushOverTLS(t *testing.T) {
 		want[fmt.Sprint(i)] = digested(content)
 	}
 	rep := b.run()
-	equal(t, tree(t, p.root), want)
+	equal(t, served(t, p.root), want)
 	equal(t, rep.Retries, int64(0))
 }
 
@@ -230,7 +230,7 @@ func TestRealPushRefused(t *testing.T) {
 			b.write("open/a", "2")
 			rep := b.run()
 			reasons(t, rep.Failed, map[string]string{"closed/a": ""})
-			equal(t, tree(t, p.root), map[string]string{"open/a": "2"})
+			equal(t, served(t, p.root), map[string]string{"open/a": "2"})
 			if rep.Complete() {
 				t.Error("complete")
 			}
@@ -313,7 +313,7 @@ func testPushKilled(t *testing.T, p partner) {
 	leftovers := 0
 	for kill := range 12 {
 		killPush(t, c, 1+rand.IntN(120))
-		for name := range tree(t, p.root) {
+		for name := range served(t, p.root) {
 			if strings.Contains(name, ".part-") {
 				leftovers++
 			}
@@ -328,7 +328,7 @@ func testPushKilled(t *testing.T, p partner) {
 		t.Fatalf("%v\n%s", err, text(rep))
 	}
 	reasons(t, rep.Failed, map[string]string{})
-	equal(t, tree(t, p.root), want)
+	equal(t, served(t, p.root), want)
 	rep, err = Push(testContext(t), o)
 	if err != nil || rep.Published.Files != 0 || rep.Unchanged.Files != 40 || !rep.Complete() {
 		t.Errorf("%v\n%s", err, text(rep))

@@ -320,7 +320,7 @@ func TestRealPushLostConnections(t *testing.T) {
 			rep := b.run()
 			close(stop)
 			<-ended
-			equal(t, tree(t, p.root), map[string]string{"big": digested(content)})
+			equal(t, served(t, p.root), map[string]string{"big": digested(content)})
 			if rep.ResumedFiles == 0 || rep.SavedBytes < 4<<20 || !rep.Complete() {
 				t.Errorf("%s", text(rep))
 			}
