@@ -36,6 +36,7 @@ type cli struct {
 	Migrate     migrateCmd     `cmd:"" help:"Fetch, verify and publish all files of an FTP or SFTP server."`
 	Push        pushCmd        `cmd:"" help:"Send what arrived in a folder to an FTP or SFTP server."`
 	Ls          lsCmd          `cmd:"" help:"List a folder of an FTP or SFTP server."`
+	Probe       probeCmd       `cmd:"" help:"Find out what an FTP server is and how to migrate from it."`
 	User        userCmd        `cmd:"" help:"Add, change, list and remove users."`
 	Report      reportCmd      `cmd:"" help:"Check the signed report of a migration."`
 	Explain     explainCmd     `cmd:"" help:"Say why a file was published or not."`
