@@ -251,6 +251,7 @@ func (p *pusher) work(ctx context.Context) error {
 // finish completes the report from the ledger and stamps the end of the run.
 func (p *pusher) finish(ctx context.Context) error {
 	rep := &p.report
+	rep.Job = p.job.ID
 	for f, err := range p.Store.Files(ctx, p.job.ID, unsent()...) {
 		if err != nil {
 			return err
