@@ -46,10 +46,10 @@ type rival struct {
 // folder settles who has which name in a folder.
 func (n *namer) folder(target string, entries iter.Seq[Found]) (*destFolder, error) {
 	d := &destFolder{namer: n, target: target}
-	var hashes []uint64
+	var hashes []uint32
 	for f := range entries {
 		if key, ok := d.competes(f); ok {
-			hashes = append(hashes, maphash.String(n.seed, key))
+			hashes = append(hashes, uint32(maphash.String(n.seed, key)))
 		}
 	}
 	twice := repeatedHashes(hashes)
@@ -59,7 +59,7 @@ func (n *namer) folder(target string, entries iter.Seq[Found]) (*destFolder, err
 	d.owners = make(map[string]rival)
 	for f := range entries {
 		key, ok := d.competes(f)
-		if !ok || !twice[maphash.String(n.seed, key)] {
+		if !ok || !twice[uint32(maphash.String(n.seed, key))] {
 			continue
 		}
 		name, _ := safeName(f.Entry.Name, f.Entry.RawName, d.room())

@@ -302,7 +302,7 @@ type listingSink struct {
 	seed     maphash.Seed
 	hash     hash.Hash
 	line     []byte
-	names    []uint64 // hashes
+	names    []uint32 // hashes; that few bits only cost a second look
 	files    int
 	timeless bool
 }
@@ -335,13 +335,13 @@ func (in *listingSink) rich() bool {
 	return in.n >= richListing && in.files > 0 && !in.timeless
 }
 
-func nameHash(seed maphash.Seed, e *listing.Entry) uint64 {
+func nameHash(seed maphash.Seed, e *listing.Entry) uint32 {
 	var h maphash.Hash
 	h.SetSeed(seed)
 	_, _ = h.WriteString(e.RawName)
 	_ = h.WriteByte(0)
 	_, _ = h.WriteString(e.Version)
-	return h.Sum64()
+	return uint32(h.Sum64())
 }
 
 // repeated marks the entries whose name and version came before.
@@ -365,13 +365,13 @@ func (in *listingSink) repeated() (again bitset) {
 }
 
 // repeatedHashes gives those that are there more than once. It sorts them.
-func repeatedHashes(hashes []uint64) map[uint64]bool {
+func repeatedHashes(hashes []uint32) map[uint32]bool {
 	slices.Sort(hashes)
-	var twice map[uint64]bool
+	var twice map[uint32]bool
 	for i := 1; i < len(hashes); i++ {
 		if hashes[i] == hashes[i-1] && !twice[hashes[i]] {
 			if twice == nil {
-				twice = make(map[uint64]bool)
+				twice = make(map[uint32]bool)
 			}
 			twice[hashes[i]] = true
 		}
