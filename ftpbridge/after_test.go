@@ -215,11 +215,11 @@ func TestDeleteExtra(t *testing.T) {
 	equal(t, rep.Plan.Remove.Total, int64(5))
 	m.o.DryRun = false
 	asked := Removal{}
-	m.o.ConfirmRemoval = func(_ context.Context, r Removal) (bool, error) { asked = r; return false, nil }
+	m.o.ConfirmRemoval = func(_ context.Context, r Removal) (string, error) { asked = r; return "not today", nil }
 	rep = m.run()
 	equal(t, asked.List.Total, int64(5))
 	equal(t, asked.Known, int64(12))
-	if rep.Removed.Total != 0 || rep.Complete() {
+	if rep.Removed.Total != 0 || rep.Complete() || !strings.Contains(text(rep), "Nothing was removed: not today") {
 		t.Errorf("%s", text(rep))
 	}
 	m.o.ConfirmRemoval = nil

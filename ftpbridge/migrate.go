@@ -89,8 +89,9 @@ type MigrateOptions struct {
 	// no longer on the source, after a walk that read all of it. A file that
 	// somebody changed in Dest since is kept.
 	DeleteExtra Extra
-	// ConfirmRemoval is asked before anything is removed by DeleteExtra; nil agrees.
-	ConfirmRemoval func(context.Context, Removal) (bool, error)
+	// ConfirmRemoval is asked before anything is removed by DeleteExtra. It agrees with
+	// "", or says why not, and nothing is removed; nil agrees always.
+	ConfirmRemoval func(context.Context, Removal) (refused string, err error)
 	// NoResume fetches every unfinished file from its beginning.
 	NoResume bool
 	// Progress hears of every step, from one goroutine at a time. It must be quick.

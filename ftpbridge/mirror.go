@@ -28,13 +28,8 @@ func (r *run) removeExtra(ctx context.Context) error {
 		return err
 	}
 	if r.ConfirmRemoval != nil {
-		yes, err := r.ConfirmRemoval(ctx, found)
-		if err != nil {
+		if r.report.ExtraRefused, err = r.ConfirmRemoval(ctx, found); err != nil || r.report.ExtraRefused != "" {
 			return err
-		}
-		if !yes {
-			r.report.ExtraRefused = "it was not agreed to"
-			return nil
 		}
 	}
 	emptied := map[string]string{} // folders in the destination, and on the source
