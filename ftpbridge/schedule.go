@@ -74,7 +74,7 @@ func NextRun(name string, s Schedule, last LastRun) time.Time {
 	}
 	due := s.Next(last.Started)
 	interval := s.Next(due).Sub(due)
-	not := last.Finished.Add(leftOut(interval, last.Failures))
+	not := last.Finished.Add(pauseAfter(interval, last.Failures))
 	for !due.IsZero() && due.Before(not) {
 		due = s.Next(due)
 	}
@@ -84,8 +84,8 @@ func NextRun(name string, s Schedule, last LastRun) time.Time {
 	return due.Add(jitter(name, due, interval))
 }
 
-// leftOut is for how long a schedule of this interval is left out.
-func leftOut(interval time.Duration, failures int) time.Duration {
+// pauseAfter is for how long a schedule of this interval is left out.
+func pauseAfter(interval time.Duration, failures int) time.Duration {
 	if failures == 0 {
 		return 0
 	}
@@ -175,6 +175,6 @@ func (s Scheduler) runJob(ctx context.Context, j ScheduledJob, room chan struct{
 		}
 		// Whatever the store says, a job is not run again and again without a pause.
 		interval := max(j.Schedule.Next(began).Sub(began), time.Second)
-		notBefore = began.Add(max(min(interval, readAgain), leftOut(interval, failures)))
+		notBefore = began.Add(max(min(interval, readAgain), pauseAfter(interval, failures)))
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"gateway/auth"
 	"gateway/config"
+	"gateway/ftpbridge"
 	"gateway/sftpsrv"
 	"gateway/storage"
 	"gateway/webdav"
@@ -55,6 +56,7 @@ type serving struct {
 	hostKeys []ssh.Signer
 	cert     *tls.Config
 	certSum  string
+	jobs     ftpbridge.Scheduler
 
 	sftp, https net.Listener // nil: off
 }
@@ -66,6 +68,9 @@ func newServing(g *gateway) (*serving, error) {
 		return nil, err
 	}
 	s := &serving{g: g, logins: logins}
+	if s.jobs, err = g.scheduler(); err != nil {
+		return nil, err
+	}
 	if s.hostKeys, err = sftpsrv.LoadOrCreateHostKeys(g.cfg.KeysDir()); err != nil {
 		return nil, err
 	}
@@ -177,6 +182,9 @@ func (s *serving) announce(e *env, password string) {
 		fmt.Fprintf(&b, "\nA first user was made; the password is shown only this once:\n\n  %s  %s\n", firstUserName, password)
 		s.announceCommands(&b)
 	}
+	if n := len(s.jobs.Jobs); n > 0 {
+		fmt.Fprintf(&b, "\n%d sources are migrated from by schedule; see: gateway jobs\n", n)
+	}
 	if s.loopbackOnly() {
 		b.WriteString("\nOnly this machine can connect. To open it to others, set sftp.listen and\nhttps.listen in gateway.yaml; see docs/configuration.md.\n")
 	}
@@ -250,6 +258,7 @@ func (s *serving) run(ctx context.Context) error {
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.cert) })
 	}
 	start("sweep", s.g.sweep)
+	start("migrations", func(ctx context.Context) error { s.jobs.Run(ctx); return nil })
 	context.AfterFunc(ctx, func() {
 		s.g.log.Info("stopping: transfers may go on for 30 s; a second signal cuts them off")
 	})
