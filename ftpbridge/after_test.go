@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"gateway/integrity"
 	"gateway/state"
 )
 
@@ -232,6 +233,15 @@ func TestDeleteExtra(t *testing.T) {
 	pub, err := m.store.Publication(t.Context(), "disk:old/gone/x")
 	if err != nil || pub.Removed.IsZero() {
 		t.Errorf("%+v, %v", pub, err)
+	}
+	story, err := Explain(t.Context(), m.store, m.o.Dest, "disk", "old/gone/x")
+	if err != nil || !strings.Contains(story, "It had gone from the source") || strings.Contains(story, "somebody removed") {
+		t.Errorf("%v\n%s", err, story)
+	}
+	for e, err := range Reexamine(t.Context(), ReexamineOptions{Store: m.store, Dest: m.o.Dest, DestName: "disk", Policy: &integrity.Policy{}}) {
+		if err != nil || e.Name == "old/gone/x" {
+			t.Errorf("%s is judged again: %v", e.Name, err)
+		}
 	}
 	equal(t, m.run().Removed.Total, int64(0))
 
