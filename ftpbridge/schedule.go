@@ -34,7 +34,7 @@ type Schedule interface {
 // LastRun is what a schedule needs to know of a job.
 type LastRun struct {
 	Started  time.Time // zero: it never ran
-	Finished time.Time // zero: it is under way, or was killed
+	Finished time.Time // zero: it is under way, or was killed or interrupted
 	Failures int       // runs in a row that something ended early
 }
 
@@ -51,6 +51,9 @@ func ReadLastRun(ctx context.Context, store state.Store, source Source, destinat
 	}
 	last := LastRun{Started: found.Started, Finished: found.Finished}
 	runs, err := store.Runs(ctx, found.ID)
+	if len(runs) > 0 && runs[0].Result == state.Interrupted && runs[0].Started.Equal(found.Started) {
+		last.Finished = time.Time{} // something is left to be done
+	}
 	for _, run := range runs {
 		if run.Result != state.Broken {
 			break
@@ -60,8 +63,8 @@ func ReadLastRun(ctx context.Context, store state.Store, source Source, destinat
 	return last, found, runs, err
 }
 
-// NextRun is when a job of this name is due. A job that never ran, or was killed,
-// is due at once: the zero time. Times that passed while it ran are left out, so
+// NextRun is when a job of this name is due. A job that never ran, or was killed or
+// interrupted, is due at once: the zero time. Times that passed while it ran are left out, so
 // that runs never pile up; one that passed while nothing ran is made up for once,
 // since it lies in the past. After failures in a row the schedule is left out for
 // a growing time, up to MaxBackoff.

@@ -28,7 +28,7 @@ func (checkConfigCmd) Run(e *env) error {
 	var badSources error
 	for _, name := range c.SourceNames() {
 		fmt.Fprintf(e.out, "source         %s = %s\n", name, c.Sources[name].URL)
-		badSources = errors.Join(badSources, checkSource(c, name))
+		badSources = errors.Join(badSources, checkSource(c, name), checkSourceFiles(c, name))
 	}
 	var badCertificate error
 	if c.HTTPS.Certificate != "" {

@@ -22,6 +22,9 @@ import (
 	"gateway/webdav"
 )
 
+// stopTime is for how long migrations may end when the gateway is stopped.
+const stopTime = 30 * time.Second
+
 // sweepEvery is how often expired uploads are removed.
 const sweepEvery = time.Hour
 
@@ -258,7 +261,7 @@ func (s *serving) run(ctx context.Context) error {
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.cert) })
 	}
 	start("sweep", s.g.sweep)
-	start("migrations", func(ctx context.Context) error { s.jobs.Run(ctx); return nil })
+	start("migrations", s.migrations)
 	context.AfterFunc(ctx, func() {
 		s.g.log.Info("stopping: transfers may go on for 30 s; a second signal cuts them off")
 	})
@@ -267,6 +270,28 @@ func (s *serving) run(ctx context.Context) error {
 		return cause
 	}
 	s.g.log.Info("stopped")
+	return nil
+}
+
+// migrations runs the sources by their schedules. When the context ends, each run
+// makes durable what it has fetched of its files and ends. One that takes longer
+// than stopTime is left to the next start, as after a kill.
+func (s *serving) migrations(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.jobs.Run(ctx)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended:
+	case <-time.After(stopTime):
+		s.g.log.Warn("a migration did not end in time; the next start goes on with it")
+	}
 	return nil
 }
 

@@ -53,14 +53,19 @@ func configuredSource(c config.Config, name string) (ftpbridge.Source, error) {
 	return src, nil
 }
 
-// checkSource is all that can be checked without the network. It makes nothing.
+// checkSource finds mistakes in the configuration of a source.
 func checkSource(c config.Config, name string) error {
-	s, key := c.Sources[name], "sources."+name
 	_, err := configuredSource(c, name)
-	errs := []error{err}
-	if _, err := ftpbridge.ParseAfter(s.After); err != nil {
-		errs = append(errs, c.Mistake(key+".after", err))
+	if _, aerr := ftpbridge.ParseAfter(c.Sources[name].After); aerr != nil {
+		err = errors.Join(err, c.Mistake("sources."+name+".after", aerr))
 	}
+	return err
+}
+
+// checkSourceFiles looks at what a source reads at the beginning of each run.
+func checkSourceFiles(c config.Config, name string) error {
+	s, key := c.Sources[name], "sources."+name
+	var errs []error
 	if _, err := s.Password(); err != nil {
 		errs = append(errs, c.Mistake(key, err))
 	}
@@ -125,6 +130,10 @@ func (g *gateway) scheduler() (ftpbridge.Scheduler, error) {
 		if err := checkSource(g.cfg, name); err != nil {
 			errs = append(errs, err)
 			continue
+		}
+		// They may be there in time, and are no reason to serve nobody.
+		if err := checkSourceFiles(g.cfg, name); err != nil {
+			g.log.Error("a source cannot be migrated from yet", "source", name, "error", err)
 		}
 		s.Jobs = append(s.Jobs, ftpbridge.ScheduledJob{
 			Name: name, Schedule: schedule,
