@@ -48,6 +48,8 @@ func TestLoad(t *testing.T) {
 		{name: "cron that never comes", yaml: "sources:\n  old: {url: 'ftp://h', to: x, cron: '0 0 30 2 *'}\n", want: []string{"never comes"}},
 		{name: "one job twice", yaml: "sources:\n  a: {url: 'ftp://h', to: x}\n  b: {url: 'ftp://h', to: 'default:x/'}\n", want: []string{":3: sources.b: a has the same url and destination"}},
 		{name: "zone of a source", yaml: "sources:\n  old: {url: 'ftp://h', to: x, timezone: Mars}\n", want: []string{"sources.old.timezone"}},
+		{name: "proxy with a password", yaml: "sources:\n  old:\n    url: ftp://h\n    to: x\n    proxy: socks5://u:hush@p:1080\n", want: []string{":5: sources.old.proxy: a user or password"}},
+		{name: "choice and removal", yaml: "sources:\n  old:\n    url: ftp://h\n    to: x\n    delete_extra: 5\n    exclude: ['*.tmp']\n", want: []string{":5: sources.old.delete_extra: files that include"}},
 		{name: "reports among keys", yaml: "data: d\nsources:\n  old: {url: 'ftp://h', to: x, reports: d/keys}\n", want: []string{"sources.old.reports"}},
 		{name: "syntax", yaml: "data: [\n", want: []string{"gateway.yaml:"}},
 		{name: "key twice", yaml: "data: a\ndata: b\n", want: []string{"gateway.yaml:2:", "already defined"}},

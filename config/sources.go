@@ -28,11 +28,18 @@ type Source struct {
 	// CAFile and Fingerprint say whose certificate is good (FTPS).
 	CAFile      string `yaml:"ca_file"`
 	Fingerprint string `yaml:"fingerprint"`
-	// Charset, Format and Timezone of the listings; "" finds out the first two, the
-	// zone is UTC.
+	// Account is for servers that ask for one at login.
+	Account string `yaml:"account"`
+	// Active has the server open the data connections.
+	Active bool `yaml:"active"`
+	// Proxy is socks5://host:port or http://host:port, without a password.
+	Proxy string `yaml:"proxy"`
+	// Charset, Format and Timezone of the listings, and how the server names files;
+	// "" finds them out.
 	Charset  string `yaml:"charset"`
 	Format   string `yaml:"format"`
 	Timezone string `yaml:"timezone"`
+	Dialect  string `yaml:"dialect"`
 	// Connections is the most at once; 0 is 4. Timeout is how long one may be silent.
 	Connections int           `yaml:"connections"`
 	Timeout     time.Duration `yaml:"timeout"`
@@ -41,6 +48,11 @@ type Source struct {
 	To string `yaml:"to"`
 	// Policy is a file; without one nothing is verified.
 	Policy string `yaml:"policy"`
+	// Include, Exclude, Since and MaxDepth choose files, as in "gateway migrate".
+	Include  []string `yaml:"include"`
+	Exclude  []string `yaml:"exclude"`
+	Since    string   `yaml:"since"`
+	MaxDepth int      `yaml:"max_depth"`
 	// Overwrite, After and Resume are those of "gateway migrate".
 	Overwrite bool   `yaml:"overwrite"`
 	After     string `yaml:"after"`
@@ -168,6 +180,20 @@ func (s Source) validate(bad func(key, format string, args ...any)) {
 	}
 	if _, err := time.LoadLocation(s.Timezone); err != nil {
 		bad(".timezone", "%q is not known; write for example Europe/Berlin", s.Timezone)
+	}
+	if p, err := url.Parse(s.Proxy); s.Proxy != "" {
+		switch {
+		case err != nil || p.Host == "":
+			bad(".proxy", "it is not a URL; write socks5://host:port or http://host:port")
+		case p.User != nil:
+			bad(".proxy", "a user or password cannot be given here")
+		}
+	}
+	if s.MaxDepth < 0 {
+		bad(".max_depth", "must be 0 (any depth) or more")
+	}
+	if s.DeleteExtra > 0 && (len(s.Include)+len(s.Exclude) > 0 || s.Since != "" || s.MaxDepth > 0) {
+		bad(".delete_extra", "files that include, exclude, since or max_depth leave out would look as if they were gone; leave one of the two out")
 	}
 	if s.DeleteExtra < 0 {
 		bad(".delete_extra", "must be 0 or more files")

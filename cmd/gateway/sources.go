@@ -42,7 +42,13 @@ func configuredSource(c config.Config, name string) (ftpbridge.Source, error) {
 		}
 	}
 	src.CAFile, src.Fingerprint = s.CAFile, s.Fingerprint
-	src.Charset, src.Format, src.Timeout = s.Charset, s.Format, s.Timeout
+	src.Charset, src.Format, src.Dialect, src.Timeout = s.Charset, s.Format, s.Dialect, s.Timeout
+	src.Account, src.Active = s.Account, s.Active
+	if s.Proxy != "" {
+		if src.Proxy, err = ftpbridge.ParseProxy(s.Proxy); err != nil {
+			return src, c.Mistake("sources."+name+".proxy", err)
+		}
+	}
 	src.Connections = s.Connections
 	if src.Connections == 0 {
 		src.Connections = defaultConnections
@@ -58,6 +64,9 @@ func checkSource(c config.Config, name string) error {
 	_, err := configuredSource(c, name)
 	if _, aerr := ftpbridge.ParseAfter(c.Sources[name].After); aerr != nil {
 		err = errors.Join(err, c.Mistake("sources."+name+".after", aerr))
+	}
+	if _, serr := parseSince(c.Sources[name].Since, time.Now()); serr != nil {
+		err = errors.Join(err, c.Mistake("sources."+name+".since", serr))
 	}
 	return err
 }
@@ -100,6 +109,10 @@ func (g *gateway) sourceOptions(name string) (o ftpbridge.MigrateOptions, err er
 	if o.After, err = ftpbridge.ParseAfter(s.After); err != nil {
 		return o, g.cfg.Mistake(key+".after", err)
 	}
+	if o.Since, err = parseSince(s.Since, time.Now()); err != nil {
+		return o, g.cfg.Mistake(key+".since", err)
+	}
+	o.Include, o.Exclude, o.MaxDepth = s.Include, s.Exclude, s.MaxDepth
 	o.Store, o.Overwrite, o.NoResume = g.state, s.Overwrite, s.Resume == "never"
 	if s.DeleteExtra > 0 {
 		o.DeleteExtra = ftpbridge.RemoveExtra
