@@ -37,8 +37,11 @@ type Config struct {
 	HTTPS    HTTPS              `yaml:"https"`
 	Logins   Logins             `yaml:"logins"`
 	Log      Log                `yaml:"log"`
+	// Sources are the servers that are migrated from, by name.
+	Sources map[string]Source `yaml:"sources"`
 
 	file string // where it came from, "" for the defaults
+	raw  []byte // what is in it, to find the lines of mistakes
 }
 
 // Storage is one place where files live.
@@ -99,7 +102,7 @@ func Load(file, data string) (Config, error) {
 	raw, err := ReadFile(file)
 	switch {
 	case err == nil:
-		c.file = file
+		c.file, c.raw = file, raw
 		if err := Decode(file, raw, &c); err != nil {
 			return Config{}, err
 		}
@@ -134,6 +137,12 @@ func (c *Config) relativeTo(dir string) {
 	for name, s := range c.Storages {
 		join(&s.Path)
 		c.Storages[name] = s
+	}
+	for name, s := range c.Sources {
+		for _, p := range []*string{&s.PasswordFile, &s.CAFile, &s.Policy, &s.Reports} {
+			join(p)
+		}
+		c.Sources[name] = s
 	}
 }
 
@@ -223,6 +232,7 @@ func (c Config) validate(raw []byte) error {
 	if !oneOf(c.Log.Format, "text", "json") {
 		bad("log.format", "%q is not one of text, json", c.Log.Format)
 	}
+	c.validateSources(bad)
 	return errors.Join(errs...)
 }
 

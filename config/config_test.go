@@ -33,6 +33,24 @@ func TestLoad(t *testing.T) {
 		{name: "too large", yaml: strings.Repeat("#", MaxFile+1), want: []string{"larger than"}},
 		{name: "two mistakes", yaml: "log:\n  level: loud\n  format: xml\n", want: []string{":2: log.level", ":3: log.format"}},
 		{name: "two documents", yaml: "data: a\n---\ndata: b\n", want: []string{"more than one YAML document"}},
+		{name: "source", yaml: "sources:\n  old: {url: 'ftp://u@h/p', to: 'default:old', every: 15m, after: 'move:done', delete_extra: 50}\n  night: {url: 'ftp://u@h/p', to: new, cron: '15 3 * * 1-5'}\n"},
+		{name: "source without anything", yaml: "sources:\n  old: {}\n", want: []string{":2: sources.old: url is missing", "to is missing"}},
+		{name: "source name", yaml: "sources:\n  ftp://h: {url: 'ftp://h', to: x}\n", want: []string{"a source name has"}},
+		{name: "password in a url", yaml: "sources:\n  old:\n    url: ftp://u:hush@h\n    to: x\n", want: []string{":3: sources.old.url: leave the password out"}},
+		{name: "no url", yaml: "sources:\n  old:\n    url: 'ftp://u:hush@h/%zz'\n    to: x\n", want: []string{":3: sources.old.url: it is not a URL"}},
+		{name: "two passwords", yaml: "sources:\n  old: {url: 'ftp://h', to: x, password_file: a, password_env: B}\n", want: []string{"give one of them"}},
+		{name: "unknown storage", yaml: "sources:\n  old:\n    url: ftp://h\n    to: s3:x\n", want: []string{":4: sources.old.to: there is no storage \"s3\"; there are: default"}},
+		{name: "two schedules", yaml: "sources:\n  old: {url: 'ftp://h', to: x, every: 1h, cron: '0 0 * * *'}\n", want: []string{"every is given too"}},
+		{name: "too often", yaml: "sources:\n  old:\n    url: ftp://h\n    to: x\n    every: 1s\n", want: []string{":5: sources.old.every: must be 10s or longer"}},
+		{name: "cron", yaml: "sources:\n  old:\n    url: ftp://h\n    to: x\n    cron: hourly\n", want: []string{":5: sources.old.cron:", "five fields"}},
+		{name: "cron with seconds", yaml: "sources:\n  old: {url: 'ftp://h', to: x, cron: '0 0 0 * * *'}\n", want: []string{"five fields"}},
+		{name: "cron with a zone", yaml: "sources:\n  old: {url: 'ftp://h', to: x, cron: 'TZ='}\n", want: []string{"a zone cannot be given"}},
+		{name: "cron that never comes", yaml: "sources:\n  old: {url: 'ftp://h', to: x, cron: '0 0 30 2 *'}\n", want: []string{"never comes"}},
+		{name: "one job twice", yaml: "sources:\n  a: {url: 'ftp://h', to: x}\n  b: {url: 'ftp://h', to: 'default:x/'}\n", want: []string{":3: sources.b: a has the same url and destination"}},
+		{name: "zone of a source", yaml: "sources:\n  old: {url: 'ftp://h', to: x, timezone: Mars}\n", want: []string{"sources.old.timezone"}},
+		{name: "proxy with a password", yaml: "sources:\n  old:\n    url: ftp://h\n    to: x\n    proxy: socks5://u:hush@p:1080\n", want: []string{":5: sources.old.proxy: a user or password"}},
+		{name: "choice and removal", yaml: "sources:\n  old:\n    url: ftp://h\n    to: x\n    delete_extra: 5\n    exclude: ['*.tmp']\n", want: []string{":5: sources.old.delete_extra: files that include"}},
+		{name: "reports among keys", yaml: "data: d\nsources:\n  old: {url: 'ftp://h', to: x, reports: d/keys}\n", want: []string{"sources.old.reports"}},
 		{name: "syntax", yaml: "data: [\n", want: []string{"gateway.yaml:"}},
 		{name: "key twice", yaml: "data: a\ndata: b\n", want: []string{"gateway.yaml:2:", "already defined"}},
 	}
@@ -110,5 +128,25 @@ func TestMissingFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if _, err := Load("", ""); err != nil {
 		t.Errorf("no file and no name must give the defaults: %v", err)
+	}
+}
+
+func TestSourcePassword(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("from a file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CONFIG_TEST_PASSWORD", "from the environment")
+	for want, s := range map[string]Source{
+		"from a file": {PasswordFile: file}, "from the environment": {PasswordEnv: "CONFIG_TEST_PASSWORD"}, "": {},
+	} {
+		if got, err := s.Password(); err != nil || got != want {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	}
+	for _, s := range []Source{{PasswordFile: file + "x"}, {PasswordEnv: "CONFIG_TEST_NO_PASSWORD"}} {
+		if _, err := s.Password(); err == nil {
+			t.Errorf("%+v: no error", s)
+		}
 	}
 }

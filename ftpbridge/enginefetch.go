@@ -75,7 +75,7 @@ func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integ
 // from the bytes themselves: what the earlier run believed does not count.
 func (t *transferState) resume(ctx context.Context) (bool, error) {
 	res, ok := t.Dest.(storage.Resumer)
-	if !ok || t.f.Token == "" || t.f.Offset <= 0 {
+	if !ok || t.f.Token == "" || t.f.Offset <= 0 || t.NoResume {
 		return false, t.discard(ctx, *t.f)
 	}
 	up, err := res.Resume(ctx, storage.Token(t.f.Token))
@@ -102,6 +102,11 @@ func (t *transferState) resume(ctx context.Context) (bool, error) {
 func (t *transferState) pull(ctx context.Context, s Remote) error {
 	for {
 		began := time.Now()
+		if t.NoResume && t.off > 0 {
+			if err := t.beginAgain(); err != nil {
+				return err
+			}
+		}
 		resumed := t.off > 0
 		err := t.observe(ctx, s)
 		if err == nil {
@@ -137,6 +142,14 @@ func (t *transferState) restart() (err error) {
 		return err
 	}
 	return t.up.Truncate(0)
+}
+
+// beginAgain is restart for the same version: what is known of it stays.
+func (t *transferState) beginAgain() error {
+	size, mdtm := t.f.Size, t.f.MDTM
+	err := t.restart()
+	t.f.Size, t.f.MDTM = size, mdtm
+	return err
 }
 
 func newPipe(algs []integrity.Algorithm) (*integrity.Pipe, error) {
@@ -247,11 +260,9 @@ func (t *transferState) read(ctx context.Context, s Remote) error {
 	t.progress.event(Event{Kind: EventStarted, Path: t.pathOf(*t.f), Size: t.f.Size, Offset: t.off})
 	rc, err := s.Fetch(ctx, t.f.Path, from)
 	if err != nil && from > 0 && errors.Is(err, ErrUnsupported) && !s.Broken() {
-		keep := *t.f
-		if err := t.restart(); err != nil {
+		if err := t.beginAgain(); err != nil {
 			return err
 		}
-		t.f.Size, t.f.MDTM = keep.Size, keep.MDTM // it is the same version still
 		from = 0
 		rc, err = s.Fetch(ctx, t.f.Path, 0)
 	}

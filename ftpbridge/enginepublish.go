@@ -99,7 +99,7 @@ func (p *publisher) ours(ctx context.Context, f state.File) (*state.Publication,
 		return nil, nil
 	case err != nil:
 		return nil, fatal(err)
-	case pub.Job != f.Job || pub.Source != fileURL(p.baseURL, f.Path):
+	case pub.Job != f.Job || !pub.Removed.IsZero() || pub.Source != fileURL(p.baseURL, f.Path):
 		return nil, nil
 	}
 	return &pub, nil

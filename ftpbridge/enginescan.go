@@ -19,11 +19,17 @@ import (
 // scan walks the source and brings the ledger up to date: lines that are new or
 // changed become found, the others keep their phase.
 func (r *run) scan(ctx context.Context) error {
+	return r.scanInto(ctx, nil)
+}
+
+// scanInto is scan; with look, the ledger and the destination stay as they are, and
+// look hears of every file instead.
+func (r *run) scanInto(ctx context.Context, look func(seen) error) error {
 	counts, err := r.store.Counts(ctx, r.job.ID)
 	if err != nil {
 		return fatal(err)
 	}
-	s := &scanner{run: r, ctx: ctx, rebuilt: true, first: len(counts) == 0}
+	s := &scanner{run: r, ctx: ctx, rebuilt: true, first: len(counts) == 0, look: look}
 	s.names = &namer{
 		caseSensitive: r.Dest.Properties().CaseSensitive, fold: cases.Fold(), seed: maphash.MakeSeed(),
 		wanted: s.wants, held: s.held,
@@ -77,6 +83,7 @@ type scanner struct {
 	batch   []state.File
 	first   bool // the ledger was empty
 	rebuilt bool // no folder was left out
+	look    func(seen) error
 }
 
 func (s *scanner) found(f Found) error {
@@ -108,6 +115,9 @@ func (s *scanner) found(f Found) error {
 	}
 	switch e.Type {
 	case listing.Dir:
+		if a := s.After; a.Action == MoveSource && s.pool.Show(f.Rel) == a.Folder {
+			return fs.SkipDir // what was moved there is published
+		}
 		return s.folder(f)
 	case listing.File:
 		return s.file(f, e)
@@ -224,7 +234,7 @@ func (s *scanner) enter(dir Found, entries iter.Seq[Found]) (any, error) {
 func (s *scanner) folder(f Found) error {
 	target, fault := f.Dir.(*destFolder).name(f.Entry)
 	if fault == "" {
-		switch err := storage.MkdirAll(s.ctx, s.Dest, target); {
+		switch err := s.makeFolder(target); {
 		case isFatal(err) || s.ctx.Err() != nil:
 			return err
 		case err != nil:
@@ -279,8 +289,11 @@ func (s *scanner) flush() error {
 	if err != nil {
 		return fatal(err)
 	}
+	if s.look != nil {
+		return s.lookAt(known)
+	}
 	for i, f := range s.batch {
-		if old, ok := known[f.Path]; ok && old.Target != "" {
+		if old, ok := known[f.Path]; ok && old.Target != "" && old.Phase != state.Removed {
 			s.batch[i], err = s.update(old, f)
 		} else {
 			s.batch[i], err = s.claim(f)
@@ -292,11 +305,15 @@ func (s *scanner) flush() error {
 	if err := s.store.PutFiles(s.ctx, s.batch...); err != nil {
 		return fatal(err)
 	}
+	s.endBatch()
+	return nil
+}
+
+func (s *scanner) endBatch() {
 	s.batch = s.batch[:0]
 	var e Event
 	s.progress.update(func(r *Report) { e = Event{Kind: EventWalked, Files: r.Found.Files, Bytes: r.Found.Bytes} })
 	s.progress.event(e)
-	return nil
 }
 
 // claim keeps a new file away from a name that another line of the job has.
@@ -310,7 +327,7 @@ func (s *scanner) claim(f state.File) (state.File, error) {
 		return f, nil
 	case err != nil:
 		return f, fatal(err)
-	case other.Job == f.Job && other.Path != f.Path && other.Phase != state.Failed:
+	case other.Job == f.Job && other.Path != f.Path && other.Phase != state.Failed && other.Phase != state.Removed:
 		f.Phase, f.Target = state.Failed, ""
 		f.Reason = "its name in the destination is that of " + printable(other.Path)
 	}
@@ -321,12 +338,11 @@ func (s *scanner) claim(f state.File) (state.File, error) {
 // keeps its name in the destination whatever the charset looks like today.
 func (s *scanner) update(old, now state.File) (state.File, error) {
 	now.Target = old.Target
-	same := unchanged(old, now, location(s.Source))
-	if same && old.Phase == state.Published && recent(old) {
-		var err error
-		if same, err = s.sameTime(old); err != nil {
-			return old, err
-		}
+	same, asked, err := s.sameFile(old, now)
+	if err != nil {
+		return old, err
+	}
+	if asked {
 		old.Updated = s.now() // known to be the same until now, and not asked again
 	}
 	if !same {
@@ -334,21 +350,47 @@ func (s *scanner) update(old, now state.File) (state.File, error) {
 		now.Phase, now.Reason = state.Found, ""
 		return now, err
 	}
-	old.Seen = s.start
+	old.Seen, old.After = s.start, ""
 	if old.Phase != state.Published {
 		return old, nil
 	}
-	info, err := s.Dest.Stat(s.ctx, old.Target)
-	if err == nil && !info.IsDir() && info.Size == old.Size {
+	there, err := s.inDestination(old)
+	if err != nil {
+		return old, err
+	}
+	if there {
 		s.progress.update(func(r *Report) { r.Unchanged.add(old.Size) })
 		return old, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return old, fatal(err)
 	}
 	now.MDTM = old.MDTM
 	now.Phase, now.Reason = state.Found, ""
 	return now, nil
+}
+
+// sameFile reports whether a line is still of the file that the walk saw, and
+// whether the server had to be asked for that.
+func (s *scanner) sameFile(old, now state.File) (same, asked bool, err error) {
+	switch same = unchanged(old, now, location(s.Source)); {
+	case !same || old.Phase != state.Published:
+		return same, false, nil
+	case old.After != "" && old.MDTM.IsZero():
+		// It was to be taken off the source, and here is a file of its name: it
+		// may be another one unless the listing is exact.
+		return old.TimePrecision == time.Second, false, nil
+	case old.After != "" || recent(old):
+		same, err = s.sameTime(old)
+		return same, true, err
+	}
+	return true, false, nil
+}
+
+// inDestination reports whether a file of the published size is at the target.
+func (s *scanner) inDestination(f state.File) (bool, error) {
+	info, err := s.Dest.Stat(s.ctx, f.Target)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fatal(err)
+	}
+	return err == nil && !info.IsDir() && info.Size == f.Size, nil
 }
 
 // recent reports whether a file was published so soon after its last change that

@@ -107,7 +107,7 @@ func (r *run) one(ctx context.Context, f state.File) error {
 		return fatal(err)
 	}
 	switch f.Phase {
-	case state.Published, state.Rejected:
+	case state.Published, state.Rejected, state.Removed:
 		return nil
 	case state.Quarantined:
 		err = r.again(ctx, &f)

@@ -77,6 +77,23 @@ type MigrateOptions struct {
 	// Checkpoint is after how many bytes a file's progress is made durable;
 	// 0 is DefaultCheckpoint.
 	Checkpoint int64
+	// DryRun fetches nothing and writes nothing, neither to Dest nor to Store: the
+	// report says in Plan what a run would do.
+	DryRun bool
+	// ChecksumOnly fetches every file and compares its bytes with those in Dest. It
+	// publishes nothing and writes nothing: the report says in Comparison what differs.
+	ChecksumOnly bool
+	// After says what becomes of the files on the source that are published.
+	After After
+	// DeleteExtra says what becomes of files that this job published and that are
+	// no longer on the source, after a walk that read all of it. A file that
+	// somebody changed in Dest since is kept.
+	DeleteExtra Extra
+	// ConfirmRemoval is asked before anything is removed by DeleteExtra. It agrees with
+	// "", or says why not, and nothing is removed; nil agrees always.
+	ConfirmRemoval func(context.Context, Removal) (refused string, err error)
+	// NoResume fetches every unfinished file from its beginning.
+	NoResume bool
 	// Progress hears of every step, from one goroutine at a time. It must be quick.
 	Progress func(Event)
 	// Verifier is the URI that provenance names as the verifier.
@@ -111,6 +128,9 @@ func (o MigrateOptions) withDefaults() (MigrateOptions, error) {
 	}
 	if o.Tries < 0 || o.RetryWait < 0 || o.Checkpoint < 0 || o.MaxFileSize < 0 {
 		return bad("a limit is negative")
+	}
+	if err := o.validateJob(); err != nil {
+		return o, fmt.Errorf("migrate: %w", err)
 	}
 	setDefault(&o.Tries, DefaultTries)
 	setDefault(&o.RetryWait, DefaultRetryWait)
@@ -159,6 +179,9 @@ func Migrate(ctx context.Context, o MigrateOptions) (Report, error) {
 	if r.filter, err = newFilter(o); err != nil {
 		return Report{}, err
 	}
+	if o.DryRun || o.ChecksumOnly {
+		return r.inspect(ctx)
+	}
 	if r.job, err = o.Store.OpenJob(ctx, o.Source.Redacted(), r.destination); err != nil {
 		return Report{}, fmt.Errorf("migrate: %w", err)
 	}
@@ -174,7 +197,8 @@ func Migrate(ctx context.Context, o MigrateOptions) (Report, error) {
 	// What is known is written down and reported also when ctx ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	err = errors.Join(err, r.finish(ctx, err == nil), release())
+	err = errors.Join(err, r.finish(ctx, err == nil))
+	err = errors.Join(err, r.keepRun(ctx, err, stopped), release())
 	if err != nil {
 		r.report.Error = plain(err)
 		if stopped { // whatever it was doing just then failed because of that
@@ -198,6 +222,7 @@ type run struct {
 	generations *generations
 	rebuilt     bool // the walk read every folder
 	filter      *filter
+	fetching    time.Duration
 	noMDTM      atomic.Bool
 	progress    progress
 	report      Report
@@ -226,21 +251,29 @@ func newRun(o MigrateOptions) *run {
 	return r
 }
 
-func (r *run) migrate(ctx context.Context) error {
+// connect makes the pool; its caller closes it.
+func (r *run) connect(ctx context.Context) error {
 	pool, err := NewPool(r.Source)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = pool.Close() }() // says goodbye, cannot fail
 	r.pool = pool
 	// The first connection is not tried again: what is wrong with it is wrong with
 	// the URL, mostly, and somebody is waiting for the answer.
 	first, err := pool.Get(ctx)
 	if err != nil {
-		return fatal(err)
+		return errors.Join(fatal(err), pool.Close())
 	}
 	r.hashAlgorithm, _ = first.Info().HashAlgorithm()
 	pool.Put(first)
+	return nil
+}
+
+func (r *run) migrate(ctx context.Context) error {
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	defer func() { _ = r.pool.Close() }() // says goodbye, cannot fail
 	if err := r.discardOrphans(ctx); err != nil {
 		return err
 	}
@@ -254,7 +287,13 @@ func (r *run) migrate(ctx context.Context) error {
 	if err := storage.MkdirAll(ctx, r.Dest, r.Folder); err != nil {
 		return err
 	}
-	return r.work(ctx)
+	if err := r.timeFetching(func() error { return r.work(ctx) }); err != nil {
+		return err
+	}
+	if err := r.removeExtra(ctx); err != nil {
+		return err
+	}
+	return r.dispose(ctx)
 }
 
 // discardOrphans removes staged bytes of this job that no line of the ledger

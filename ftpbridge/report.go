@@ -53,6 +53,8 @@ type Report struct {
 	Sizes        []SizeClass `json:"sizes,omitempty"` // of the files on the source, by size
 	UnknownSizes int64       `json:"unknownSizes"`    // files whose size the source does not list
 	Slowest      []SlowFile  `json:"slowest,omitempty"`
+
+	JobReport
 }
 
 // Count maps a verdict to a number of files.
@@ -98,7 +100,7 @@ func (l *List) add(i Item) {
 // failed, is in quarantine, is suspect or was not read, be it a single line of a listing,
 // which may have been a file. Skipped and rejected things do not count against it.
 func (r Report) Complete() bool {
-	return r.Error == "" && r.Failed.Total == 0 && r.Quarantined.Total == 0 && r.Suspect.Total == 0 && r.Unread.Total == 0 && r.Pending.Files == 0
+	return r.JobReport.complete() && r.Error == "" && r.Failed.Total == 0 && r.Quarantined.Total == 0 && r.Suspect.Total == 0 && r.Unread.Total == 0 && r.Pending.Files == 0
 }
 
 // JSON is the report for programs, indented, with a final newline.

@@ -34,7 +34,10 @@ func Explain(ctx context.Context, store state.Store, dest storage.FS, destName, 
 	}
 	if published {
 		explainPublication(t, pub)
-		if err := explainPresent(ctx, t, dest, name, pub); err != nil {
+		if !pub.Removed.IsZero() {
+			t.line("  Removed   %s.", pub.Removed.UTC().Format(time.DateTime+" MST"))
+			t.wrap("  ", "It had gone from the source, and the migration was to remove such files.")
+		} else if err := explainPresent(ctx, t, dest, name, pub); err != nil {
 			return "", fmt.Errorf("explain: %w", err)
 		}
 	}
@@ -56,8 +59,11 @@ func Explain(ctx context.Context, store state.Store, dest storage.FS, destName, 
 			return "", fmt.Errorf("explain: %w", err)
 		}
 		lines++
+		if f.Phase == state.Removed {
+			continue // said above
+		}
 		if f.Phase != state.Published || !published {
-			explainFile(t, owner, f, published)
+			explainFile(t, owner, f, published && pub.Removed.IsZero())
 		}
 	}
 	if lines == 0 && !published {

@@ -68,6 +68,11 @@ func (r Report) WriteText(w io.Writer) error {
 		return r.writePush(w)
 	}
 	t := &textWriter{}
+	if r.Plan != nil || r.Comparison != nil {
+		r.inspection(t)
+		_, err := io.WriteString(w, t.b.String())
+		return err
+	}
 	t.line("Migration of %s", r.Source)
 	t.line("          to %s", r.Destination)
 	t.line("")
@@ -86,6 +91,7 @@ func (r Report) WriteText(w io.Writer) error {
 	if r.Pending.Files > 0 {
 		t.tally("not finished", r.Pending)
 	}
+	r.JobReport.tallies(t)
 	t.transfer(r)
 	for _, warning := range r.Warnings {
 		t.line("")
@@ -95,6 +101,7 @@ func (r Report) WriteText(w io.Writer) error {
 	t.list("Published, but a newer manifest speaks against it", r.Suspect)
 	t.list("Failed", r.Failed)
 	t.list("Not read: folders, and lines of listings", r.Unread)
+	r.JobReport.lists(t)
 	t.list("Skipped", r.Skipped)
 	t.list("Published under another name", r.Renamed)
 	if r.Error != "" {

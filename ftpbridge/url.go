@@ -114,6 +114,9 @@ func redactRaw(raw string) string {
 
 var defaultPorts = map[string]string{"ftp": "21", "ftpes": "21", "ftps": "990", "sftp": "22"}
 
+// Validate reports what is wrong with s; its errors wrap ErrSource.
+func (s Source) Validate() error { return s.validate() }
+
 func (s Source) validate() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w %q: %s", ErrSource, s.Redacted(), fmt.Sprintf(format, args...))

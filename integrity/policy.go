@@ -392,6 +392,10 @@ func (spec *evidenceSpec) ref(dir, name string) EvidenceRef {
 	return ref
 }
 
+// IsEvidence reports whether the file at path is a part of any evidence: a manifest
+// or a signature.
+func (p *Policy) IsEvidence(path string) bool { return len(p.roles(path)) > 0 }
+
 // IsFileSignature reports whether the file at path is a signature of another
 // file, which must be at hand before this one can be judged.
 func (p *Policy) IsFileSignature(path string) bool {

@@ -33,6 +33,7 @@ var (
 //	found -> fetching -> fetched -> verified -> published
 //	                 \-> failed     \-> quarantined -> published (released)
 //	                                               \-> rejected (bytes discarded)
+//	published -> removed (gone from the source, and therefore from the destination)
 type Phase string
 
 // The phases of a file.
@@ -45,12 +46,13 @@ const (
 	Quarantined Phase = "quarantined"
 	Rejected    Phase = "rejected"
 	Failed      Phase = "failed"
+	Removed     Phase = "removed"
 )
 
 // Valid reports whether it is one of the phases above.
 func (p Phase) Valid() bool {
 	switch p {
-	case Found, Fetching, Fetched, Verified, Published, Quarantined, Rejected, Failed:
+	case Found, Fetching, Fetched, Verified, Published, Quarantined, Rejected, Failed, Removed:
 		return true
 	}
 	return false
@@ -89,6 +91,11 @@ type File struct {
 	Retry   bool   // Failed only: worth another try
 	Tries   int
 	Updated time.Time
+
+	// After is what the job does with the file on the source once it is published,
+	// "" for nothing. It is written before it is done: whether it was done, only
+	// the source can tell.
+	After string
 }
 
 // Publication is a published file and its proof.
@@ -102,6 +109,43 @@ type Publication struct {
 	Reason     string
 	Provenance []byte // DSSE envelope around an in-toto statement, JSON; of old records the bare statement
 	Published  time.Time
+	Removed    time.Time // when it was taken away because it had gone from the source; zero: it was not
+}
+
+// Result is how a run ended.
+type Result string
+
+// The results of a run.
+const (
+	Complete    Result = "complete"    // everything on the source is published
+	Incomplete  Result = "incomplete"  // it got to its end, and something is not published
+	Broken      Result = "failed"      // something ended it early
+	Interrupted Result = "interrupted" // somebody ended it
+)
+
+// Valid reports whether it is one of the results above.
+func (r Result) Valid() bool {
+	switch r {
+	case Complete, Incomplete, Broken, Interrupted:
+		return true
+	}
+	return false
+}
+
+// MaxRuns is how many runs of one job are kept, the newest ones.
+const MaxRuns = 100
+
+// Run is what became of one run of a job that was not killed.
+type Run struct {
+	Job               int64
+	Started, Finished time.Time
+	Result            Result
+	Error             string // what ended it early, in plain words
+
+	Published, Unchanged, Held, Failed, Removed int64 // files; Held in quarantine, Removed from the destination
+
+	FetchedBytes int64
+	Fetching     time.Duration // how long files were fetched, without the walk before
 }
 
 // Ledger keeps jobs and their files.
@@ -136,6 +180,15 @@ type Ledger interface {
 
 	// Publish writes the file as Published and its publication in one transaction.
 	Publish(ctx context.Context, f File, p Publication) error
+	// Withdraw writes the file as Removed and marks the latest publication of the
+	// target as removed, in one transaction; ErrNotFound unless that is the job's.
+	Withdraw(ctx context.Context, f File, target string, at time.Time) error
+
+	// AddRun keeps what became of a run, as the newest of its job. ErrInvalid for
+	// an unknown result, ErrNotFound for an unknown job.
+	AddRun(ctx context.Context, r Run) error
+	// Runs returns those of a job, the newest first, at most MaxRuns; none is no error.
+	Runs(ctx context.Context, job int64) ([]Run, error)
 }
 
 // Count is a number of files and the sum of their known sizes in bytes.
@@ -146,10 +199,11 @@ type Count struct {
 
 // Catalogue answers what is known about a published or quarantined file.
 type Catalogue interface {
-	// Publication is the latest of this target; ErrNotFound.
+	// Publication is the latest of this target, also one that was removed; ErrNotFound.
 	Publication(ctx context.Context, target string) (Publication, error)
-	// Publications yields the latest of every target that begins with prefix, by
-	// target in byte order, at most once. It is no snapshot, as Files is none.
+	// Publications yields the latest of every target that begins with prefix and
+	// was not removed, by target in byte order, at most once. It is no snapshot, as
+	// Files is none.
 	Publications(ctx context.Context, prefix string) iter.Seq2[Publication, error]
 	// FileByTarget finds the newest ledger line for a target in any phase; ErrNotFound.
 	FileByTarget(ctx context.Context, destination, target string) (Job, File, error)

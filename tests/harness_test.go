@@ -155,6 +155,7 @@ func (s *serving) start(config string) {
 	s.cmd = s.command("serve", "--config", config)
 	// It serves for as long as the test runs, not commandTime.
 	s.cmd = exec.Command(s.cmd.Path, s.cmd.Args[1:]...)
+	s.cmd.Env = append(os.Environ(), s.env...)
 	s.log = &bytes.Buffer{}
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()

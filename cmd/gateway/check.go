@@ -25,11 +25,16 @@ func (checkConfigCmd) Run(e *env) error {
 	for _, name := range c.StorageNames() {
 		fmt.Fprintf(e.out, "storage        %s = %s\n", name, c.Storages[name].Path)
 	}
+	var badSources error
+	for _, name := range c.SourceNames() {
+		fmt.Fprintf(e.out, "source         %s = %s\n", name, c.Sources[name].URL)
+		badSources = errors.Join(badSources, checkSource(c, name), checkSourceFiles(c, name))
+	}
 	var badCertificate error
 	if c.HTTPS.Certificate != "" {
 		_, badCertificate = loadCertificate(c.HTTPS)
 	}
-	return errors.Join(badCertificate, checkUsers(e, c, badCertificate == nil))
+	return errors.Join(badSources, badCertificate, checkUsers(e, c, badSources == nil && badCertificate == nil))
 }
 
 // checkUsers checks the user files. soFar says that nothing else was wrong.

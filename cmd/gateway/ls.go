@@ -18,7 +18,7 @@ import (
 // sourceFlags are what can be said about a legacy server beside its URL.
 type sourceFlags struct {
 	PasswordFile string        `help:"File that holds the password of the server (default: in the URL, or $GATEWAY_SOURCE_PASSWORD)." type:"path" placeholder:"FILE"`
-	Timeout      time.Duration `help:"How long a connection may be silent." default:"60s"`
+	Timeout      time.Duration `help:"How long a connection may be silent (default: 60s)." placeholder:"TIME"`
 	Charset      string        `help:"Charset of the server's file names (default: found out)." placeholder:"NAME"`
 	Format       string        `help:"Format of the server's listings, such as vms (default: found out)." placeholder:"NAME"`
 	Dialect      string        `help:"How the server names files: unix, dos, vms, mvs, os400, nonstop or vm (default: found out)." placeholder:"NAME"`

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"gateway/config"
 	"gateway/ftpbridge"
 	"gateway/integrity"
 	"gateway/state"
@@ -16,69 +18,82 @@ import (
 // every user of the machine could read.
 const passwordVariable = "GATEWAY_SOURCE_PASSWORD"
 
+// defaultConnections is how many files are fetched at once.
+const defaultConnections = 4
+
 type migrateCmd struct {
-	Source      string   `arg:"" help:"URL of the old server: ftp://user@host/path, ftps://, ftpes:// or sftp://."`
-	Dest        string   `arg:"" help:"Where the files go: a folder, or STORAGE:FOLDER."`
-	Policy      string   `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
-	Connections int      `help:"How many files to fetch at once, 1 to 16." default:"4"`
-	Include     []string `help:"Only files and folders with such paths, like '*.iso' or 'pub/**/doc'; repeatable." sep:"none" placeholder:"PATTERN"`
-	Exclude     []string `help:"No files and folders with such paths; repeatable." sep:"none" placeholder:"PATTERN"`
-	Since       string   `help:"Only files modified since then: 2024-05-01, or 30d for the last 30 days." placeholder:"TIME"`
-	MaxDepth    int      `help:"How many folders deep to go; 1 is the files of the source's own folder." placeholder:"N"`
-	Overwrite   bool     `help:"Replace files at the destination that did not come from this source."`
-	Report      string   `help:"Write a report into this folder: a page, JSON, the digests of all files, and a signed statement." type:"path" placeholder:"DIR"`
-	JSON        bool     `help:"Print events and the report as JSON lines." name:"json"`
+	Source       string    `arg:"" help:"URL of the old server, ftp://user@host/path, ftps://, ftpes:// or sftp://; or the name of a source of the configuration."`
+	Dest         string    `arg:"" optional:"" help:"Where the files go: a folder, or STORAGE:FOLDER. Not with a name."`
+	Policy       string    `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
+	Connections  int       `help:"How many files to fetch at once, 1 to 16 (default: 4)." placeholder:"N"`
+	Include      []string  `help:"Only files and folders with such paths, like '*.iso' or 'pub/**/doc'; repeatable." sep:"none" placeholder:"PATTERN"`
+	Exclude      []string  `help:"No files and folders with such paths; repeatable." sep:"none" placeholder:"PATTERN"`
+	Since        string    `help:"Only files modified since then: 2024-05-01, or 30d for the last 30 days." placeholder:"TIME"`
+	MaxDepth     int       `help:"How many folders deep to go; 1 is the files of the source's own folder." placeholder:"N"`
+	Overwrite    bool      `help:"Replace files at the destination that did not come from this source."`
+	After        string    `help:"What becomes of published files on the source: keep, delete or move:FOLDER." placeholder:"WHAT"`
+	DeleteExtra  extraFlag `help:"Remove files that are gone from the source; asks first. With =force also if more than half are gone."`
+	Yes          bool      `help:"Do not ask before files are removed."`
+	Resume       string    `help:"auto goes on in the middle of files, never begins them anew." enum:"auto,never," default:"" placeholder:"auto|never"`
+	DryRun       bool      `help:"Fetch and change nothing; say what would be done." xor:"only"`
+	ChecksumOnly bool      `help:"Change nothing; fetch every file and compare its bytes with the destination." xor:"only"`
+	Report       string    `help:"Write a report into this folder: a page, JSON, the digests of all files, and a signed statement." type:"path" placeholder:"DIR"`
+	JSON         bool      `help:"Print events and the report as JSON lines." name:"json"`
 	sourceFlags
+}
+
+// Validate tells mistakes of the command line before anything is made.
+func (m *migrateCmd) Validate() error {
+	if m.Dest == "" && strings.Contains(m.Source, "://") {
+		return errors.New(`expected "<dest>": a folder, or STORAGE:FOLDER`)
+	}
+	if m.Report != "" && (m.DryRun || m.ChecksumOnly) {
+		return errors.New("--report is about a migration, and this is to be none; take --json")
+	}
+	if _, err := parseSince(m.Since, time.Now()); err != nil {
+		return err
+	}
+	_, err := ftpbridge.ParseAfter(m.After)
+	return err
 }
 
 // Run migrates and reports. The exit status is 0 only if everything on the
 // source is published.
 func (m *migrateCmd) Run(e *env) error {
-	src, err := m.source(e, m.Source)
-	if err != nil {
-		return err
-	}
-	since, err := parseSince(m.Since, time.Now())
-	if err != nil {
-		return err
-	}
-	var policy *integrity.Policy
-	if m.Policy != "" {
-		if policy, err = integrity.LoadPolicy(m.Policy); err != nil {
-			return err
-		}
-	}
 	g, err := e.open()
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	to, err := g.place(m.Dest)
+	o, err := m.options(e, g)
 	if err != nil {
 		return err
 	}
-	signer, err := g.provenanceKeys().signer()
-	if err != nil {
-		return err
+	if o.DeleteExtra != ftpbridge.KeepExtra && !m.DryRun && o.ConfirmRemoval == nil && !m.Yes {
+		if !isTerminal(e.in) {
+			return errors.New("--delete-extra asks before it removes files, and here is nobody to ask; add --yes, or try it with --dry-run")
+		}
+		o.ConfirmRemoval = func(_ context.Context, r ftpbridge.Removal) (string, error) { return confirmRemoval(e, r) }
 	}
-	if err := m.prepareReport(src, to); err != nil {
+	if err := m.prepareReport(o); err != nil {
 		return err
 	}
 	show := newProgress(e, m.JSON)
 	// The bars own the terminal while they are drawn; warnings go through them.
 	log := newLogger(show.log(), g.cfg.Log)
-	src.Logger = log
-	report, err := ftpbridge.Migrate(e.ctx, ftpbridge.MigrateOptions{
-		Source: src, Dest: to.disk, DestName: to.storage, Folder: to.name,
-		Policy: policy, Store: g.state, Connections: m.Connections, Overwrite: m.Overwrite,
-		Include: m.Include, Exclude: m.Exclude, Since: since, MaxDepth: m.MaxDepth,
-		Signer: signer, Progress: show.event, Logger: log,
-	})
+	o.Source.Logger, o.Logger, o.Progress = log, log, show.event
+	if ask := o.ConfirmRemoval; ask != nil {
+		o.ConfirmRemoval = func(ctx context.Context, r ftpbridge.Removal) (string, error) {
+			show.close()
+			return ask(ctx, r)
+		}
+	}
+	report, err := ftpbridge.Migrate(e.ctx, o)
 	show.close()
 	if perr := printReport(e, report, m.JSON); perr != nil {
 		return errors.Join(err, perr)
 	}
-	if rerr := m.writeReport(e, g, report, signer); rerr != nil {
+	if rerr := m.writeReport(e, g, report, o.Signer); rerr != nil {
 		return errors.Join(err, rerr)
 	}
 	switch {
@@ -94,28 +109,70 @@ func (m *migrateCmd) Run(e *env) error {
 	return nil
 }
 
+// options are those of the configured source of this name, or of the URL, and what
+// the flags say beside.
+func (m *migrateCmd) options(e *env, g *gateway) (o ftpbridge.MigrateOptions, err error) {
+	if _, named := g.cfg.Sources[m.Source]; named || m.Dest == "" && !strings.Contains(m.Source, "://") {
+		if m.Dest != "" {
+			return o, fmt.Errorf("%q is no URL, and a configured source has its own destination; leave %q out", m.Source, m.Dest)
+		}
+		if o, err = g.sourceOptions(m.Source); err != nil {
+			return o, err
+		}
+		if err := m.add(e, &o.Source); err != nil {
+			return o, err
+		}
+	} else {
+		if o.Source, err = m.source(e, m.Source); err != nil {
+			return o, err
+		}
+		to, err := g.place(m.Dest)
+		if err != nil {
+			return o, err
+		}
+		o.Dest, o.DestName, o.Folder, o.Connections = to.disk, to.storage, to.name, defaultConnections
+	}
+	if m.Policy != "" {
+		if o.Policy, err = integrity.LoadPolicy(m.Policy); err != nil {
+			return o, err
+		}
+	}
+	if m.Connections != 0 {
+		o.Connections = m.Connections
+	}
+	if m.After != "" {
+		if o.After, err = ftpbridge.ParseAfter(m.After); err != nil {
+			return o, err
+		}
+	}
+	if m.DeleteExtra != "" {
+		o.DeleteExtra, o.ConfirmRemoval = ftpbridge.Extra(m.DeleteExtra), nil
+	}
+	if len(m.Include)+len(m.Exclude) > 0 { // they go together
+		o.Include, o.Exclude = m.Include, m.Exclude
+	}
+	if m.Since != "" {
+		if o.Since, err = parseSince(m.Since, time.Now()); err != nil {
+			return o, err
+		}
+	}
+	set(&o.MaxDepth, m.MaxDepth)
+	if m.Resume != "" {
+		o.NoResume = m.Resume == "never"
+	}
+	if m.ChecksumOnly { // changes nothing, whatever the source is configured to
+		o.After, o.DeleteExtra = ftpbridge.After{}, ftpbridge.KeepExtra
+	}
+	o.Overwrite = o.Overwrite || m.Overwrite
+	o.DryRun, o.ChecksumOnly, o.Store = m.DryRun, m.ChecksumOnly, g.state
+	o.Signer, err = g.provenanceKeys().signer()
+	return o, err
+}
+
 // source reads the URL and what the flags and the environment add to it.
 func (f *sourceFlags) source(e *env, url string) (ftpbridge.Source, error) {
 	src, err := ftpbridge.ParseSource(url)
 	if err != nil {
-		return src, err
-	}
-	src.Password = os.Getenv(passwordVariable)
-	if f.PasswordFile != "" {
-		data, err := os.ReadFile(f.PasswordFile)
-		if err != nil {
-			return src, fmt.Errorf("password file: %w", err)
-		}
-		src.Password = strings.TrimRight(string(data), "\r\n")
-	}
-	if f.Timezone != "" {
-		if src.Location, err = time.LoadLocation(f.Timezone); err != nil {
-			return src, fmt.Errorf("--timezone %q is not known; write for example Europe/Berlin", f.Timezone)
-		}
-	}
-	src.Format, src.Dialect = f.Format, f.Dialect
-	src.Timeout, src.Charset, src.CAFile, src.Fingerprint = f.Timeout, f.Charset, f.CAFile, f.Fingerprint
-	if err := f.add(&src); err != nil {
 		return src, err
 	}
 	c, err := e.config()
@@ -123,5 +180,39 @@ func (f *sourceFlags) source(e *env, url string) (ftpbridge.Source, error) {
 		return src, err
 	}
 	src.Logger = newLogger(e.err, c.Log)
-	return src, nil
+	return src, f.add(e, &src)
+}
+
+// add adds what the flags and the environment say.
+func (f *sourceFlags) add(_ *env, src *ftpbridge.Source) error {
+	if password := os.Getenv(passwordVariable); password != "" {
+		src.Password = password
+	}
+	var err error
+	if f.PasswordFile != "" {
+		if src.Password, err = (config.Source{PasswordFile: f.PasswordFile}).Password(); err != nil {
+			return fmt.Errorf("password file: %w", err)
+		}
+	}
+	if f.Timezone != "" {
+		if src.Location, err = time.LoadLocation(f.Timezone); err != nil {
+			return fmt.Errorf("--timezone %q is not known; write for example Europe/Berlin", f.Timezone)
+		}
+	}
+	if f.CAFile != "" || f.Fingerprint != "" { // one of them replaces the other
+		src.CAFile, src.Fingerprint = f.CAFile, f.Fingerprint
+	}
+	set(&src.Charset, f.Charset)
+	set(&src.Format, f.Format)
+	set(&src.Dialect, f.Dialect)
+	set(&src.Timeout, f.Timeout)
+	return f.sshFlags.add(src)
+}
+
+// set takes over what is given.
+func set[T comparable](to *T, v T) {
+	var zero T
+	if v != zero {
+		*to = v
+	}
 }

@@ -24,11 +24,11 @@ import (
 const reportTime = 10 * time.Minute
 
 // prepareReport refuses a folder that cannot take the report before anything is fetched.
-func (m *migrateCmd) prepareReport(src ftpbridge.Source, to place) error {
+func (m *migrateCmd) prepareReport(o ftpbridge.MigrateOptions) error {
 	if m.Report == "" {
 		return nil
 	}
-	if err := bridgereport.Prepare(m.Report, src.Redacted(), ftpbridge.Destination(to.storage, to.name)); err != nil {
+	if err := bridgereport.Prepare(m.Report, o.Source.Redacted(), ftpbridge.Destination(o.DestName, o.Folder)); err != nil {
 		return fmt.Errorf("--report: %w", err)
 	}
 	return nil

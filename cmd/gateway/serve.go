@@ -16,10 +16,14 @@ import (
 
 	"gateway/auth"
 	"gateway/config"
+	"gateway/ftpbridge"
 	"gateway/sftpsrv"
 	"gateway/storage"
 	"gateway/webdav"
 )
+
+// stopTime is for how long migrations may end when the gateway is stopped.
+const stopTime = 30 * time.Second
 
 // sweepEvery is how often expired uploads are removed.
 const sweepEvery = time.Hour
@@ -55,6 +59,7 @@ type serving struct {
 	hostKeys []ssh.Signer
 	cert     *tls.Config
 	certSum  string
+	jobs     ftpbridge.Scheduler
 
 	sftp, https net.Listener // nil: off
 }
@@ -66,6 +71,9 @@ func newServing(g *gateway) (*serving, error) {
 		return nil, err
 	}
 	s := &serving{g: g, logins: logins}
+	if s.jobs, err = g.scheduler(); err != nil {
+		return nil, err
+	}
 	if s.hostKeys, err = sftpsrv.LoadOrCreateHostKeys(g.cfg.KeysDir()); err != nil {
 		return nil, err
 	}
@@ -177,6 +185,9 @@ func (s *serving) announce(e *env, password string) {
 		fmt.Fprintf(&b, "\nA first user was made; the password is shown only this once:\n\n  %s  %s\n", firstUserName, password)
 		s.announceCommands(&b)
 	}
+	if n := len(s.jobs.Jobs); n > 0 {
+		fmt.Fprintf(&b, "\n%d sources are migrated from by schedule; see: gateway jobs\n", n)
+	}
 	if s.loopbackOnly() {
 		b.WriteString("\nOnly this machine can connect. To open it to others, set sftp.listen and\nhttps.listen in gateway.yaml; see docs/configuration.md.\n")
 	}
@@ -250,6 +261,7 @@ func (s *serving) run(ctx context.Context) error {
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.cert) })
 	}
 	start("sweep", s.g.sweep)
+	start("migrations", s.migrations)
 	context.AfterFunc(ctx, func() {
 		s.g.log.Info("stopping: transfers may go on for 30 s; a second signal cuts them off")
 	})
@@ -258,6 +270,28 @@ func (s *serving) run(ctx context.Context) error {
 		return cause
 	}
 	s.g.log.Info("stopped")
+	return nil
+}
+
+// migrations runs the sources by their schedules. When the context ends, each run
+// makes durable what it has fetched of its files and ends. One that takes longer
+// than stopTime is left to the next start, as after a kill.
+func (s *serving) migrations(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.jobs.Run(ctx)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended:
+	case <-time.After(stopTime):
+		s.g.log.Warn("a migration did not end in time; the next start goes on with it")
+	}
 	return nil
 }
 

@@ -120,7 +120,7 @@ func (g *gateway) publications(ctx context.Context, at place) iter.Seq2[state.Pu
 	}
 	return func(yield func(state.Publication, error) bool) {
 		pub, err := g.state.Publication(ctx, key)
-		if err == nil || !errors.Is(err, state.ErrNotFound) {
+		if err == nil && pub.Removed.IsZero() || err != nil && !errors.Is(err, state.ErrNotFound) {
 			if !yield(pub, err) || err != nil {
 				return
 			}

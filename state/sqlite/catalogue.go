@@ -39,15 +39,15 @@ func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) 
 	}), "publish")
 }
 
-const publicationColumns = "target, job, source, size, sha256, verdict, reason, provenance, published"
+const publicationColumns = "target, job, source, size, sha256, verdict, reason, provenance, published, removed"
 
 // publicationPage is how many are read at once: a proof can have 1.5 MB.
 const publicationPage = 64
 
 func scanPublication(r row) (p state.Publication, err error) {
-	var published sql.NullInt64
-	err = r.Scan(&p.Target, &p.Job, &p.Source, &p.Size, &p.SHA256, &p.Verdict, &p.Reason, &p.Provenance, &published)
-	p.Published = fromNano(published)
+	var published, removed sql.NullInt64
+	err = r.Scan(&p.Target, &p.Job, &p.Source, &p.Size, &p.SHA256, &p.Verdict, &p.Reason, &p.Provenance, &published, &removed)
+	p.Published, p.Removed = fromNano(published), fromNano(removed)
 	return p, err
 }
 
@@ -64,7 +64,7 @@ func (s *Store) Publication(ctx context.Context, target string) (state.Publicati
 // Publications implements state.Catalogue.
 func (s *Store) Publications(ctx context.Context, prefix string) iter.Seq2[state.Publication, error] {
 	const latest = "SELECT " + publicationColumns + ` FROM publications AS p
-		WHERE id = (SELECT max(id) FROM publications WHERE target = p.target)`
+		WHERE id = (SELECT max(id) FROM publications WHERE target = p.target) AND removed IS NULL`
 	const first, next, end = latest + " AND target >= ?", latest + " AND target > ?", " ORDER BY target LIMIT ?"
 	return func(yield func(state.Publication, error) bool) {
 		from, at := first, prefix

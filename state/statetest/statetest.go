@@ -38,6 +38,8 @@ func Test(t *testing.T, open Open) {
 		"Times":             testTimes,
 		"Publish":           testPublish,
 		"Publications":      testPublications,
+		"Withdraw":          testWithdraw,
+		"Runs":              testRuns,
 		"FileByTarget":      testFileByTarget,
 		"Counts":            testCounts,
 		"Generations":       testGenerations,
@@ -136,7 +138,7 @@ func testFiles(t *testing.T, open Open) {
 		Job: j.ID, Path: "dir/a b", Target: "legacy/dir/a b", Phase: state.Failed, Size: 1 << 40,
 		ModTime: at, TimePrecision: time.Minute, MDTM: at.Add(time.Second), Seen: at.Add(time.Hour),
 		Token: "token", Offset: 1 << 39, SHA256: bytes.Repeat([]byte{0xff, 0}, 16), Verdict: "bad",
-		Reason: "550 nö", Retry: true, Tries: 3, Updated: at.Add(-time.Hour),
+		Reason: "550 nö", Retry: true, Tries: 3, Updated: at.Add(-time.Hour), After: "move done/a b",
 	}
 	must(t, s.PutFiles(ctx, full, line(j.ID, "z")))
 	got, err := s.GetFile(ctx, j.ID, full.Path)

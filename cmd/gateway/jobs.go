@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"gateway/ftpbridge"
+	"gateway/state"
+)
+
+type jobsCmd struct {
+	JSON bool `help:"Print a line of JSON for each." name:"json"`
+}
+
+// jobLine is what is told of a job.
+type jobLine struct {
+	Name        string     `json:"name,omitempty"` // of the configured source; "": there is none
+	Source      string     `json:"source"`
+	Destination string     `json:"destination"`
+	Started     *time.Time `json:"started,omitempty"`  // of the last run
+	Finished    *time.Time `json:"finished,omitempty"` // none: it is under way, or was killed
+	Result      string     `json:"result"`
+	Error       string     `json:"error,omitempty"`
+	Published   int64      `json:"published"`
+	Unchanged   int64      `json:"unchanged"`
+	Held        int64      `json:"quarantined"`
+	Failed      int64      `json:"failed"`
+	Removed     int64      `json:"removed"`
+	Failures    int        `json:"failures,omitempty"` // runs in a row that something ended early
+	Next        *time.Time `json:"next,omitempty"`     // none: not by schedule
+}
+
+// Run lists the configured sources, and then the jobs that are not of one.
+func (j jobsCmd) Run(e *env) error {
+	g, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	lines, err := g.jobLines(e)
+	if err != nil {
+		return err
+	}
+	if j.JSON {
+		for _, l := range lines {
+			if err := printJSON(e.out, l); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(lines) == 0 {
+		fmt.Fprintln(e.out, "no migrations yet")
+		return nil
+	}
+	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tLAST RUN\tRESULT\tFILES\tNEXT RUN")
+	for _, l := range lines {
+		l.print(w, time.Now())
+	}
+	return w.Flush()
+}
+
+// jobLines gathers what is known. A source with a mistake in it is an error: it
+// would not run either.
+func (g *gateway) jobLines(e *env) ([]jobLine, error) {
+	var lines []jobLine
+	configured := map[int64]bool{}
+	for _, name := range g.cfg.SourceNames() {
+		last, job, runs, err := g.lastRun(e.ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		to, err := g.place(g.cfg.Sources[name].To)
+		if err != nil {
+			return nil, err
+		}
+		src, err := configuredSource(g.cfg, name)
+		if err != nil {
+			return nil, err
+		}
+		configured[job.ID] = true
+		job.Source, job.Destination = src.Redacted(), ftpbridge.Destination(to.storage, to.name)
+		l := newJobLine(job, runs)
+		l.Name, l.Failures = name, last.Failures
+		schedule, err := g.cfg.Sources[name].Schedule()
+		if err != nil {
+			return nil, err
+		}
+		if schedule != nil {
+			next := ftpbridge.NextRun(name, schedule, last)
+			if now := time.Now(); next.Before(now) {
+				next = now
+			}
+			l.Next = &next
+		}
+		lines = append(lines, l)
+	}
+	for job, err := range g.state.Jobs(e.ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if configured[job.ID] {
+			continue
+		}
+		runs, err := g.state.Runs(e.ctx, job.ID)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, newJobLine(job, runs))
+	}
+	return lines, nil
+}
+
+func newJobLine(job state.Job, runs []state.Run) jobLine {
+	l := jobLine{Source: job.Source, Destination: job.Destination, Result: "never ran"}
+	if job.Started.IsZero() {
+		return l
+	}
+	l.Started, l.Result = &job.Started, "under way, or killed"
+	if job.Finished.Before(job.Started) {
+		return l
+	}
+	l.Finished, l.Result = &job.Finished, "finished"
+	if len(runs) > 0 && runs[0].Started.Equal(job.Started) {
+		r := runs[0]
+		l.Result, l.Error = string(r.Result), r.Error
+		l.Published, l.Unchanged, l.Held, l.Failed, l.Removed = r.Published, r.Unchanged, r.Held, r.Failed, r.Removed
+	}
+	return l
+}
+
+func (l jobLine) print(w *tabwriter.Writer, now time.Time) {
+	name := l.Name
+	if name == "" {
+		name = "-"
+	}
+	started, files, next := "-", "-", "-"
+	if l.Started != nil {
+		started = l.Started.Local().Format(time.DateTime)
+	}
+	if l.Finished != nil {
+		files = fmt.Sprintf("%d published, %d unchanged", l.Published, l.Unchanged)
+		for _, more := range []struct {
+			n    int64
+			what string
+		}{{l.Held, "quarantined"}, {l.Failed, "failed"}, {l.Removed, "removed"}} {
+			if more.n > 0 {
+				files += fmt.Sprintf(", %d %s", more.n, more.what)
+			}
+		}
+	}
+	switch {
+	case l.Next == nil:
+	case !l.Next.After(now):
+		next = "at once"
+	default:
+		next = l.Next.Local().Format(time.DateTime)
+	}
+	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, started, l.Result, files, next)
+	fmt.Fprintf(w, "  %s -> %s\n", printable(l.Source), printable(l.Destination))
+	if l.Error != "" {
+		fmt.Fprintf(w, "  %s\n", printable(l.Error))
+	}
+}

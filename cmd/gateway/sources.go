@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gateway/config"
+	"gateway/ftpbridge"
+	"gateway/integrity"
+	"gateway/internal/durable"
+	"gateway/state"
+)
+
+// keptReports is how many reports of one source are kept in its folder.
+const keptReports = 100
+
+// configuredSource makes a source of the configuration into one of the bridge, all
+// but the password.
+func configuredSource(c config.Config, name string) (ftpbridge.Source, error) {
+	s, ok := c.Sources[name]
+	if !ok {
+		known := strings.Join(c.SourceNames(), ", ")
+		if known == "" {
+			known = "none"
+		}
+		return ftpbridge.Source{}, fmt.Errorf("%q is neither a URL nor a source of the configuration; there are: %s", name, known)
+	}
+	src, err := ftpbridge.ParseSource(s.URL)
+	if err != nil {
+		return src, c.Mistake("sources."+name+".url", err)
+	}
+	if s.Timezone != "" {
+		if src.Location, err = time.LoadLocation(s.Timezone); err != nil {
+			return src, c.Mistake("sources."+name+".timezone", err)
+		}
+	}
+	src.CAFile, src.Fingerprint = s.CAFile, s.Fingerprint
+	src.Charset, src.Format, src.Dialect, src.Timeout = s.Charset, s.Format, s.Dialect, s.Timeout
+	src.Account, src.Active = s.Account, s.Active
+	if s.Proxy != "" {
+		if src.Proxy, err = ftpbridge.ParseProxy(s.Proxy); err != nil {
+			return src, c.Mistake("sources."+name+".proxy", err)
+		}
+	}
+	src.Connections = s.Connections
+	if src.Connections == 0 {
+		src.Connections = defaultConnections
+	}
+	if err := src.Validate(); err != nil {
+		return src, c.Mistake("sources."+name, err)
+	}
+	return src, nil
+}
+
+// checkSource finds mistakes in the configuration of a source.
+func checkSource(c config.Config, name string) error {
+	_, err := configuredSource(c, name)
+	if _, aerr := ftpbridge.ParseAfter(c.Sources[name].After); aerr != nil {
+		err = errors.Join(err, c.Mistake("sources."+name+".after", aerr))
+	}
+	if _, serr := parseSince(c.Sources[name].Since, time.Now()); serr != nil {
+		err = errors.Join(err, c.Mistake("sources."+name+".since", serr))
+	}
+	return err
+}
+
+// checkSourceFiles looks at what a source reads at the beginning of each run.
+func checkSourceFiles(c config.Config, name string) error {
+	s, key := c.Sources[name], "sources."+name
+	var errs []error
+	if _, err := s.Password(); err != nil {
+		errs = append(errs, c.Mistake(key, err))
+	}
+	if s.Policy != "" {
+		if _, err := integrity.LoadPolicy(s.Policy); err != nil {
+			errs = append(errs, c.Mistake(key+".policy", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sourceOptions are the options of a configured source. Its password and policy are
+// read anew each time.
+func (g *gateway) sourceOptions(name string) (o ftpbridge.MigrateOptions, err error) {
+	if o.Source, err = configuredSource(g.cfg, name); err != nil {
+		return o, err
+	}
+	s, key := g.cfg.Sources[name], "sources."+name
+	if o.Source.Password, err = s.Password(); err != nil {
+		return o, g.cfg.Mistake(key, err)
+	}
+	to, err := g.place(s.To)
+	if err != nil {
+		return o, g.cfg.Mistake(key+".to", err)
+	}
+	o.Dest, o.DestName, o.Folder = to.disk, to.storage, to.name
+	if s.Policy != "" {
+		if o.Policy, err = integrity.LoadPolicy(s.Policy); err != nil {
+			return o, err
+		}
+	}
+	if o.After, err = ftpbridge.ParseAfter(s.After); err != nil {
+		return o, g.cfg.Mistake(key+".after", err)
+	}
+	if o.Since, err = parseSince(s.Since, time.Now()); err != nil {
+		return o, g.cfg.Mistake(key+".since", err)
+	}
+	o.Include, o.Exclude, o.MaxDepth = s.Include, s.Exclude, s.MaxDepth
+	o.Store, o.Overwrite, o.NoResume = g.state, s.Overwrite, s.Resume == "never"
+	if s.DeleteExtra > 0 {
+		o.DeleteExtra = ftpbridge.RemoveExtra
+		o.ConfirmRemoval = func(_ context.Context, r ftpbridge.Removal) (string, error) {
+			if r.List.Total <= int64(s.DeleteExtra) {
+				return "", nil
+			}
+			return fmt.Sprintf("%d files are gone from the source, and sources.%s.delete_extra allows %d in one run", r.List.Total, name, s.DeleteExtra), nil
+		}
+	}
+	o.Signer, err = g.provenanceKeys().signer()
+	return o, err
+}
+
+// scheduler runs the sources that have a schedule. A mistake in one is found now,
+// not in the night.
+func (g *gateway) scheduler() (ftpbridge.Scheduler, error) {
+	s := ftpbridge.Scheduler{Logger: g.log}
+	var errs []error
+	for _, name := range g.cfg.SourceNames() {
+		schedule, err := g.cfg.Sources[name].Schedule()
+		if err != nil {
+			errs = append(errs, g.cfg.Mistake("sources."+name+".cron", err))
+		}
+		if schedule == nil {
+			continue
+		}
+		if err := checkSource(g.cfg, name); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		// They may be there in time, and are no reason to serve nobody.
+		if err := checkSourceFiles(g.cfg, name); err != nil {
+			g.log.Error("a source cannot be migrated from yet", "source", name, "error", err)
+		}
+		s.Jobs = append(s.Jobs, ftpbridge.ScheduledJob{
+			Name: name, Schedule: schedule,
+			Last: func(ctx context.Context) (ftpbridge.LastRun, error) {
+				last, _, _, err := g.lastRun(ctx, name)
+				return last, err
+			},
+			Run: func(ctx context.Context) error { return g.runSource(ctx, name) },
+		})
+	}
+	return s, errors.Join(errs...)
+}
+
+func (g *gateway) lastRun(ctx context.Context, name string) (ftpbridge.LastRun, state.Job, []state.Run, error) {
+	src, err := configuredSource(g.cfg, name)
+	if err != nil {
+		return ftpbridge.LastRun{}, state.Job{}, nil, err
+	}
+	to, err := g.place(g.cfg.Sources[name].To)
+	if err != nil {
+		return ftpbridge.LastRun{}, state.Job{}, nil, err
+	}
+	return ftpbridge.ReadLastRun(ctx, g.state, src, ftpbridge.Destination(to.storage, to.name))
+}
+
+// runSource runs a source once, in the background: one line of the log says what
+// came of it, a file in its folder all of it.
+func (g *gateway) runSource(ctx context.Context, name string) error {
+	log := g.log.With("source", name)
+	o, err := g.sourceOptions(name)
+	if err != nil {
+		log.Error("migration did not begin", "error", err)
+		return err
+	}
+	o.Logger, o.Source.Logger = log, log
+	report, err := ftpbridge.Migrate(ctx, o)
+	if errors.Is(err, state.ErrClaimed) {
+		log.Info("migration did not begin: another run of it is under way")
+		return err
+	}
+	logReport(ctx, log, report, err)
+	if folder := g.cfg.Sources[name].Reports; folder != "" && !report.Started.IsZero() {
+		if rerr := writeReport(folder, name, report); rerr != nil {
+			log.Error("the report cannot be written", "error", rerr)
+		}
+	}
+	return err
+}
+
+// logReport sums a report up in one line.
+func logReport(ctx context.Context, log *slog.Logger, r ftpbridge.Report, err error) {
+	level, what := slog.LevelInfo, "migration complete"
+	switch {
+	case ctx.Err() != nil:
+		what = "migration interrupted; the next run goes on"
+	case err != nil:
+		level, what = slog.LevelError, "migration failed"
+	case !r.Complete():
+		level, what = slog.LevelWarn, "migration incomplete"
+	}
+	args := []any{
+		"found", r.Found.Files, "published", r.Published.Files, "unchanged", r.Unchanged.Files,
+		"failed", r.Failed.Total, "quarantined", r.Quarantined.Total, "suspect", r.Suspect.Total, "unread", r.Unread.Total,
+		"pending", r.Pending.Files, "removed", r.Removed.Total, "disposed", r.Disposed.Files, "not_disposed", r.NotDisposed.Total,
+		"fetched_bytes", r.FetchedBytes, "seconds", r.Seconds,
+	}
+	if r.ExtraRefused != "" {
+		args = append(args, "removal_refused", r.ExtraRefused)
+	}
+	if err != nil {
+		args = append(args, "error", err)
+	}
+	log.Log(context.WithoutCancel(ctx), level, what, args...)
+}
+
+// writeReport writes a report to NAME-TIME.json in a folder, which is made, and
+// removes the oldest beyond keptReports.
+func writeReport(folder, name string, r ftpbridge.Report) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	data, err := r.JSON()
+	if err != nil {
+		return err
+	}
+	const stamp = "20060102T150405.000Z"
+	if err := durable.WriteFile(filepath.Join(folder, name+"-"+r.Started.UTC().Format(stamp)+".json"), data); err != nil {
+		return err
+	}
+	all, err := filepath.Glob(filepath.Join(folder, name+"-[0-9]*Z.json"))
+	if err != nil {
+		return err
+	}
+	// A source "a-1" has its reports beside those of "a".
+	all = slices.DeleteFunc(all, func(file string) bool {
+		at := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), name+"-"), ".json")
+		_, err := time.Parse(stamp, at)
+		return err != nil
+	})
+	slices.Sort(all)
+	for _, old := range all[:max(0, len(all)-keptReports)] {
+		if err := os.Remove(old); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package ftpbridge
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gateway/state"
+)
+
+// every is a schedule as a configuration makes it.
+type every time.Duration
+
+func (e every) Next(t time.Time) time.Time { return t.Add(time.Duration(e)) }
+
+type never struct{}
+
+func (never) Next(time.Time) time.Time { return time.Time{} }
+
+func TestNextRun(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC)
+	run := func(took time.Duration, failures int) LastRun {
+		return LastRun{Started: at, Finished: at.Add(took), Failures: failures}
+	}
+	for name, c := range map[string]struct {
+		s    Schedule
+		last LastRun
+		want time.Duration // after at
+	}{
+		"after a short run":      {every(time.Hour), run(time.Minute, 0), time.Hour},
+		"times during the run":   {every(time.Hour), run(150*time.Minute, 0), 3 * time.Hour},
+		"at the end of the run":  {every(time.Hour), run(time.Hour, 0), time.Hour},
+		"one failure":            {every(time.Hour), run(time.Minute, 1), 2 * time.Hour},
+		"three failures":         {every(time.Hour), run(time.Minute, 3), 5 * time.Hour},
+		"many failures":          {every(time.Hour), run(time.Minute, 1000), 7 * time.Hour},
+		"failures of a rare job": {every(24 * time.Hour), run(time.Minute, 9), 48 * time.Hour},
+	} {
+		got := NextRun("x", c.s, c.last)
+		if late := got.Sub(at.Add(c.want)); late < 0 || late > maxJitter {
+			t.Errorf("%s: %v after the run began, want %v", name, got.Sub(at), c.want)
+		}
+		if again := NextRun("x", c.s, c.last); !again.Equal(got) {
+			t.Errorf("%s: %v, and then %v", name, got, again)
+		}
+	}
+	if NextRun("x", every(time.Hour), run(0, 0)).Equal(NextRun("y", every(time.Hour), run(0, 0))) {
+		t.Error("two jobs begin at the same moment")
+	}
+	for name, last := range map[string]LastRun{"never ran": {}, "killed": {Started: at}, "killed the second time": {Started: at, Finished: at.Add(-time.Hour)}} {
+		if got := NextRun("x", every(time.Hour), last); !got.IsZero() {
+			t.Errorf("%s: %v, want at once", name, got)
+		}
+	}
+	if got := NextRun("x", never{}, run(0, 0)); got.Year() != 9999 {
+		t.Errorf("never: %v", got)
+	}
+}
+
+// fakeJob keeps what a store would.
+type fakeJob struct {
+	last    LastRun
+	takes   time.Duration
+	err     error
+	begun   []time.Duration // after the beginning of the test
+	began   time.Time
+	running atomic.Int32
+	readErr error
+}
+
+func (f *fakeJob) job(t *testing.T, s Schedule) ScheduledJob {
+	f.began = time.Now()
+	return ScheduledJob{Name: "job", Schedule: s,
+		Last: func(context.Context) (LastRun, error) { return f.last, f.readErr },
+		Run: func(ctx context.Context) error {
+			if f.running.Add(1) != 1 {
+				t.Error("two runs at once")
+			}
+			defer f.running.Add(-1)
+			f.begun = append(f.begun, time.Since(f.began))
+			if errors.Is(f.err, state.ErrClaimed) {
+				return f.err
+			}
+			f.last.Started, f.last.Finished = time.Now(), time.Time{}
+			_ = sleep(ctx, f.takes)
+			f.last.Finished = time.Now()
+			if f.last.Failures++; f.err == nil {
+				f.last.Failures = 0
+			}
+			return f.err
+		}}
+}
+
+func runFor(t *testing.T, d time.Duration, jobs ...ScheduledJob) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	Scheduler{Jobs: jobs}.Run(ctx)
+}
+
+func TestScheduler(t *testing.T) {
+	hours := func(t *testing.T, f *fakeJob, want ...int) {
+		t.Helper()
+		var got []int
+		for _, d := range f.begun {
+			got = append(got, int((d+time.Second)/time.Hour))
+		}
+		equal(t, got, want)
+	}
+	t.Run("on time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{takes: 10 * time.Minute}
+			runFor(t, 4*time.Hour-time.Minute, f.job(t, every(time.Hour)))
+			hours(t, f, 0, 1, 2, 3)
+		})
+	})
+	t.Run("overdue once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{last: LastRun{Started: time.Now().Add(-50 * time.Hour), Finished: time.Now().Add(-49 * time.Hour)}}
+			runFor(t, 2*time.Hour-time.Minute, f.job(t, every(time.Hour)))
+			hours(t, f, 0, 1)
+		})
+	})
+	t.Run("longer than the interval", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{takes: 90 * time.Minute}
+			runFor(t, 7*time.Hour, f.job(t, every(time.Hour)))
+			hours(t, f, 0, 2, 4, 6)
+		})
+	})
+	t.Run("failing", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{err: errors.New("no such host")}
+			runFor(t, 25*time.Hour, f.job(t, every(time.Hour)))
+			hours(t, f, 0, 1, 3, 7, 13, 19)
+		})
+	})
+	t.Run("fails before the store knows of it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{}
+			j := f.job(t, every(time.Hour))
+			j.Run = func(context.Context) error {
+				f.begun = append(f.begun, time.Since(f.began))
+				return errors.New("no password")
+			}
+			runFor(t, 8*time.Hour, j)
+			hours(t, f, 0, 1, 3, 7)
+		})
+	})
+	t.Run("claimed by somebody else", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{last: LastRun{Started: time.Now()}, err: state.ErrClaimed}
+			runFor(t, 10*time.Minute-time.Second, f.job(t, every(time.Hour)))
+			equal(t, len(f.begun), 10)
+		})
+	})
+	t.Run("unreadable", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{readErr: errors.New("disk")}
+			runFor(t, time.Hour, f.job(t, every(time.Hour)))
+			equal(t, len(f.begun), 0)
+		})
+	})
+	t.Run("not all at once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var now, most atomic.Int32
+			var jobs []ScheduledJob
+			for range 3 * MaxRunsAtOnce {
+				f := &fakeJob{takes: time.Minute}
+				j := f.job(t, every(time.Hour))
+				inner := j.Run
+				j.Run = func(ctx context.Context) error {
+					if n := now.Add(1); n > most.Load() {
+						most.Store(n)
+					}
+					defer now.Add(-1)
+					return inner(ctx)
+				}
+				jobs = append(jobs, j)
+			}
+			runFor(t, 30*time.Minute, jobs...)
+			equal(t, most.Load(), int32(MaxRunsAtOnce))
+		})
+	})
+}
