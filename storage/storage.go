@@ -108,8 +108,8 @@ type File interface {
 	Info() Info
 }
 
-// Upload is a staged file. Writes to disjoint ranges may run concurrently;
-// the other calls may not overlap with anything. After Commit, Suspend or Abort
+// Upload is a staged file. Writes to disjoint ranges may run concurrently, and
+// beside them reads of what was written before; the other calls may not overlap with anything. After Commit, Suspend or Abort
 // every call fails with fs.ErrClosed, except Abort, which then does nothing and
 // returns nil, so that it can be deferred.
 type Upload interface {
