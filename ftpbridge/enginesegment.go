@@ -101,6 +101,7 @@ func (t *transferState) staged() int64 {
 type segmented struct {
 	*transferState
 	plan *segmentPlan
+	path string             // as people see it; f itself is the keeper's meanwhile
 	stop context.CancelFunc // ends all of it
 
 	io sync.RWMutex // of the upload: writers share it, a checkpoint has it alone
@@ -118,8 +119,8 @@ func (t *transferState) readSegments(ctx context.Context, s Remote) error {
 	outer := ctx
 	ctx, stop := context.WithCancel(outer)
 	defer stop()
-	x := &segmented{transferState: t, plan: t.plan, stop: stop}
-	t.progress.event(Event{Kind: EventStarted, Path: t.pathOf(*t.f), Size: t.f.Size, Offset: t.plan.staged()})
+	x := &segmented{transferState: t, plan: t.plan, path: t.pathOf(*t.f), stop: stop}
+	t.progress.event(Event{Kind: EventStarted, Path: x.path, Size: t.f.Size, Offset: t.plan.staged()})
 
 	over := make(chan struct{}) // all sessions are
 	kept := make(chan error, 1)
@@ -220,7 +221,7 @@ func (x *segmented) help(ctx, waiting context.Context) {
 			x.lose(err)
 			return
 		}
-		x.Logger.Debug("migrate: a session of a segmented transfer was lost", "path", printable(x.f.Path), "error", err)
+		x.Logger.Debug("migrate: a session of a segmented transfer was lost", "path", x.path, "error", err)
 		if sleep(waiting, x.RetryWait) != nil {
 			return
 		}
@@ -392,7 +393,7 @@ func (x *segmented) stage(seg *segment, b []byte) (rest []byte, err error) {
 		x.plan.grow(seg, n)
 		b = b[n:]
 		x.progress.update(func(r *Report) { r.FetchedBytes += int64(n) })
-		x.progress.event(Event{Kind: EventBytes, Path: x.pathOf(*x.f), Size: x.f.Size, Offset: x.plan.staged()})
+		x.progress.event(Event{Kind: EventBytes, Path: x.path, Size: x.f.Size, Offset: x.plan.staged()})
 	}
 	return nil, nil
 }

@@ -21,6 +21,8 @@ type migrateCmd struct {
 	Dest        string   `arg:"" help:"Where the files go: a folder, or STORAGE:FOLDER."`
 	Policy      string   `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
 	Connections int      `help:"How many files to fetch at once, 1 to 16." default:"4"`
+	Segments    int      `help:"By how many connections a large file is fetched at once, at most --connections; 1 is off." default:"4"`
+	Bwlimit     string   `help:"Bytes a second for all connections together, such as 512k, 10M or 1.5G (default: no limit)." placeholder:"RATE"`
 	Include     []string `help:"Only files and folders with such paths, like '*.iso' or 'pub/**/doc'; repeatable." sep:"none" placeholder:"PATTERN"`
 	Exclude     []string `help:"No files and folders with such paths; repeatable." sep:"none" placeholder:"PATTERN"`
 	Since       string   `help:"Only files modified since then: 2024-05-01, or 30d for the last 30 days." placeholder:"TIME"`
@@ -39,6 +41,10 @@ func (m *migrateCmd) Run(e *env) error {
 		return err
 	}
 	since, err := parseSince(m.Since, time.Now())
+	if err != nil {
+		return err
+	}
+	rate, err := parseRate(m.Bwlimit)
 	if err != nil {
 		return err
 	}
@@ -71,6 +77,7 @@ func (m *migrateCmd) Run(e *env) error {
 	report, err := ftpbridge.Migrate(e.ctx, ftpbridge.MigrateOptions{
 		Source: src, Dest: to.disk, DestName: to.storage, Folder: to.name,
 		Policy: policy, Store: g.state, Connections: m.Connections, Overwrite: m.Overwrite,
+		Segments: m.Segments, BytesPerSecond: rate,
 		Include: m.Include, Exclude: m.Exclude, Since: since, MaxDepth: m.MaxDepth,
 		Signer: signer, Progress: show.event, Logger: log,
 	})
