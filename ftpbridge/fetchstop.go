@@ -39,11 +39,15 @@ func (s *Session) lastWords() error {
 	patience := s.ctl.timeout
 	s.ctl.timeout = min(finalWords, patience)
 	defer func() { s.ctl.timeout = patience }()
-	r, err := s.ctl.await()
+	// Any reply counts, also the 150 that Pure-FTPd sends here.
+	r, err := s.ctl.read()
 	if err != nil {
 		return err
 	}
-	s.ctl.filter(r)
+	if r.code == 421 {
+		return r.err(s.ctl.verb)
+	}
+	s.ctl.moving = false
 	if r, err = s.ctl.exchange("NOOP"); err != nil {
 		return err
 	}
