@@ -122,6 +122,9 @@ func (t *transferState) pull(ctx context.Context, s Remote) error {
 		if err == nil {
 			err = t.compareHash(ctx, s)
 		}
+		if err == nil && t.f.Size < 0 {
+			err = t.suspectLines(ctx)
+		}
 		if !errors.Is(err, errChanged) {
 			return err
 		}
@@ -310,7 +313,9 @@ func (t *transferState) stage(ctx context.Context, rc io.Reader) error {
 	for {
 		n, err := readFull(rc, t.buf)
 		if n > 0 {
-			if werr := t.write(t.buf[:n]); werr != nil {
+			if werr := t.write(t.buf[:n]); errors.Is(werr, errChanged) {
+				return t.explain(ctx, werr, t.buf[:n])
+			} else if werr != nil {
 				return werr
 			}
 		}
@@ -410,7 +415,7 @@ func (t *transferState) confirm(ctx context.Context, s Remote, careful bool) err
 		return err
 	}
 	if wrong {
-		return fmt.Errorf("%w: the server sent %d of %d bytes and said that this was all", io.ErrUnexpectedEOF, t.off, t.f.Size)
+		return t.explain(ctx, fmt.Errorf("%w: the server sent %d of %d bytes and said that this was all", io.ErrUnexpectedEOF, t.off, t.f.Size), nil)
 	}
 	return nil
 }

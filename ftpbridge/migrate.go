@@ -221,6 +221,7 @@ type run struct {
 	rebuilt     bool // the walk read every folder
 	filter      *filter
 	noMDTM      atomic.Bool
+	linesWarned bool          // of changed line ends; under progress
 	bandwidth   *rate.Limiter // nil: no bound
 	progress    progress
 	report      Report
