@@ -65,10 +65,10 @@ func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integ
 		return t, err
 	}
 	f.Token, f.Offset, f.Ranges = "", 0, nil
-	t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1)})
+	t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1), Hashed: true})
 	if errors.Is(err, fs.ErrNotExist) { // its folder went away since the walk
 		if err = storage.MkdirAll(ctx, r.Dest, parent(f.Target)); err == nil {
-			t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1)})
+			t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1), Hashed: true})
 		}
 	}
 	return t, err

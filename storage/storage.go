@@ -157,6 +157,10 @@ type CreateOptions struct {
 	// ModePerm are the permission bits of a new file; 0 means the backend's default.
 	// A file that replaces another keeps that one's bits.
 	ModePerm fs.FileMode
+	// Hashed says that the caller hashes the very bytes that it writes, or reads
+	// back, and gives that SHA-256 to Commit. A backend that can tell that nobody
+	// else could reach them since Create need not read them again then.
+	Hashed bool
 }
 
 // CommitOptions are the conditions and attributes of a publish.
