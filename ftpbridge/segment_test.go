@@ -315,6 +315,45 @@ func TestSegmentsGoOnInTheNextRun(t *testing.T) {
 	}
 }
 
+// What all sessions have brought is in the ledger while they are at it: a kill
+// costs no more than what came since.
+func TestSegmentsDurable(t *testing.T) {
+	body := random(wideBytes)
+	w := serveWide(t, body)
+	w.want = 100 // nobody waits for that many
+	m := w.move(t)
+	m.o.Checkpoint = 32 << 10
+	var once sync.Once
+	seen := make(chan state.File, 1)
+	w.handle = func(c *talk, rest int64, call int) bool {
+		if call == 4 {
+			once.Do(func() {
+				go func() {
+					defer close(w.all) // go on
+					for range 400 {
+						if f, err := m.store.GetFile(context.Background(), 1, "big"); err == nil && len(f.Ranges) > 1 {
+							seen <- f
+							return
+						}
+						time.Sleep(2 * time.Millisecond)
+					}
+				}()
+			})
+		}
+		return false
+	}
+	m.run()
+	equal(t, m.files()["big"] == body, true)
+	select {
+	case f := <-seen:
+		if f.Token == "" || f.Offset == 0 || f.Phase != state.Fetching || !f.Ranges.Valid(f.Offset) {
+			t.Errorf("%+v", f)
+		}
+	default:
+		t.Error("nothing of it was in the ledger")
+	}
+}
+
 // The file is exchanged between two runs, at equal size and time.
 func TestSegmentsNeverSpliceRuns(t *testing.T) {
 	before := random(wideBytes)

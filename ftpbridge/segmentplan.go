@@ -34,7 +34,7 @@ type segmentPlan struct {
 	mu    sync.Mutex
 	list  []*segment
 	got   int64         // staged bytes in all segments
-	moved chan struct{} // gets a value when the first segment has grown
+	moved chan struct{} // gets a value when something has grown
 }
 
 // newSegmentPlan begins with what is staged, of which nothing is taken for done.
@@ -128,9 +128,7 @@ func (p *segmentPlan) grow(s *segment, n int) {
 	defer p.mu.Unlock()
 	s.pos += int64(n)
 	p.got += int64(n)
-	if s == p.list[0] {
-		p.signal()
-	}
+	p.signal()
 }
 
 func (p *segmentPlan) signal() {
