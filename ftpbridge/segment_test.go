@@ -24,7 +24,8 @@ const (
 // wait for each other at their beginning: so there are as many at once as can be.
 type wide struct {
 	*scripted
-	want int // transfers at once
+	want int           // transfers at once
+	wait time.Duration // for them, at most; 0 is a second
 
 	mu     sync.Mutex
 	begun  int
@@ -81,7 +82,7 @@ func (w *wide) flow(c *talk, body, end string) {
 	if len(body) > first && err == nil {
 		select {
 		case <-w.all:
-		case <-time.After(time.Second):
+		case <-time.After(max(w.wait, time.Second)):
 		}
 		_, err = io.WriteString(d, body[first:])
 	}
@@ -320,7 +321,7 @@ func TestSegmentsGoOnInTheNextRun(t *testing.T) {
 func TestSegmentsDurable(t *testing.T) {
 	body := random(wideBytes)
 	w := serveWide(t, body)
-	w.want = 100 // nobody waits for that many
+	w.want, w.wait = 100, 10*time.Second // until the ledger has it
 	m := w.move(t)
 	m.o.Checkpoint = 32 << 10
 	var once sync.Once
@@ -330,7 +331,7 @@ func TestSegmentsDurable(t *testing.T) {
 			once.Do(func() {
 				go func() {
 					defer close(w.all) // go on
-					for range 400 {
+					for range 4000 {
 						if f, err := m.store.GetFile(context.Background(), 1, "big"); err == nil && len(f.Ranges) > 1 {
 							seen <- f
 							return
