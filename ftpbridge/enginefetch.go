@@ -43,6 +43,9 @@ type transferState struct {
 	up      storage.Upload
 	algs    []integrity.Algorithm
 	pipe    *integrity.Pipe
+	plan    *segmentPlan          // while several sessions fetch it; off is then behind
+	alone   bool                  // one session is to fetch it
+	sized   bool                  // the server told its size when it was asked
 	server  []*integrity.Evidence // the server's own hash, if the policy asks for it
 	off     int64
 	durable int64 // of off, at the last checkpoint
@@ -61,11 +64,11 @@ func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integ
 	if err != nil || resumed {
 		return t, err
 	}
-	f.Token, f.Offset = "", 0
-	t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1)})
+	f.Token, f.Offset, f.Ranges = "", 0, nil
+	t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1), Hashed: true})
 	if errors.Is(err, fs.ErrNotExist) { // its folder went away since the walk
 		if err = storage.MkdirAll(ctx, r.Dest, parent(f.Target)); err == nil {
-			t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1)})
+			t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1), Hashed: true})
 		}
 	}
 	return t, err
@@ -86,15 +89,21 @@ func (t *transferState) resume(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	t.up = up
-	t.off = min(t.f.Offset, up.Size())
-	if err = up.Truncate(t.off); err == nil {
-		err = hashInto(ctx, t.pipe, up, t.off)
+	if len(t.f.Ranges) > 0 {
+		err = t.resumeSegments()
+	}
+	if err == nil && t.plan == nil {
+		t.f.Ranges = nil
+		t.off = min(t.f.Offset, up.Size())
+		t.durable = t.off
+		if err = up.Truncate(t.off); err == nil {
+			err = hashInto(ctx, t.pipe, up, t.off)
+		}
 	}
 	if err != nil {
 		return false, errors.Join(err, t.suspend(ctx))
 	}
-	t.durable = t.off
-	t.progress.update(func(r *Report) { r.ResumedFiles++; r.SavedBytes += t.off })
+	t.progress.update(func(r *Report) { r.ResumedFiles++; r.SavedBytes += t.staged() })
 	return true, nil
 }
 
@@ -102,21 +111,24 @@ func (t *transferState) resume(ctx context.Context) (bool, error) {
 func (t *transferState) pull(ctx context.Context, s Remote) error {
 	for {
 		began := time.Now()
-		if t.NoResume && t.off > 0 {
+		if t.NoResume && t.staged() > 0 {
 			if err := t.beginAgain(); err != nil {
 				return err
 			}
 		}
-		resumed := t.off > 0
+		resumed := t.staged() > 0
 		err := t.observe(ctx, s)
 		if err == nil {
-			err = t.read(ctx, s)
+			err = t.fetch(ctx, s)
 		}
 		if err == nil {
 			err = t.confirm(ctx, s, resumed || t.f.Size >= carefulSize || time.Since(began) > carefulTime)
 		}
 		if err == nil {
 			err = t.compareHash(ctx, s)
+		}
+		if err == nil && t.f.Size < 0 {
+			err = t.suspectLines(ctx)
 		}
 		if !errors.Is(err, errChanged) {
 			return err
@@ -137,6 +149,8 @@ func (t *transferState) pull(ctx context.Context, s Remote) error {
 // restart gives up what was fetched and what was known of the version.
 func (t *transferState) restart() (err error) {
 	t.off, t.durable = 0, 0
+	t.alone = t.alone || t.plan != nil
+	t.plan, t.f.Ranges = nil, nil
 	t.f.Size, t.f.MDTM = -1, time.Time{}
 	if t.pipe, err = newPipe(t.algs); err != nil {
 		return err
@@ -163,16 +177,16 @@ func newPipe(algs []integrity.Algorithm) (*integrity.Pipe, error) {
 // observe makes sure that the file is the version of which the bytes before off
 // are staged. At the beginning it learns what the listing did not tell.
 func (t *transferState) observe(ctx context.Context, s Remote) error {
-	if t.off > 0 {
+	if t.staged() > 0 {
 		return t.sameVersion(ctx, s)
 	}
 	f := t.f
-	careful := f.Size < 0 || f.Size >= carefulSize
+	careful := f.Size < 0 || f.Size >= min(carefulSize, t.segmentFrom)
 	if careful {
 		size, err := s.Size(ctx, f.Path)
 		switch {
 		case err == nil:
-			f.Size = size
+			f.Size, t.sized = size, true
 		case !errors.Is(err, ErrUnsupported):
 			return err
 		}
@@ -202,6 +216,7 @@ func (t *transferState) sameVersion(ctx context.Context, s Remote) error {
 	case err != nil && !errors.Is(err, ErrUnsupported):
 		return err
 	}
+	t.sized = err == nil
 	if f.MDTM.IsZero() {
 		return t.relist(ctx, s, true)
 	}
@@ -269,9 +284,10 @@ func (t *transferState) read(ctx context.Context, s Remote) error {
 	if err != nil {
 		return err
 	}
-	err = t.compare(rc, from)
+	in := t.limit(ctx, rc)
+	err = t.compare(in, from)
 	if err == nil {
-		err = t.stage(ctx, rc)
+		err = t.stage(ctx, in)
 	}
 	cerr := rc.Close()
 	if err != nil {
@@ -308,7 +324,9 @@ func (t *transferState) stage(ctx context.Context, rc io.Reader) error {
 	for {
 		n, err := readFull(rc, t.buf)
 		if n > 0 {
-			if werr := t.write(t.buf[:n]); werr != nil {
+			if werr := t.write(t.buf[:n]); errors.Is(werr, errChanged) {
+				return t.explain(ctx, werr, t.buf[:n])
+			} else if werr != nil {
 				return werr
 			}
 		}
@@ -381,8 +399,12 @@ func (t *transferState) note(ctx context.Context, token storage.Token) error {
 func (t *transferState) suspend(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	if t.off > 0 {
+	if t.staged() > 0 {
 		token, err := t.up.Suspend(ctx, storage.SuspendOptions{Until: t.now().Add(partialKept)})
+		if err == nil && t.plan != nil {
+			t.f.Offset, t.f.Ranges = t.plan.ranges()
+			return t.noteSegments(ctx, token)
+		}
 		if err == nil {
 			return t.note(ctx, token)
 		}
@@ -390,7 +412,7 @@ func (t *transferState) suspend(ctx context.Context) error {
 			return errors.Join(err, t.up.Abort(ctx))
 		}
 	}
-	t.f.Token, t.f.Offset = "", 0
+	t.f.Token, t.f.Offset, t.f.Ranges = "", 0, nil
 	return t.up.Abort(ctx)
 }
 
@@ -404,7 +426,7 @@ func (t *transferState) confirm(ctx context.Context, s Remote, careful bool) err
 		return err
 	}
 	if wrong {
-		return fmt.Errorf("%w: the server sent %d of %d bytes and said that this was all", io.ErrUnexpectedEOF, t.off, t.f.Size)
+		return t.explain(ctx, fmt.Errorf("%w: the server sent %d of %d bytes and said that this was all", io.ErrUnexpectedEOF, t.off, t.f.Size), nil)
 	}
 	return nil
 }

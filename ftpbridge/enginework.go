@@ -148,7 +148,7 @@ func (r *run) fail(ctx context.Context, f state.File, why error) error {
 		if err := r.discard(ctx, f); err != nil {
 			return err
 		}
-		f.Token, f.Offset = "", 0
+		f.Token, f.Offset, f.Ranges = "", 0, nil
 	}
 	if err := r.store.PutFiles(ctx, f); err != nil {
 		return fatal(err)
@@ -185,9 +185,9 @@ func (r *run) fresh(ctx context.Context, f *state.File) error {
 	}
 	f.Tries++
 	err = r.retry(ctx, func(s Remote) (bool, error) {
-		before := t.off
+		before := t.staged()
 		err := t.pull(ctx, s)
-		return t.off-before >= overlap, err
+		return t.staged()-before >= overlap, err
 	})
 	if err != nil {
 		return errors.Join(err, t.suspend(ctx))

@@ -148,7 +148,7 @@ func (r *run) fetchEvidence(ctx context.Context, path string, limit int64) ([]by
 	}
 	var data []byte
 	err = r.retry(ctx, func(s Remote) (bool, error) {
-		data, err = fetchSmall(ctx, s, line.Path, limit)
+		data, err = r.fetchSmall(ctx, s, line.Path, limit)
 		return false, err
 	})
 	r.progress.update(func(rep *Report) { rep.FetchedBytes += int64(len(data)) })
@@ -177,13 +177,13 @@ func (r *run) lineOf(ctx context.Context, path string) (state.File, error) {
 	return f, err
 }
 
-func fetchSmall(ctx context.Context, s Remote, path string, limit int64) ([]byte, error) {
+func (r *run) fetchSmall(ctx context.Context, s Remote, path string, limit int64) ([]byte, error) {
 	rc, err := s.Fetch(ctx, path, 0)
 	if err != nil {
 		return nil, err
 	}
 	var buf bytes.Buffer
-	_, err = io.Copy(&buf, io.LimitReader(rc, limit+1))
+	_, err = io.Copy(&buf, io.LimitReader(r.limit(ctx, rc), limit+1))
 	if int64(buf.Len()) > limit {
 		_ = rc.Close()
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"gateway/integrity"
 	"gateway/state"
 	"gateway/storage"
@@ -21,6 +23,7 @@ const (
 	DefaultRetryWait   = time.Second
 	DefaultCheckpoint  = 32 << 20
 	DefaultMaxFileSize = 1 << 40
+	DefaultSegments    = 4
 	DefaultVerifier    = "urn:gateway:migrate"
 )
 
@@ -53,6 +56,13 @@ type MigrateOptions struct {
 	Store  state.Store
 	// Connections is the most sessions at once; 0 takes Source.Connections.
 	Connections int
+	// Segments is by how many sessions a file of SegmentFrom bytes and more is
+	// fetched at once, where the server can begin at an offset; never more than
+	// Connections. 1 is off, 0 is DefaultSegments, the most is MaxConnections.
+	Segments int
+	// BytesPerSecond bounds what all sessions fetch together, file contents only;
+	// 0 is no bound. The least is MinBytesPerSecond.
+	BytesPerSecond int64
 	// Overwrite lets a file replace one in Dest that this job did not put there.
 	Overwrite bool
 	// MaxFileSize in bytes bounds files whose size the server does not tell,
@@ -103,6 +113,8 @@ type MigrateOptions struct {
 	Signer *integrity.ProvenanceSigner
 	Now    func() time.Time // nil is time.Now
 	Logger *slog.Logger     // nil is silent
+
+	segmentFrom, segmentPiece, segmentLeast int64 // smaller in tests; 0 is as the constants
 }
 
 // Destination is what the ledger calls the folder of a storage: "name:folder".
@@ -126,6 +138,12 @@ func (o MigrateOptions) withDefaults() (MigrateOptions, error) {
 	if err := o.Source.validate(); err != nil {
 		return o, fmt.Errorf("migrate: %w", err)
 	}
+	if o.Segments < 0 || o.Segments > MaxConnections {
+		return bad("%d segments; must be 1 to %d", o.Segments, MaxConnections)
+	}
+	if o.BytesPerSecond != 0 && o.BytesPerSecond < MinBytesPerSecond {
+		return bad("%d bytes a second; must be at least %d", o.BytesPerSecond, MinBytesPerSecond)
+	}
 	if o.Tries < 0 || o.RetryWait < 0 || o.Checkpoint < 0 || o.MaxFileSize < 0 {
 		return bad("a limit is negative")
 	}
@@ -136,6 +154,10 @@ func (o MigrateOptions) withDefaults() (MigrateOptions, error) {
 	setDefault(&o.RetryWait, DefaultRetryWait)
 	setDefault(&o.Checkpoint, DefaultCheckpoint)
 	setDefault(&o.MaxFileSize, DefaultMaxFileSize)
+	setDefault(&o.Segments, DefaultSegments)
+	setDefault(&o.segmentFrom, SegmentFrom)
+	setDefault(&o.segmentPiece, segmentPiece)
+	setDefault(&o.segmentLeast, segmentLeast)
 	setDefault(&o.Verifier, DefaultVerifier)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -224,6 +246,8 @@ type run struct {
 	filter      *filter
 	fetching    time.Duration
 	noMDTM      atomic.Bool
+	linesWarned bool          // of changed line ends; under progress
+	bandwidth   *rate.Limiter // nil: no bound
 	progress    progress
 	report      Report
 
@@ -237,6 +261,7 @@ func newRun(o MigrateOptions) *run {
 	}
 	r.owner = stagingOwner(o.Source.Redacted(), r.destination)
 	r.evidence = newEvidenceCache()
+	r.bandwidth = newBandwidth(o.BytesPerSecond)
 	r.generations = newGenerations()
 	r.progress = progress{report: &r.report, tell: o.Progress}
 	r.report = Report{Source: o.Source.Redacted(), Destination: r.destination, Started: r.start}

@@ -61,6 +61,9 @@ func (r *run) retry(ctx context.Context, fn func(Remote) (progress bool, err err
 			if tries >= r.Tries {
 				return err
 			}
+			if errors.Is(err, ErrBroken) {
+				continue // given up by us: nothing to wait for
+			}
 		}
 		r.progress.retried()
 		r.Logger.Warn("trying again", "try", tries+1, "of", r.Tries, "error", err)

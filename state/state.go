@@ -85,6 +85,7 @@ type File struct {
 
 	Token   string // staged upload, "" if none
 	Offset  int64  // bytes of it that are durable
+	Ranges  Ranges // beyond Offset that are durable too; none in most files
 	SHA256  []byte // of the whole, once fetched
 	Verdict string
 	Reason  string // why it failed or was quarantined, in plain words
@@ -164,7 +165,7 @@ type Ledger interface {
 	Jobs(ctx context.Context) iter.Seq2[Job, error]
 
 	// PutFiles writes lines of the ledger, all or none; a line with the same key
-	// is replaced. ErrInvalid for a line that cannot be kept, ErrNotFound for an
+	// is replaced. ErrInvalid for a line that cannot be kept (bad Ranges, too), ErrNotFound for an
 	// unknown job.
 	PutFiles(ctx context.Context, files ...File) error
 	// GetFile fails with ErrNotFound.

@@ -108,8 +108,8 @@ type File interface {
 	Info() Info
 }
 
-// Upload is a staged file. Writes to disjoint ranges may run concurrently;
-// the other calls may not overlap with anything. After Commit, Suspend or Abort
+// Upload is a staged file. Writes to disjoint ranges may run concurrently, and
+// beside them reads of what was written before; the other calls may not overlap with anything. After Commit, Suspend or Abort
 // every call fails with fs.ErrClosed, except Abort, which then does nothing and
 // returns nil, so that it can be deferred.
 type Upload interface {
@@ -157,6 +157,10 @@ type CreateOptions struct {
 	// ModePerm are the permission bits of a new file; 0 means the backend's default.
 	// A file that replaces another keeps that one's bits.
 	ModePerm fs.FileMode
+	// Hashed says that the caller hashes the very bytes that it writes, or reads
+	// back, and gives that SHA-256 to Commit. A backend that can tell that nobody
+	// else could reach them since Create need not read them again then.
+	Hashed bool
 }
 
 // CommitOptions are the conditions and attributes of a publish.

@@ -26,6 +26,8 @@ type migrateCmd struct {
 	Dest         string    `arg:"" optional:"" help:"Where the files go: a folder, or STORAGE:FOLDER. Not with a name."`
 	Policy       string    `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
 	Connections  int       `help:"How many files to fetch at once, 1 to 16 (default: 4)." placeholder:"N"`
+	Segments     int       `help:"By how many connections a large file is fetched at once, at most --connections; 1 is off (default: 4)." placeholder:"N"`
+	Bwlimit      string    `help:"Bytes a second for all connections together, such as 512k, 10M or 1.5G (default: no limit)." placeholder:"RATE"`
 	Include      []string  `help:"Only files and folders with such paths, like '*.iso' or 'pub/**/doc'; repeatable." sep:"none" placeholder:"PATTERN"`
 	Exclude      []string  `help:"No files and folders with such paths; repeatable." sep:"none" placeholder:"PATTERN"`
 	Since        string    `help:"Only files modified since then: 2024-05-01, or 30d for the last 30 days." placeholder:"TIME"`
@@ -51,6 +53,9 @@ func (m *migrateCmd) Validate() error {
 		return errors.New("--report is about a migration, and this is to be none; take --json")
 	}
 	if _, err := parseSince(m.Since, time.Now()); err != nil {
+		return err
+	}
+	if _, err := parseRate(m.Bwlimit); err != nil {
 		return err
 	}
 	_, err := ftpbridge.ParseAfter(m.After)
@@ -156,6 +161,12 @@ func (m *migrateCmd) options(e *env, g *gateway) (o ftpbridge.MigrateOptions, er
 			return o, err
 		}
 	}
+	if m.Bwlimit != "" {
+		if o.BytesPerSecond, err = parseRate(m.Bwlimit); err != nil {
+			return o, err
+		}
+	}
+	set(&o.Segments, m.Segments)
 	set(&o.MaxDepth, m.MaxDepth)
 	if m.Resume != "" {
 		o.NoResume = m.Resume == "never"

@@ -18,7 +18,7 @@ const (
 )
 
 const fileColumns = `job, path, target, phase, size, modtime, precision, mdtm, seen,
-	token, "offset", sha256, verdict, reason, retry, tries, updated, after`
+	token, "offset", ranges, sha256, verdict, reason, retry, tries, updated, after`
 
 // OpenJob implements state.Ledger.
 func (s *Store) OpenJob(ctx context.Context, source, destination string) (state.Job, error) {
@@ -126,13 +126,15 @@ func check(f state.File) error {
 		return fmt.Errorf("job %d: empty path: %w", f.Job, state.ErrInvalid)
 	case !f.Phase.Valid():
 		return fmt.Errorf("%q: unknown phase %q: %w", f.Path, f.Phase, state.ErrInvalid)
+	case !f.Ranges.Valid(f.Offset):
+		return fmt.Errorf("%q: ranges %v beyond %d: %w", f.Path, f.Ranges, f.Offset, state.ErrInvalid)
 	}
 	return nil
 }
 
 func putFiles(ctx context.Context, tx *sql.Tx, files []state.File) error {
 	stmt, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO files ("+fileColumns+
-		") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+		") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 	if err != nil {
 		return err
 	}
@@ -140,7 +142,7 @@ func putFiles(ctx context.Context, tx *sql.Tx, files []state.File) error {
 	for _, f := range files {
 		_, err := stmt.ExecContext(ctx, f.Job, []byte(f.Path), f.Target, string(f.Phase), f.Size,
 			toNano(f.ModTime), int64(f.TimePrecision), toNano(f.MDTM), toNano(f.Seen),
-			f.Token, f.Offset, f.SHA256, f.Verdict, f.Reason, f.Retry, f.Tries, toNano(f.Updated), f.After)
+			f.Token, f.Offset, f.Ranges.String(), f.SHA256, f.Verdict, f.Reason, f.Retry, f.Tries, toNano(f.Updated), f.After)
 		if isForeignKey(err) {
 			return fmt.Errorf("job %d: %w", f.Job, state.ErrNotFound)
 		}
@@ -153,10 +155,15 @@ func putFiles(ctx context.Context, tx *sql.Tx, files []state.File) error {
 
 func scanFile(r row) (f state.File, err error) {
 	var path []byte
+	var ranges string
 	var modTime, mdtm, seen, updated sql.NullInt64
 	err = r.Scan(&f.Job, &path, &f.Target, (*string)(&f.Phase), &f.Size, &modTime, (*int64)(&f.TimePrecision), &mdtm, &seen,
-		&f.Token, &f.Offset, &f.SHA256, &f.Verdict, &f.Reason, &f.Retry, &f.Tries, &updated, &f.After)
+		&f.Token, &f.Offset, &ranges, &f.SHA256, &f.Verdict, &f.Reason, &f.Retry, &f.Tries, &updated, &f.After)
+	if err != nil {
+		return f, err
+	}
 	f.Path = string(path)
+	f.Ranges, err = state.ParseRanges(ranges)
 	f.ModTime, f.MDTM, f.Seen, f.Updated = fromNano(modTime), fromNano(mdtm), fromNano(seen), fromNano(updated)
 	return f, err
 }

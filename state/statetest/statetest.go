@@ -137,7 +137,7 @@ func testFiles(t *testing.T, open Open) {
 	full := state.File{
 		Job: j.ID, Path: "dir/a b", Target: "legacy/dir/a b", Phase: state.Failed, Size: 1 << 40,
 		ModTime: at, TimePrecision: time.Minute, MDTM: at.Add(time.Second), Seen: at.Add(time.Hour),
-		Token: "token", Offset: 1 << 39, SHA256: bytes.Repeat([]byte{0xff, 0}, 16), Verdict: "bad",
+		Token: "token", Offset: 1 << 39, Ranges: state.Ranges{{From: 1 << 39, To: 1<<39 + 5}, {From: 1<<39 + 9, To: 1 << 40}}, SHA256: bytes.Repeat([]byte{0xff, 0}, 16), Verdict: "bad",
 		Reason: "550 nö", Retry: true, Tries: 3, Updated: at.Add(-time.Hour), After: "move done/a b",
 	}
 	must(t, s.PutFiles(ctx, full, line(j.ID, "z")))
@@ -232,6 +232,13 @@ func testAllOrNone(t *testing.T, open Open) {
 	bad.Phase = "lost"
 	wantErr(t, s.PutFiles(ctx, good, bad), state.ErrInvalid)
 	wantErr(t, s.PutFiles(ctx, good, line(j.ID, "")), state.ErrInvalid)
+	for _, rs := range []state.Ranges{
+		{{From: 9, To: 20}}, {{From: 10, To: 10}}, {{From: 10, To: 20}, {From: 19, To: 30}}, make(state.Ranges, state.MaxRanges+1),
+	} {
+		spread := line(j.ID, "spread")
+		spread.Offset, spread.Ranges = 10, rs
+		wantErr(t, s.PutFiles(ctx, spread), state.ErrInvalid)
+	}
 	wantErr(t, s.PutFiles(ctx, good, line(j.ID+1, "good")), state.ErrNotFound)
 	wantErr(t, s.Publish(ctx, good, state.Publication{}), state.ErrInvalid)
 	wantErr(t, s.Publish(ctx, line(j.ID+1, "good"), state.Publication{Target: "t"}), state.ErrNotFound)

@@ -118,6 +118,7 @@ func (u *upload) finish(ctx context.Context, s *seal, p *place, old entry, o sto
 
 // ready checks what needs no lock: that every write succeeded, and the digest.
 func (u *upload) ready(ctx context.Context, o *storage.CommitOptions, s *seal) error {
+	fenced := u.fenced(s, o.SHA256 != nil)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -131,6 +132,9 @@ func (u *upload) ready(ctx context.Context, o *storage.CommitOptions, s *seal) e
 		return fs.ErrInvalid
 	}
 	if o.SHA256 == nil {
+		return nil
+	}
+	if fenced {
 		return nil
 	}
 	return u.hash(ctx, s, o.SHA256)

@@ -141,6 +141,42 @@ func statOf(f *os.File) (syscall.Stat_t, error) {
 	return *s, nil
 }
 
+// fenceFrom is from which expected size on, in bytes, a staged file is fenced. To
+// hash a smaller one again costs less than to make others wait for it.
+const fenceFrom = 1 << 20
+
+// fence seals a file that was just made, while it is empty: if the lease holds
+// until it is published, nobody else can have had it open, and what is in it is
+// what the gateway wrote. Whoever wants it meanwhile waits as for any lease, gets
+// it, and what is staged is hashed again after that. nil where there are no leases.
+func (d *Disk) fence(f *os.File) *seal {
+	if d.o.noLease || setLease(f, unix.F_WRLCK) != nil {
+		return nil
+	}
+	s := &seal{f: f, leased: true}
+	if s.look() != nil || s.before.Size != 0 {
+		s.release()
+		return nil
+	}
+	return s
+}
+
+// fenced makes s the seal that held since the file was made, if it is of use.
+// Otherwise whoever wants to open the file need not wait any longer.
+func (u *upload) fenced(s *seal, useful bool) bool {
+	f := u.fence
+	u.fence = nil
+	if f == nil {
+		return false
+	}
+	if !useful || f.wanted() || f.look() != nil || f.before.Size != u.size.Load() {
+		f.release()
+		return false
+	}
+	*s = *f
+	return true
+}
+
 // hash seals the staged file and fails with storage.ErrDigest if it has not the
 // SHA-256 sum.
 func (u *upload) hash(ctx context.Context, s *seal, sum []byte) error {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -222,4 +223,98 @@ func TestSealEnds(t *testing.T) {
 		_ = f.Close()
 	}})
 	must(t, putFile(t.Context(), d, "f", good, storage.CommitOptions{SHA256: sum[:]}))
+}
+
+// A file that nobody else can have had open since it was made is not hashed again:
+// the digest of the writer is taken for what it is.
+func TestFence(t *testing.T) {
+	good := strings.Repeat("good", 1000)
+	sum, wrong := sha256.Sum256([]byte(good)), sha256.Sum256(nil)
+	for name, c := range map[string]struct {
+		o       storage.CreateOptions // Hashed where it has no mode
+		noLease bool
+		before  func(t *testing.T, dir string) // what happens while the upload is open
+		commit  storage.CommitOptions
+		want    []error // any; none: it is published
+	}{
+		"trusted":           {commit: storage.CommitOptions{SHA256: wrong[:]}},
+		"right":             {commit: storage.CommitOptions{SHA256: sum[:]}},
+		"not said":          {o: storage.CreateOptions{ModePerm: 0o644}, commit: storage.CommitOptions{SHA256: wrong[:]}, want: []error{storage.ErrDigest}},
+		"no digest":         {commit: storage.CommitOptions{}},
+		"no leases":         {noLease: true, commit: storage.CommitOptions{SHA256: wrong[:]}, want: []error{storage.ErrDigest}},
+		"small":             {o: storage.CreateOptions{Size: 10}, commit: storage.CommitOptions{SHA256: wrong[:]}, want: []error{storage.ErrDigest}},
+		"somebody looks":    {before: looks, commit: storage.CommitOptions{SHA256: sum[:]}},
+		"looked, and wrong": {before: looks, commit: storage.CommitOptions{SHA256: wrong[:]}, want: []error{storage.ErrDigest}},
+		"somebody writes": {before: func(t *testing.T, dir string) { startMeddler(t, dir, "open late") },
+			commit: storage.CommitOptions{SHA256: sum[:]}, want: []error{storage.ErrDigest, storage.ErrBusy}},
+		"somebody exchanges it": {before: func(t *testing.T, dir string) { startMeddler(t, dir, "exchange").change() },
+			commit: storage.CommitOptions{SHA256: sum[:]}, want: []error{storage.ErrDigest}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			d := open(t, dir, Options{noLease: c.noLease})
+			if c.o.Size == 0 {
+				c.o.Size = -1
+			}
+			c.o.Hashed = c.o.ModePerm == 0
+			up, err := d.Create(t.Context(), "f", c.o)
+			must(t, err)
+			defer up.Abort(t.Context())
+			_, err = up.WriteAt([]byte(good), 0)
+			must(t, err)
+			if c.before != nil {
+				c.before(t, dir)
+				time.Sleep(3 * tick)
+			}
+			_, err = up.Commit(t.Context(), c.commit)
+			as := func(target error) bool { return errors.Is(err, target) }
+			if (err != nil) != (c.want != nil) || err != nil && !slices.ContainsFunc(c.want, as) {
+				t.Errorf("commit: %v, want %v", err, c.want)
+			}
+			if c.want == nil {
+				if got := read(t, d, "f"); got != good {
+					t.Errorf("published %.20q", got)
+				}
+			} else if _, err := d.Stat(t.Context(), "f"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("published: %v", err)
+			}
+		})
+	}
+}
+
+// looks opens the staged file as a scanner does, and waits for its bytes.
+func looks(t *testing.T, dir string) {
+	parts, err := filepath.Glob(filepath.Join(dir, storage.StagingName, "*"+partSuffix))
+	must(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = os.ReadFile(parts[0])
+	}()
+	t.Cleanup(func() { <-done })
+}
+
+// A fence ends with the upload, and does not keep a commit without it from trying again.
+func TestFenceAfterPrecondition(t *testing.T) {
+	good := "good"
+	sum := sha256.Sum256([]byte(good))
+	d := open(t, t.TempDir(), Options{})
+	must(t, putFile(t.Context(), d, "f", "old", storage.CommitOptions{}))
+	up, err := d.Create(t.Context(), "f", storage.CreateOptions{Size: -1, Hashed: true})
+	must(t, err)
+	defer up.Abort(t.Context())
+	_, err = up.WriteAt([]byte(good), 0)
+	must(t, err)
+	o := storage.CommitOptions{SHA256: sum[:], IfNoneMatch: true}
+	if _, err := up.Commit(t.Context(), o); !errors.Is(err, fs.ErrExist) {
+		t.Fatal(err)
+	}
+	o.IfNoneMatch = false
+	if _, err := up.Commit(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, d, "f"); got != good {
+		t.Errorf("published %q", got)
+	}
 }

@@ -57,6 +57,9 @@ func (d *Disk) create(ctx context.Context, name string, o storage.CreateOptions)
 		return nil, err
 	}
 	u := newUpload(d, id, name, f, o)
+	if o.Hashed && !o.Edit && (o.Size < 0 || o.Size >= fenceFrom) {
+		u.fence = d.fence(f)
+	}
 	if o.Edit {
 		if err := u.copyFrom(ctx, p.path); err != nil {
 			u.close()
@@ -89,6 +92,7 @@ type upload struct {
 	mu           sync.RWMutex
 	f            *os.File // nil when closed
 	checkpointed bool     // there is a sidecar
+	fence        *seal    // since the file was made; nil without one, and once it was used
 	size         atomic.Int64
 	// failed is the lowest offset at which a write failed. What comes after it
 	// cannot be trusted to be whole: it is neither published nor kept.
