@@ -57,6 +57,7 @@ func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integ
 	if t.pipe, err = newPipe(t.algs); err != nil {
 		return nil, err
 	}
+	t.pipe.Expect(f.Size)
 	resumed, err := t.resume(ctx)
 	if err != nil || resumed {
 		return t, err
@@ -302,7 +303,7 @@ func (t *transferState) compare(rc io.Reader, from int64) error {
 // stage writes and hashes what comes, and makes progress durable as it goes.
 func (t *transferState) stage(ctx context.Context, rc io.Reader) error {
 	if t.buf == nil {
-		t.buf = make([]byte, fetchBuffer)
+		t.buf = make([]byte, bufferFor(t.f.Size))
 	}
 	last := time.Now()
 	for {
@@ -326,6 +327,15 @@ func (t *transferState) stage(ctx context.Context, rc io.Reader) error {
 			last = time.Now()
 		}
 	}
+}
+
+// bufferFor is how many bytes are read at once of a file of that size. One more
+// than it has: so its end is seen with its last bytes.
+func bufferFor(size int64) int64 {
+	if size < 0 {
+		return fetchBuffer
+	}
+	return min(size+1, fetchBuffer)
 }
 
 // readFull reads until p is full or an error, which comes with the bytes before it.

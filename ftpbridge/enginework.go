@@ -101,10 +101,13 @@ func (r *run) feed(ctx context.Context, lines chan<- state.File, now func(state.
 // one brings one line as far as it goes. Its error ends the run.
 func (r *run) one(ctx context.Context, f state.File) error {
 	defer r.timed(&f, time.Now())
-	// The page that f came from may be old: an operator may have released it.
-	f, err := r.store.GetFile(ctx, r.job.ID, f.Path)
-	if err != nil {
-		return fatal(err)
+	var err error
+	if f.Phase == state.Quarantined {
+		// The page that f came from may be old: an operator may have released it.
+		// All other lines are this run's alone while it has the job.
+		if f, err = r.store.GetFile(ctx, r.job.ID, f.Path); err != nil {
+			return fatal(err)
+		}
 	}
 	switch f.Phase {
 	case state.Published, state.Rejected, state.Removed:
