@@ -46,10 +46,11 @@ type control struct {
 	fault    error // why the last reply was kept from the library
 	broke    error // why no reply can be read any more
 	dead     atomic.Bool
+	early    early
 }
 
 func newControl(raw net.Conn, timeout time.Duration, log *slog.Logger) *control {
-	c := &control{raw: raw, timeout: timeout, log: log}
+	c := &control{raw: raw, timeout: timeout, log: log, early: early{off: new(atomic.Bool)}}
 	c.use(raw)
 	return c
 }
@@ -95,6 +96,7 @@ func (c *control) filter(r reply) reply {
 		c.moving = r.code/100 == 1
 		return r
 	}
+	c.early.works = c.early.works || c.verb == "EPSV" && r.code == 229
 	m, err := mend(c.verb, r)
 	if err != nil {
 		c.fault = err
@@ -106,12 +108,20 @@ func (c *control) filter(r reply) reply {
 // await reads the reply that counts: a 1yz counts for the start of a transfer
 // only (120 before the greeting is RFC 959 section 5.4).
 func (c *control) await() (reply, error) {
+	if c.early.state == earlyAsked && !c.moving {
+		if err := c.awaitEarly(); err != nil {
+			return reply{}, err
+		}
+	}
 	for range maxPreliminary {
 		r, err := c.read()
 		if err != nil {
 			c.broke = err
 			c.dead.Store(true)
 			return reply{}, err
+		}
+		if r.code == 229 && c.verb != "EPSV" || c.early.state == earlyAsked && r.code/100 == 5 {
+			return reply{}, c.outOfStep(r) // a server that heeds commands during a transfer
 		}
 		c.last = r
 		if c.log.Enabled(context.Background(), slog.LevelDebug) {
@@ -167,6 +177,17 @@ func (c *control) Write(p []byte) (int, error) {
 			c.in = reply{code: 500, lines: []string{"known not to work"}}.wire()
 			continue
 		}
+		if line == "EPSV" {
+			r, ok, err := c.takeEarly()
+			if err != nil {
+				return 0, err
+			}
+			if c.early.used = ok; ok {
+				c.verb, c.fault, c.last = line, nil, r
+				c.in = c.filter(r).wire()
+				continue
+			}
+		}
 		if strings.HasSuffix(line, "RETR "+listToken) && c.swap != "" {
 			line = strings.TrimSuffix(line, "RETR "+listToken) + c.swap
 		}
@@ -190,7 +211,7 @@ func (c *control) send(line string) error {
 	default:
 		return ErrBroken
 	}
-	if !c.moving && c.pending() {
+	if !c.moving && c.early.state != earlyAsked && c.pending() {
 		// Nobody asked for this: a reply too many would be taken for the
 		// answer to every command that follows.
 		r, err := c.read()
@@ -206,6 +227,11 @@ func (c *control) send(line string) error {
 	if verb != "PASS" && verb != "ACCT" {
 		c.log.Debug("ftp command", "command", verb, "argument", arg)
 	}
+	return c.write(line)
+}
+
+// write puts a line on the connection.
+func (c *control) write(line string) error {
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return describe(err)
 	}
