@@ -47,6 +47,8 @@ type control struct {
 	broke    error // why no reply can be read any more
 	dead     atomic.Bool
 	early    early
+	ahead    ahead
+	timed    bool // MDTM is to go ahead of RETR
 }
 
 func newControl(raw net.Conn, timeout time.Duration, log *slog.Logger) *control {
@@ -110,6 +112,11 @@ func (c *control) filter(r reply) reply {
 func (c *control) await() (reply, error) {
 	if c.early.state == earlyAsked && !c.moving {
 		if err := c.awaitEarly(); err != nil {
+			return reply{}, err
+		}
+	}
+	if c.ahead.waiting {
+		if err := c.awaitAhead(); err != nil {
 			return reply{}, err
 		}
 	}
@@ -191,7 +198,7 @@ func (c *control) Write(p []byte) (int, error) {
 		if strings.HasSuffix(line, "RETR "+listToken) && c.swap != "" {
 			line = strings.TrimSuffix(line, "RETR "+listToken) + c.swap
 		}
-		if err := c.send(line); err != nil {
+		if err := c.sendBehind(line); err != nil {
 			return 0, err
 		}
 	}
@@ -202,6 +209,12 @@ func (c *control) send(line string) error {
 	if strings.ContainsAny(line, "\r\n\x00") {
 		return ErrName
 	}
+	return c.sendLines(line)
+}
+
+// sendLines is send for commands that go out in one flight, of which the last
+// is the one that counts.
+func (c *control) sendLines(line string) error {
 	switch {
 	case !c.dead.Load():
 	case c.broke != nil: // the library tries PASV after any failure of EPSV
@@ -222,10 +235,14 @@ func (c *control) send(line string) error {
 		c.last = r
 		return fmt.Errorf("%w: unasked reply %s", ErrUnreachable, quoteReply(r.code, r.text()))
 	}
-	verb, arg, _ := strings.Cut(line, " ")
-	c.verb, c.fault = verb, nil
-	if verb != "PASS" && verb != "ACCT" {
-		c.log.Debug("ftp command", "command", verb, "argument", arg)
+	c.fault = nil
+	debug := c.log.Enabled(context.Background(), slog.LevelDebug)
+	for one := range strings.SplitSeq(line, "\r\n") {
+		var arg string
+		c.verb, arg, _ = strings.Cut(one, " ")
+		if debug && c.verb != "PASS" && c.verb != "ACCT" {
+			c.log.Debug("ftp command", "command", c.verb, "argument", arg)
+		}
 	}
 	return c.write(line)
 }

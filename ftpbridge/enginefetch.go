@@ -27,6 +27,10 @@ const (
 	carefulSize = 8 << 20
 	// carefulTime is the same for how long a transfer took.
 	carefulTime = 2 * time.Second
+	// lately is how old a change must be, beyond the precision of its listing, that
+	// a later one is sure to show in the next listing: more than a day, for what the
+	// time zone of a listing and the clock of its server may be wrong.
+	lately = 26 * time.Hour
 )
 
 // stagingOwner tells the staged uploads of a job from those of anybody else.
@@ -181,8 +185,8 @@ func (t *transferState) observe(ctx context.Context, s Remote) error {
 	if f.Size > t.MaxFileSize {
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, f.Size, t.MaxFileSize)
 	}
-	if f.TimePrecision == time.Second && !careful {
-		return nil // a round trip less for each of many small files
+	if !careful && t.changes == 0 {
+		return nil // the listing told enough; see timeMatters
 	}
 	at, err := t.modTime(ctx, s)
 	if err == nil && at.IsZero() && t.changes > 0 {
@@ -215,7 +219,7 @@ func (t *transferState) sameVersion(ctx context.Context, s Remote) error {
 
 // modTime is zero where the server has no MDTM.
 func (t *transferState) modTime(ctx context.Context, s Remote) (time.Time, error) {
-	if t.noMDTM.Load() || len(s.Info().Features) > 0 && !s.Info().Has("MDTM") {
+	if !t.hasMDTM(s) {
 		return time.Time{}, nil
 	}
 	at, err := s.ModTime(ctx, t.f.Path)
@@ -259,7 +263,7 @@ func (t *transferState) relist(ctx context.Context, s Remote, compare bool) erro
 func (t *transferState) read(ctx context.Context, s Remote) error {
 	from := max(0, t.off-overlap)
 	t.progress.event(Event{Kind: EventStarted, Path: t.pathOf(*t.f), Size: t.f.Size, Offset: t.off})
-	rc, err := s.Fetch(ctx, t.f.Path, from)
+	rc, err := t.fetch(ctx, s, from)
 	if err != nil && from > 0 && errors.Is(err, ErrUnsupported) && !s.Broken() {
 		if err := t.beginAgain(); err != nil {
 			return err
@@ -279,6 +283,55 @@ func (t *transferState) read(ctx context.Context, s Remote) error {
 		return err
 	}
 	return cerr
+}
+
+// timedFetcher is a Remote that tells the time of a file in one go with its bytes.
+type timedFetcher interface {
+	FetchTimed(ctx context.Context, path string) (rc io.ReadCloser, at time.Time, timeErr, err error)
+}
+
+// fetch begins the transfer, and asks for the time where it matters and is not known.
+func (t *transferState) fetch(ctx context.Context, s Remote, from int64) (io.ReadCloser, error) {
+	if from > 0 || !t.timeMatters() || !t.hasMDTM(s) {
+		return s.Fetch(ctx, t.f.Path, from)
+	}
+	timed, ok := s.(timedFetcher)
+	if !ok {
+		at, err := t.modTime(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		t.f.MDTM = at
+		return s.Fetch(ctx, t.f.Path, 0)
+	}
+	rc, at, timeErr, err := timed.FetchTimed(ctx, t.f.Path)
+	switch {
+	case err != nil:
+		return nil, err
+	case errors.Is(timeErr, ErrUnsupported):
+		t.noMDTM.Store(true)
+	case timeErr != nil: // the time of the listing will have to do
+		t.Logger.Debug("migrate: the server does not tell the time", "path", printable(t.f.Path), "error", timeErr)
+	default:
+		t.f.MDTM = at
+	}
+	return rc, nil
+}
+
+// timeMatters reports whether the time of the listing is too vague: where the file
+// was changed so lately that the next change could leave it as it is, and where it
+// is only a day, or nothing.
+func (t *transferState) timeMatters() bool {
+	f := t.f
+	if !f.MDTM.IsZero() || f.TimePrecision == time.Second {
+		return false
+	}
+	return f.TimePrecision == 0 || f.TimePrecision > time.Minute ||
+		t.now().Sub(f.ModTime) < f.TimePrecision+lately
+}
+
+func (t *transferState) hasMDTM(s Remote) bool {
+	return !t.noMDTM.Load() && (len(s.Info().Features) == 0 || s.Info().Has("MDTM"))
 }
 
 func (t *transferState) compare(rc io.Reader, from int64) error {

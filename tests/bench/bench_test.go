@@ -17,6 +17,7 @@ import (
 var (
 	full   = flag.Bool("full", false, "measure the real workloads; otherwise tiny ones, which say nothing")
 	rounds = flag.Int("n", 0, "how often each contender runs; 0 = 5 times in full, else once")
+	count  = flag.Int("files", 0, "how `many` small files instead of 2000")
 	works  = flag.String("work", "", "only the workloads whose `name` matches this expression")
 	by     = flag.String("by", "", "only the contenders whose `name` matches this expression")
 	folder = flag.String("dir", "", "`folder` for everything, best on a tmpfs; /dev/shm if there is one, else the temporary one")
@@ -36,6 +37,9 @@ func workloads() []work {
 	files, small, big, way := 2000, int64(8<<10), int64(2<<30), roundTrip
 	if !*full {
 		files, big, way = 12, 1<<20, 4*time.Millisecond
+	}
+	if *count > 0 {
+		files = *count
 	}
 	return []work{
 		{name: "small-near", title: "%d files of 8 KiB, loopback", files: files, size: small, by: smallFiles(false)},
