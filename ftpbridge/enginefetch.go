@@ -67,10 +67,11 @@ func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integ
 		return t, err
 	}
 	f.Token, f.Offset = "", 0
-	t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1)})
+	o := storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1), Vouched: true}
+	t.up, err = r.Dest.Create(ctx, f.Target, o)
 	if errors.Is(err, fs.ErrNotExist) { // its folder went away since the walk
 		if err = storage.MkdirAll(ctx, r.Dest, parent(f.Target)); err == nil {
-			t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1)})
+			t.up, err = r.Dest.Create(ctx, f.Target, o)
 		}
 	}
 	return t, err

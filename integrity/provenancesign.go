@@ -63,6 +63,8 @@ func preAuthEncode(payloadType string, payload []byte) []byte {
 type ProvenanceSigner struct {
 	key    ed25519.PrivateKey
 	public ed25519.PublicKey
+	id     string // of public
+	der    string // public, in base64
 }
 
 // NewProvenanceSigner takes the private key. The error is ErrProvenanceKey.
@@ -74,7 +76,10 @@ func NewProvenanceSigner(key ed25519.PrivateKey) (*ProvenanceSigner, error) {
 	if !ok || !bytes.Equal(ed25519.NewKeyFromSeed(key.Seed()), key) {
 		return nil, fmt.Errorf("integrity: provenance signer: %w: the private key does not fit its public key", ErrProvenanceKey)
 	}
-	return &ProvenanceSigner{key: bytes.Clone(key), public: public}, nil
+	return &ProvenanceSigner{
+		key: bytes.Clone(key), public: public, id: ProvenanceKeyID(public),
+		der: base64.StdEncoding.EncodeToString(publicKeyDER(public)),
+	}, nil
 }
 
 // PublicKey verifies what the signer signs.
@@ -105,9 +110,9 @@ func (s *ProvenanceSigner) seal(payload []byte) ([]byte, error) {
 		Payload:     base64.StdEncoding.EncodeToString(payload),
 		PayloadType: PayloadType,
 		Signatures: []envelopeSignature{{
-			KeyID:     ProvenanceKeyID(s.public),
+			KeyID:     s.id,
 			Sig:       base64.StdEncoding.EncodeToString(sig),
-			PublicKey: base64.StdEncoding.EncodeToString(publicKeyDER(s.public)),
+			PublicKey: s.der,
 		}},
 	})
 }

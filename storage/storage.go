@@ -157,6 +157,11 @@ type CreateOptions struct {
 	// ModePerm are the permission bits of a new file; 0 means the backend's default.
 	// A file that replaces another keeps that one's bits.
 	ModePerm fs.FileMode
+	// Vouched is for a caller who hashes what it writes and gives that hash to
+	// Commit. A backend that can keep everybody else from the staged bytes, from
+	// now until they are published, may then believe it; any other, or if somebody
+	// came at them nevertheless, or after a Resume, hashes them as for all callers.
+	Vouched bool
 }
 
 // CommitOptions are the conditions and attributes of a publish.
@@ -170,7 +175,8 @@ type CommitOptions struct {
 	// [MinYear, MaxYear] Commit fails with fs.ErrInvalid.
 	ModTime time.Time
 	// SHA256, when not nil, is what the whole staged file must hash to, computed
-	// by the backend over the very bytes it publishes; ErrDigest otherwise. A
+	// by the backend over the very bytes it publishes (but see
+	// CreateOptions.Vouched); ErrDigest otherwise. A
 	// backend whose staged bytes another process can reach keeps them from being
 	// changed in between, with ErrBusy if one has them open.
 	SHA256 []byte

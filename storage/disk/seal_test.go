@@ -123,21 +123,29 @@ func TestAttackExchangedAfterCheck(t *testing.T) {
 		act     string // and at which it writes
 		noLease bool
 		want    error // nil: published, as it was
+		vouched bool
 	}{
-		{"open", "", "", false, storage.ErrBusy},
-		{"map", "", "", false, storage.ErrBusy},
-		{"exchange", "", "ready", false, storage.ErrDigest},
-		{"exchange", "ready", "dressed", false, storage.ErrDigest},
-		{"exchange", "ready", "synced", false, storage.ErrDigest},
-		{"open late", "ready", "", false, storage.ErrDigest},
-		{"open late", "synced", "", false, storage.ErrDigest},
-		{"open", "", "ready", true, storage.ErrDigest},
-		{"open", "ready", "dressed", true, storage.ErrDigest},
-		{"open", "ready", "synced", true, storage.ErrDigest},
-		{"exchange", "ready", "synced", true, storage.ErrDigest},
+		{"open", "", "", false, storage.ErrBusy, false},
+		{"map", "", "", false, storage.ErrBusy, false},
+		{"exchange", "", "ready", false, storage.ErrDigest, false},
+		{"exchange", "ready", "dressed", false, storage.ErrDigest, false},
+		{"exchange", "ready", "synced", false, storage.ErrDigest, false},
+		{"open late", "ready", "", false, storage.ErrDigest, false},
+		{"open late", "synced", "", false, storage.ErrDigest, false},
+		{"open", "", "ready", true, storage.ErrDigest, false},
+		{"open", "ready", "dressed", true, storage.ErrDigest, false},
+		{"open", "ready", "synced", true, storage.ErrDigest, false},
+		{"exchange", "ready", "synced", true, storage.ErrDigest, false},
+		{"open late", "", "", false, storage.ErrDigest, true},
+		{"exchange", "", "ready", false, storage.ErrDigest, true},
+		{"exchange", "ready", "dressed", false, storage.ErrDigest, true},
+		{"open late", "ready", "", false, storage.ErrDigest, true},
+		{"open late", "synced", "", false, storage.ErrDigest, true},
+		{"open", "", "ready", true, storage.ErrDigest, true},
+		{"open", "ready", "synced", true, storage.ErrDigest, true},
 	}
 	for _, test := range tests {
-		t.Run(fmt.Sprintf("%s %s %s %v", test.how, test.start, test.act, test.noLease), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s %s %s %v %v", test.how, test.start, test.act, test.noLease, test.vouched), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			var m *meddler
@@ -151,13 +159,14 @@ func TestAttackExchangedAfterCheck(t *testing.T) {
 					m.change()
 				}
 			}})
-			up, err := d.Create(t.Context(), "f", storage.CreateOptions{Size: -1})
+			up, err := d.Create(t.Context(), "f", storage.CreateOptions{Size: -1, Vouched: test.vouched})
 			must(t, err)
 			defer up.Abort(t.Context())
 			_, err = up.WriteAt([]byte(good), 0)
 			must(t, err)
 			if test.start == "" {
 				m = startMeddler(t, dir, test.how)
+				time.Sleep(3 * tick) // one that opens late is at it by now
 			}
 			_, err = up.Commit(t.Context(), storage.CommitOptions{SHA256: sum[:], IfNoneMatch: true})
 			if !errors.Is(err, test.want) {
@@ -203,6 +212,57 @@ func TestSealAndOthers(t *testing.T) {
 		}
 		must(t, <-done)
 	}
+}
+
+// Who vouches for a hash is believed only while nobody else could have written: not
+// after a look of somebody, not after the upload was kept and taken up again.
+func TestVouched(t *testing.T) {
+	good := strings.Repeat("good", 100)
+	sum, wrong := sha256.Sum256([]byte(good)), sha256.Sum256([]byte(evil))
+	create := func(dir string) (*Disk, storage.Upload) {
+		d := open(t, dir, Options{})
+		up, err := d.Create(t.Context(), "f", storage.CreateOptions{Size: -1, Vouched: true})
+		must(t, err)
+		_, err = up.WriteAt([]byte(good), 0)
+		must(t, err)
+		return d, up
+	}
+	commit := func(up storage.Upload, sum [32]byte) error {
+		_, err := up.Commit(t.Context(), storage.CommitOptions{SHA256: sum[:]})
+		return err
+	}
+
+	d, up := create(t.TempDir())
+	must(t, commit(up, sum))
+	if got := read(t, d, "f"); got != good {
+		t.Errorf("published %q", got)
+	}
+
+	dir := t.TempDir()
+	d, up = create(dir)
+	must(t, d.Sweep(t.Context()))
+	parts, err := filepath.Glob(filepath.Join(dir, storage.StagingName, "*"+partSuffix))
+	if err != nil || len(parts) != 1 {
+		t.Fatalf("%d staged files, %v", len(parts), err)
+	}
+	if f, err := os.OpenFile(parts[0], os.O_RDWR|unix.O_NONBLOCK, 0); !errors.Is(err, unix.EWOULDBLOCK) {
+		f.Close()
+		t.Errorf("somebody else opened the staged file: %v", err)
+	}
+	if err := commit(up, wrong); !errors.Is(err, storage.ErrDigest) {
+		t.Errorf("after somebody wanted the file: %v, want ErrDigest", err)
+	}
+	must(t, commit(up, sum))
+
+	d, up = create(t.TempDir())
+	token, err := up.Suspend(t.Context(), storage.SuspendOptions{})
+	must(t, err)
+	up, err = d.Resume(t.Context(), token)
+	must(t, err)
+	if err := commit(up, wrong); !errors.Is(err, storage.ErrDigest) {
+		t.Errorf("after Resume: %v, want ErrDigest", err)
+	}
+	must(t, commit(up, sum))
 }
 
 // A seal ends with the publish: nobody waits for a published file.

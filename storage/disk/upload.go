@@ -57,6 +57,10 @@ func (d *Disk) create(ctx context.Context, name string, o storage.CreateOptions)
 		return nil, err
 	}
 	u := newUpload(d, id, name, f, o)
+	if o.Vouched && !o.Edit && !d.o.noLease {
+		u.guard.f = f
+		u.guard.leased = setLease(f, unix.F_WRLCK) == nil // else the bytes are hashed
+	}
 	if o.Edit {
 		if err := u.copyFrom(ctx, p.path); err != nil {
 			u.close()
@@ -89,6 +93,7 @@ type upload struct {
 	mu           sync.RWMutex
 	f            *os.File // nil when closed
 	checkpointed bool     // there is a sidecar
+	guard        seal     // held since the file was made, for a caller who vouches
 	size         atomic.Int64
 	// failed is the lowest offset at which a write failed. What comes after it
 	// cannot be trusted to be whole: it is neither published nor kept.
