@@ -122,11 +122,10 @@ type ahead struct {
 // sendBehind sends line behind the command that is to go ahead of it.
 func (c *control) sendBehind(line string) error {
 	first := c.ahead.line
-	c.ahead = ahead{}
-	verb, _, _ := strings.Cut(line, " ")
-	if verb != "RETR" || first == "" {
+	if first == "" || !strings.HasPrefix(line, "RETR ") {
 		return c.send(line)
 	}
+	c.ahead = ahead{}
 	if strings.ContainsAny(first+line, "\r\n\x00") {
 		return ErrName
 	}
@@ -142,6 +141,7 @@ func (c *control) awaitAhead() error {
 	c.ahead.waiting = false
 	r, err := c.read()
 	if err != nil {
+		c.broke = err
 		c.dead.Store(true)
 		return err
 	}
@@ -176,9 +176,10 @@ func (s *Session) FetchTimed(ctx context.Context, path string) (rc io.ReadCloser
 	if err != nil {
 		return nil, time.Time{}, nil, err
 	}
-	if r := s.ctl.ahead.reply; r.code == 213 {
+	switch r := s.ctl.ahead.reply; r.code {
+	case 213:
 		at, timeErr = parseMDTM(r.text())
-	} else {
+	default:
 		timeErr = r.err("MDTM")
 	}
 	if timeErr != nil {
