@@ -27,10 +27,6 @@ const (
 	carefulSize = 8 << 20
 	// carefulTime is the same for how long a transfer took.
 	carefulTime = 2 * time.Second
-	// lately is how old a change must be, beyond the precision of its listing, that
-	// a later one is sure to show in the next listing: more than a day, for what the
-	// time zone of a listing and the clock of its server may be wrong.
-	lately = 26 * time.Hour
 )
 
 // stagingOwner tells the staged uploads of a job from those of anybody else.
@@ -319,16 +315,10 @@ func (t *transferState) fetch(ctx context.Context, s Remote, from int64) (io.Rea
 	return rc, nil
 }
 
-// timeMatters reports whether the time of the listing is too vague: where the file
-// was changed so lately that the next change could leave it as it is, and where it
-// is only a day, or nothing.
+// timeMatters reports whether the time of the listing is too vague to be that of
+// the published file, and to show the next change.
 func (t *transferState) timeMatters() bool {
-	f := t.f
-	if !f.MDTM.IsZero() || f.TimePrecision == time.Second {
-		return false
-	}
-	return f.TimePrecision == 0 || f.TimePrecision > time.Minute ||
-		t.now().Sub(f.ModTime) < f.TimePrecision+lately
+	return t.f.MDTM.IsZero() && t.f.TimePrecision != time.Second
 }
 
 func (t *transferState) hasMDTM(s Remote) bool {
