@@ -142,6 +142,9 @@ func (r *run) one(ctx context.Context, f state.File, later func(rest func() erro
 	})
 }
 
+// atOnce is a later that does not put anything off.
+func atOnce(rest func() error) error { return rest() }
+
 // outcome tells and writes down how it went with a line.
 func (r *run) outcome(ctx context.Context, f *state.File, began time.Time, err error) error {
 	defer r.timed(f, began)
