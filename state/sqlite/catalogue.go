@@ -32,14 +32,15 @@ func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) 
 		if sum == nil {
 			sum = []byte{}
 		}
-		_, err := tx.StmtContext(ctx, s.writer.prepared.addPublication).ExecContext(ctx, p.Target, f.Job, p.Source, p.Size, sum, p.Verdict, p.Reason, p.Provenance, toNano(p.Published))
+		_, err := tx.StmtContext(ctx, s.writer.prepared.addPublication).ExecContext(ctx,
+			p.Target, f.Job, p.Source, p.Size, sum, p.Verdict, p.Reason, p.Provenance, toNano(p.Published))
 		return err
 	}), "publish")
 }
 
 const publicationColumns = "target, job, source, size, sha256, verdict, reason, provenance, published, removed"
 
-const addPublicationQuery = "INSERT INTO publications (" + publicationColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+const addPublicationQuery = "INSERT INTO publications (" + publicationColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
 
 // publicationPage is how many are read at once: a proof can have 1.5 MB.
 const publicationPage = 64
