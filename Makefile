@@ -19,7 +19,7 @@ GOTEST := go run ./tests/gotest
 QUICK = $(shell go list ./... | grep -v '^gateway/tests/servers$$' | grep -v '^gateway/tests$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-quick test-kill listing-report fetch lint fmt vet clean
+.PHONY: help run build test test-quick test-kill bench listing-report fetch lint fmt vet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-quick: ## run all but the end-to-end tests, without the race detector
 
 test-kill: fetch ## move 100,000 files and be killed ten times on the way (10 minutes; FILES=n, TMPDIR where there is room)
 	GATEWAY_KILL_FILES=$(or $(FILES),100000) go test ./ftpbridge -run '^TestRealManyKilled$$' -v -count=1 -timeout 60m
+
+bench: fetch ## how quickly files are moved, beside lftp, rclone, wget and curl (an hour; ARGS="-work small -n 3")
+	go test ./tests/bench -v -count=1 -timeout 3h -run TestRealBench -args -full $(ARGS)
 
 listing-report: ## how well and how quickly listings are read (3 minutes; WRITE=1 puts it into the documentation)
 	./tests/listing-report.sh $(if $(WRITE),--write)

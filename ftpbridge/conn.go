@@ -46,10 +46,13 @@ type control struct {
 	fault    error // why the last reply was kept from the library
 	broke    error // why no reply can be read any more
 	dead     atomic.Bool
+	early    early
+	ahead    ahead
+	timed    bool // MDTM is to go ahead of RETR
 }
 
 func newControl(raw net.Conn, timeout time.Duration, log *slog.Logger) *control {
-	c := &control{raw: raw, timeout: timeout, log: log}
+	c := &control{raw: raw, timeout: timeout, log: log, early: early{off: new(atomic.Bool)}}
 	c.use(raw)
 	return c
 }
@@ -95,6 +98,7 @@ func (c *control) filter(r reply) reply {
 		c.moving = r.code/100 == 1
 		return r
 	}
+	c.early.works = c.early.works || c.verb == "EPSV" && r.code == 229
 	m, err := mend(c.verb, r)
 	if err != nil {
 		c.fault = err
@@ -106,12 +110,25 @@ func (c *control) filter(r reply) reply {
 // await reads the reply that counts: a 1yz counts for the start of a transfer
 // only (120 before the greeting is RFC 959 section 5.4).
 func (c *control) await() (reply, error) {
+	if c.early.state == earlyAsked && !c.moving {
+		if err := c.awaitEarly(); err != nil {
+			return reply{}, err
+		}
+	}
+	if c.ahead.waiting {
+		if err := c.awaitAhead(); err != nil {
+			return reply{}, err
+		}
+	}
 	for range maxPreliminary {
 		r, err := c.read()
 		if err != nil {
 			c.broke = err
 			c.dead.Store(true)
 			return reply{}, err
+		}
+		if r.code == 229 && c.verb != "EPSV" || c.early.state == earlyAsked && r.code/100 == 5 {
+			return reply{}, c.outOfStep(r) // a server that heeds commands during a transfer
 		}
 		c.last = r
 		if c.log.Enabled(context.Background(), slog.LevelDebug) {
@@ -167,10 +184,21 @@ func (c *control) Write(p []byte) (int, error) {
 			c.in = reply{code: 500, lines: []string{"known not to work"}}.wire()
 			continue
 		}
+		if line == "EPSV" {
+			r, ok, err := c.takeEarly()
+			if err != nil {
+				return 0, err
+			}
+			if c.early.used = ok; ok {
+				c.verb, c.fault, c.last = line, nil, r
+				c.in = c.filter(r).wire()
+				continue
+			}
+		}
 		if strings.HasSuffix(line, "RETR "+listToken) && c.swap != "" {
 			line = strings.TrimSuffix(line, "RETR "+listToken) + c.swap
 		}
-		if err := c.send(line); err != nil {
+		if err := c.sendBehind(line); err != nil {
 			return 0, err
 		}
 	}
@@ -181,6 +209,12 @@ func (c *control) send(line string) error {
 	if strings.ContainsAny(line, "\r\n\x00") {
 		return ErrName
 	}
+	return c.sendLines(line)
+}
+
+// sendLines is send for commands that go out in one flight, of which the last
+// is the one that counts.
+func (c *control) sendLines(line string) error {
 	switch {
 	case !c.dead.Load():
 	case c.broke != nil: // the library tries PASV after any failure of EPSV
@@ -190,7 +224,7 @@ func (c *control) send(line string) error {
 	default:
 		return ErrBroken
 	}
-	if !c.moving && c.pending() {
+	if !c.moving && c.early.state != earlyAsked && c.pending() {
 		// Nobody asked for this: a reply too many would be taken for the
 		// answer to every command that follows.
 		r, err := c.read()
@@ -201,11 +235,20 @@ func (c *control) send(line string) error {
 		c.last = r
 		return fmt.Errorf("%w: unasked reply %s", ErrUnreachable, quoteReply(r.code, r.text()))
 	}
-	verb, arg, _ := strings.Cut(line, " ")
-	c.verb, c.fault = verb, nil
-	if verb != "PASS" && verb != "ACCT" {
-		c.log.Debug("ftp command", "command", verb, "argument", arg)
+	c.fault = nil
+	debug := c.log.Enabled(context.Background(), slog.LevelDebug)
+	for one := range strings.SplitSeq(line, "\r\n") {
+		var arg string
+		c.verb, arg, _ = strings.Cut(one, " ")
+		if debug && c.verb != "PASS" && c.verb != "ACCT" {
+			c.log.Debug("ftp command", "command", c.verb, "argument", arg)
+		}
 	}
+	return c.write(line)
+}
+
+// write puts a line on the connection.
+func (c *control) write(line string) error {
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return describe(err)
 	}

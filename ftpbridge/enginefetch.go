@@ -60,15 +60,17 @@ func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integ
 	if t.pipe, err = newPipe(t.algs); err != nil {
 		return nil, err
 	}
+	t.pipe.Expect(f.Size)
 	resumed, err := t.resume(ctx)
 	if err != nil || resumed {
 		return t, err
 	}
 	f.Token, f.Offset, f.Ranges = "", 0, nil
-	t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1), Hashed: true})
+	o := storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1), Hashed: true}
+	t.up, err = r.Dest.Create(ctx, f.Target, o)
 	if errors.Is(err, fs.ErrNotExist) { // its folder went away since the walk
 		if err = storage.MkdirAll(ctx, r.Dest, parent(f.Target)); err == nil {
-			t.up, err = r.Dest.Create(ctx, f.Target, storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1), Hashed: true})
+			t.up, err = r.Dest.Create(ctx, f.Target, o)
 		}
 	}
 	return t, err
@@ -194,8 +196,8 @@ func (t *transferState) observe(ctx context.Context, s Remote) error {
 	if f.Size > t.MaxFileSize {
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, f.Size, t.MaxFileSize)
 	}
-	if f.TimePrecision == time.Second && !careful {
-		return nil // a round trip less for each of many small files
+	if !careful && t.changes == 0 {
+		return nil // the listing told enough; see timeMatters
 	}
 	at, err := t.modTime(ctx, s)
 	if err == nil && at.IsZero() && t.changes > 0 {
@@ -229,7 +231,7 @@ func (t *transferState) sameVersion(ctx context.Context, s Remote) error {
 
 // modTime is zero where the server has no MDTM.
 func (t *transferState) modTime(ctx context.Context, s Remote) (time.Time, error) {
-	if t.noMDTM.Load() || len(s.Info().Features) > 0 && !s.Info().Has("MDTM") {
+	if !t.hasMDTM(s) {
 		return time.Time{}, nil
 	}
 	at, err := s.ModTime(ctx, t.f.Path)
@@ -273,7 +275,7 @@ func (t *transferState) relist(ctx context.Context, s Remote, compare bool) erro
 func (t *transferState) read(ctx context.Context, s Remote) error {
 	from := max(0, t.off-overlap)
 	t.progress.event(Event{Kind: EventStarted, Path: t.pathOf(*t.f), Size: t.f.Size, Offset: t.off})
-	rc, err := s.Fetch(ctx, t.f.Path, from)
+	rc, err := t.begin(ctx, s, from)
 	if err != nil && from > 0 && errors.Is(err, ErrUnsupported) && !s.Broken() {
 		if err := t.beginAgain(); err != nil {
 			return err
@@ -294,6 +296,49 @@ func (t *transferState) read(ctx context.Context, s Remote) error {
 		return err
 	}
 	return cerr
+}
+
+// timedFetcher is a Remote that tells the time of a file in one go with its bytes.
+type timedFetcher interface {
+	FetchTimed(ctx context.Context, path string) (rc io.ReadCloser, at time.Time, timeErr, err error)
+}
+
+// begin begins the transfer, and asks for the time where it matters and is not known.
+func (t *transferState) begin(ctx context.Context, s Remote, from int64) (io.ReadCloser, error) {
+	if from > 0 || !t.timeMatters() || !t.hasMDTM(s) {
+		return s.Fetch(ctx, t.f.Path, from)
+	}
+	timed, ok := s.(timedFetcher)
+	if !ok {
+		at, err := t.modTime(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		t.f.MDTM = at
+		return s.Fetch(ctx, t.f.Path, 0)
+	}
+	rc, at, timeErr, err := timed.FetchTimed(ctx, t.f.Path)
+	switch {
+	case err != nil:
+		return nil, err
+	case errors.Is(timeErr, ErrUnsupported):
+		t.noMDTM.Store(true)
+	case timeErr != nil: // the time of the listing will have to do
+		t.Logger.Debug("migrate: the server does not tell the time", "path", printable(t.f.Path), "error", timeErr)
+	default:
+		t.f.MDTM = at
+	}
+	return rc, nil
+}
+
+// timeMatters reports whether the time of the listing is too vague to be that of
+// the published file, and to show the next change.
+func (t *transferState) timeMatters() bool {
+	return t.f.MDTM.IsZero() && t.f.TimePrecision != time.Second
+}
+
+func (t *transferState) hasMDTM(s Remote) bool {
+	return !t.noMDTM.Load() && (len(s.Info().Features) == 0 || s.Info().Has("MDTM"))
 }
 
 func (t *transferState) compare(rc io.Reader, from int64) error {
@@ -318,7 +363,7 @@ func (t *transferState) compare(rc io.Reader, from int64) error {
 // stage writes and hashes what comes, and makes progress durable as it goes.
 func (t *transferState) stage(ctx context.Context, rc io.Reader) error {
 	if t.buf == nil {
-		t.buf = make([]byte, fetchBuffer)
+		t.buf = make([]byte, bufferFor(t.f.Size))
 	}
 	last := time.Now()
 	for {
@@ -344,6 +389,15 @@ func (t *transferState) stage(ctx context.Context, rc io.Reader) error {
 			last = time.Now()
 		}
 	}
+}
+
+// bufferFor is how many bytes are read at once of a file of that size. One more
+// than it has: so its end is seen with its last bytes.
+func bufferFor(size int64) int64 {
+	if size < 0 {
+		return fetchBuffer
+	}
+	return min(size+1, fetchBuffer)
 }
 
 // readFull reads until p is full or an error, which comes with the bytes before it.

@@ -105,19 +105,26 @@ func (p *publisher) ours(ctx context.Context, f state.File) (*state.Publication,
 	return &pub, nil
 }
 
+// newTarget is up to which size, in bytes, a target is taken to be new until a
+// commit fails: of small files looking takes longer than trying again.
+const newTarget = 1 << 20
+
 // commit publishes staged bytes, over nothing or over this job's own earlier
 // version. The very bytes there already are as good as published. If it fails
 // the upload is left to the caller.
 func (p *publisher) commit(ctx context.Context, up storage.Upload, f state.File) error {
 	var err error
-	for range commitTries {
-		o := storage.CommitOptions{SHA256: f.SHA256, ModTime: modTimeOf(f)}
-		same := false
-		if same, err = p.conditions(ctx, f, &o); err != nil {
-			return err
-		}
-		if same {
-			return up.Abort(ctx)
+	for n := range commitTries + 1 {
+		o := storage.CommitOptions{SHA256: f.SHA256, ModTime: modTimeOf(f), IfNoneMatch: true}
+		if n > 0 || f.Size > newTarget {
+			o.IfNoneMatch = false
+			same := false
+			if same, err = p.conditions(ctx, f, &o); err != nil {
+				return err
+			}
+			if same {
+				return up.Abort(ctx)
+			}
 		}
 		_, err = up.Commit(ctx, o)
 		if !errors.Is(err, storage.ErrPrecondition) && !errors.Is(err, fs.ErrExist) {

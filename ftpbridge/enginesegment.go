@@ -325,7 +325,7 @@ func (x *segmented) stream(rc io.Reader, seg *segment, from int64, fresh bool) (
 			tail := make([]byte, overlap)
 			m, err := io.ReadFull(rc, tail[copy(tail, rest):])
 			if copied := min(len(rest), overlap); copied+m < overlap {
-				return false, early(err)
+				return false, cutShort(err)
 			}
 			x.plan.ended(seg, tail)
 			return true, nil
@@ -354,8 +354,8 @@ func (x *segmented) again(rc io.Reader, seg *segment, from int64, buf []byte) er
 	return err
 }
 
-// early is the end of a transfer that a server took for the end of the file.
-func early(err error) error {
+// cutShort is the end of a transfer that a server took for the end of the file.
+func cutShort(err error) error {
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: the server said that this was all before the end of the file", io.ErrUnexpectedEOF)
 	}
@@ -365,7 +365,7 @@ func early(err error) error {
 // end is that of a transfer, confirmed by the server.
 func (x *segmented) end(seg *segment) error {
 	if x.plan.room(seg, 1) > 0 || !x.plan.last(seg) {
-		return early(io.EOF)
+		return cutShort(io.EOF)
 	}
 	x.plan.ended(seg, nil)
 	return nil

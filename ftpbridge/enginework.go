@@ -41,6 +41,19 @@ func (r *run) isFileSignature(f state.File) bool {
 func (r *run) workOn(ctx context.Context, now func(state.File) bool) error {
 	lines := make(chan state.File)
 	g, ctx := errgroup.WithContext(ctx)
+	publishing := make(chan struct{}, maxPublishing)
+	later := func(rest func() error) error {
+		select {
+		case publishing <- struct{}{}:
+		case <-ctx.Done():
+			return rest() // which puts its bytes by
+		}
+		g.Go(func() error {
+			defer func() { <-publishing }()
+			return rest()
+		})
+		return nil
+	}
 	g.Go(func() error {
 		defer close(lines)
 		return r.feed(ctx, lines, now)
@@ -48,7 +61,7 @@ func (r *run) workOn(ctx context.Context, now func(state.File) bool) error {
 	for range r.Source.connections() {
 		g.Go(func() error {
 			for f := range lines {
-				if err := r.one(ctx, f); err != nil {
+				if err := r.one(ctx, f, later); err != nil {
 					return err
 				}
 			}
@@ -98,30 +111,51 @@ func (r *run) feed(ctx context.Context, lines chan<- state.File, now func(state.
 	return nil
 }
 
-// one brings one line as far as it goes. Its error ends the run.
-func (r *run) one(ctx context.Context, f state.File) error {
-	defer r.timed(&f, time.Now())
-	// The page that f came from may be old: an operator may have released it.
-	f, err := r.store.GetFile(ctx, r.job.ID, f.Path)
-	if err != nil {
-		return fatal(err)
+// one brings one line as far as it goes. Its error ends the run. What is to be
+// done with a file after it was fetched is left to later, so that the connection
+// can fetch the next one, and many small files are published together: the store
+// then writes them down in one transaction, and a folder is synced once for all.
+func (r *run) one(ctx context.Context, f state.File, later func(rest func() error) error) error {
+	began := time.Now()
+	var err error
+	if f.Phase == state.Quarantined {
+		// The page that f came from may be old: an operator may have released it.
+		// All other lines are this run's alone while it has the job.
+		if f, err = r.store.GetFile(ctx, r.job.ID, f.Path); err != nil {
+			return fatal(err)
+		}
 	}
 	switch f.Phase {
 	case state.Published, state.Rejected, state.Removed:
 		return nil
 	case state.Quarantined:
 		err = r.again(ctx, &f)
-	default:
-		err = r.fresh(ctx, &f)
+		return r.outcome(ctx, &f, began, err)
 	}
+	rest, err := r.fetch(ctx, &f)
+	if err != nil || rest == nil {
+		return r.outcome(ctx, &f, began, err)
+	}
+	return later(func() error {
+		err := rest()
+		return r.outcome(ctx, &f, began, err)
+	})
+}
+
+// atOnce is a later that does not put anything off.
+func atOnce(rest func() error) error { return rest() }
+
+// outcome tells and writes down how it went with a line.
+func (r *run) outcome(ctx context.Context, f *state.File, began time.Time, err error) error {
+	defer r.timed(f, began)
 	switch {
 	case err == nil:
-		r.tellFinished(f)
+		r.tellFinished(*f)
 		return nil
 	case isFatal(err) || ctx.Err() != nil:
 		return err
 	}
-	return r.fail(ctx, f, err)
+	return r.fail(ctx, *f, err)
 }
 
 func (r *run) tellFinished(f state.File) {
@@ -159,29 +193,38 @@ func (r *run) fail(ctx context.Context, f state.File, why error) error {
 
 // fresh fetches a file that is not staged whole, judges it and publishes it.
 func (r *run) fresh(ctx context.Context, f *state.File) error {
+	rest, err := r.fetch(ctx, f)
+	if err != nil || rest == nil {
+		return err
+	}
+	return rest()
+}
+
+// fetch stages a file. What is left to do with it is rest, nil if that is nothing.
+func (r *run) fetch(ctx context.Context, f *state.File) (rest func() error, err error) {
 	if f.Phase == state.Verified {
 		if done, err := r.finishPublish(ctx, f); done || err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if !f.Seen.Equal(r.start) {
 		if !r.rebuilt {
-			return nil // in a folder that could not be listed: wait for the next run
+			return nil, nil // in a folder that could not be listed: wait for the next run
 		}
 		r.progress.update(func(rep *Report) { rep.Gone++ })
-		return errors.New("it is no longer on the source")
+		return nil, errors.New("it is no longer on the source")
 	}
 	f.Verdict, f.Reason, f.Retry = "", "", false
 	if err := r.precheck(ctx, *f); err != nil {
-		return err
+		return nil, err
 	}
 	evidence, err := r.evidenceFor(ctx, subject(*f, r.Folder, nil).Path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t, err := r.openTransfer(ctx, f, evidence)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f.Tries++
 	err = r.retry(ctx, func(s Remote) (bool, error) {
@@ -190,14 +233,18 @@ func (r *run) fresh(ctx context.Context, f *state.File) error {
 		return t.staged()-before >= overlap, err
 	})
 	if err != nil {
-		return errors.Join(err, t.suspend(ctx))
+		return nil, errors.Join(err, t.suspend(ctx))
 	}
 	f.Phase, f.Size, f.Offset = state.Fetched, t.off, t.off
 	sums := t.pipe.Sums()
-	if evidence, err = r.holdAgainst(ctx, *f, evidence, t.up, sums[0]); err != nil {
-		return errors.Join(err, t.suspend(ctx))
-	}
-	return r.settle(ctx, f, t.up, sums, append(evidence, t.server...))
+	t.pipe, t.buf = nil, nil // many may wait for the rest
+	return func() error {
+		evidence, err := r.holdAgainst(ctx, *f, evidence, t.up, sums[0])
+		if err != nil {
+			return errors.Join(err, t.suspend(ctx))
+		}
+		return r.settle(ctx, f, t.up, sums, append(evidence, t.server...))
+	}, nil
 }
 
 // settle judges a file that is staged whole and puts it where it belongs.
@@ -248,7 +295,7 @@ func (r *run) publish(ctx context.Context, f *state.File, up storage.Upload, sum
 	// target is ours, if this one dies before the last step.
 	f.Phase, f.Updated = state.Verified, r.now()
 	if err := r.store.PutFiles(ctx, *f); err != nil {
-		return fatal(errors.Join(err, up.Abort(context.WithoutCancel(ctx))))
+		return fatal(errors.Join(err, r.shelve(ctx, f, up)))
 	}
 	if err := r.commit(ctx, up, *f); err != nil {
 		return errors.Join(err, r.shelve(ctx, f, up))

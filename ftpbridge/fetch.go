@@ -67,6 +67,11 @@ func (s *Session) retrieve(ctx context.Context, path string, offset int64) (*tra
 // transfer starts a transfer with the library: RETR path, or swap in its place.
 func (s *Session) transfer(ctx context.Context, swap, path string, offset int64) (*transfer, error) {
 	s.ctl.swap = swap
+	s.ctl.transferBegins()
+	s.ctl.ahead = ahead{}
+	if s.ctl.timed && swap == "" && offset == 0 {
+		s.ctl.ahead.line = "MDTM " + path
+	}
 	resp, err := s.lib.RetrFrom(path, uint64(offset))
 	s.ctl.swap = ""
 	if err != nil {
@@ -144,7 +149,9 @@ func (t *transfer) Read(p []byte) (int, error) {
 
 // finish closes the data connection and reads the final reply.
 func (t *transfer) finish() {
+	t.s.ctl.askEarly()
 	err := t.resp.Close()
+	t.s.ctl.transferEnds()
 	var te *textproto.Error
 	switch {
 	case err == nil:

@@ -35,6 +35,7 @@ const (
 	overlap         = 64 << 10            // bytes read again and compared before a transfer goes on
 	fetchBuffer     = 256 << 10           // bytes in one write to the destination
 	clockSkew       = time.Minute         // between the source's clock and this machine's
+	maxPublishing   = 32                  // files that are fetched and not yet published
 	scanBatch       = 512                 // entries of the walk in one transaction of the ledger
 )
 

@@ -49,9 +49,11 @@ func (j childJob) options(t *testing.T) (MigrateOptions, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := integrity.LoadPolicy(j.Policy)
-	if err != nil {
-		t.Fatal(err)
+	var policy *integrity.Policy
+	if j.Policy != "" {
+		if policy, err = integrity.LoadPolicy(j.Policy); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return MigrateOptions{
 		Source: src, Dest: d, DestName: "disk", Folder: "old", Store: store, Policy: policy,

@@ -149,7 +149,7 @@ func (m *Mount) prove(ctx context.Context, r *run, name string) (state.File, err
 			return line, err
 		}
 	}
-	if err := r.one(ctx, line); err != nil {
+	if err := r.one(ctx, line, atOnce); err != nil {
 		return line, err
 	}
 	return r.store.GetFile(ctx, r.job.ID, path)

@@ -42,6 +42,7 @@ type knowledge struct {
 	doubling doubling
 	hidden   hiddenFiles
 	noMLSD   bool
+	noEarly  atomic.Bool // see early
 	setTime  timeCommand
 
 	moves atomic.Int64 // directories renamed or removed, perhaps
@@ -108,6 +109,7 @@ func dial(ctx context.Context, src Source, know *knowledge) (*Session, error) {
 	}
 	s.ctl = newControl(raw, src.timeout(), src.logger())
 	s.ctl.active, s.ctl.account = src.Active, src.Account
+	s.ctl.early.off = &know.noEarly
 	end, err := s.begin(ctx)
 	if err != nil {
 		s.kill()
@@ -322,7 +324,10 @@ func (s *Session) dialPassive(addr string) (net.Conn, error) {
 		return nil, err
 	}
 	raw, err := s.dialPeer(port)
-	if err != nil && s.ctl.verb == "EPSV" {
+	if err != nil && s.ctl.early.used { // it may have been given up meanwhile
+		raw, err = s.dialAnew(err)
+	}
+	if err != nil && s.ctl.verb == "EPSV" && !s.Broken() {
 		r, rerr := s.ctl.exchange("PASV")
 		if rerr != nil {
 			return nil, rerr
@@ -342,6 +347,24 @@ func (s *Session) dialPassive(addr string) (net.Conn, error) {
 		return nil, fmt.Errorf("%w: data connection: %w; the server's passive ports may be closed by a firewall", ErrUnreachable, err)
 	}
 	return raw, nil
+}
+
+// dialAnew asks for another port in place of one that was asked for ahead.
+func (s *Session) dialAnew(why error) (net.Conn, error) {
+	s.ctl.early.used = false
+	r, err := s.ctl.exchange("EPSV")
+	if err != nil {
+		return nil, err
+	}
+	if r.code != 229 {
+		return nil, why
+	}
+	port, err := parseEPSV(r.text())
+	if err != nil {
+		s.ctl.fault = err
+		return nil, err
+	}
+	return s.dialPeer(strconv.Itoa(port))
 }
 
 func (s *Session) dialPeer(port string) (net.Conn, error) {

@@ -133,7 +133,7 @@ func TestMigrateSince(t *testing.T) {
 	srv.lists[""] = strings.ReplaceAll(srv.lists[""], "newer", "newest")
 	rep = m.run()
 	equal(t, m.files(), map[string]string{"new": "x", "newer": "x", "old": "x"})
-	reasons(t, rep.Failed, map[string]string{"newest": "no such file"})
+	reasons(t, rep.Failed, map[string]string{"newest": "No such file"})
 	if !strings.Contains(strings.Join(rep.Warnings, "\n"), "--timezone") {
 		t.Errorf("%q", rep.Warnings)
 	}

@@ -12,6 +12,8 @@ import (
 const (
 	PipeBufferBytes = 512 << 10
 	MaxPipeBuffers  = 8
+
+	minPipeBuffer = 512
 )
 
 // Pipe computes digests beside a transfer: bytes written to it are hashed by a
@@ -25,6 +27,7 @@ const (
 type Pipe struct {
 	digester *Digester
 	size     int64  // bytes taken
+	buffers  int    // bytes in each
 	current  []byte // being filled by the writer
 
 	mu      sync.Mutex
@@ -38,9 +41,18 @@ type Pipe struct {
 // NewPipe hashes into d, which nothing else may use while the Pipe has bytes
 // that Flush did not wait for.
 func NewPipe(d *Digester) *Pipe {
-	p := &Pipe{digester: d, size: d.Size()}
+	p := &Pipe{digester: d, size: d.Size(), buffers: PipeBufferBytes}
 	p.changed.L = &p.mu
 	return p
+}
+
+// Expect says how many bytes will come, at most as far as is known; below 0 that
+// nothing is known. A pipe that expects few makes small buffers. It must be
+// called before anything is written, and binds nobody.
+func (p *Pipe) Expect(size int64) {
+	if size >= 0 {
+		p.buffers = int(min(max(size, minPipeBuffer), PipeBufferBytes))
+	}
 }
 
 // Write takes a copy of b. It never fails and waits only as the type says.
@@ -145,7 +157,7 @@ func (p *Pipe) buffer() []byte {
 	for len(p.free) == 0 {
 		if p.made < MaxPipeBuffers {
 			p.made++
-			return make([]byte, 0, PipeBufferBytes)
+			return make([]byte, 0, p.buffers)
 		}
 		p.changed.Wait()
 	}

@@ -162,19 +162,26 @@ func ParseStatement(data []byte) (*Statement, error) {
 	if err != nil {
 		return nil, fmt.Errorf("integrity: parse statement: %w: %w", ErrStatement, err)
 	}
-	if s.Type != StatementType || s.PredicateType != SVRPredicateType {
-		return nil, fmt.Errorf("integrity: parse statement: %w: type %.100q with predicate %.100q", ErrStatement, s.Type, s.PredicateType)
-	}
-	if len(s.Subject) != 1 {
-		return nil, fmt.Errorf("integrity: parse statement: %w: %d subjects, want 1", ErrStatement, len(s.Subject))
-	}
-	if s.Subject[0].Name == "" || s.Predicate.Details.Size < 0 {
-		return nil, fmt.Errorf("integrity: parse statement: %w: no name or a negative size", ErrStatement)
-	}
-	if _, err := s.Digest(); err != nil {
-		return nil, fmt.Errorf("integrity: parse statement: %w: %w", ErrStatement, err)
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("integrity: parse statement: %w", err)
 	}
 	return s, nil
+}
+
+// check fails with ErrStatement for what ParseStatement would not take.
+func (s *Statement) check() error {
+	switch {
+	case s.Type != StatementType || s.PredicateType != SVRPredicateType:
+		return fmt.Errorf("%w: type %.100q with predicate %.100q", ErrStatement, s.Type, s.PredicateType)
+	case len(s.Subject) != 1:
+		return fmt.Errorf("%w: %d subjects, want 1", ErrStatement, len(s.Subject))
+	case s.Subject[0].Name == "" || s.Predicate.Details.Size < 0:
+		return fmt.Errorf("%w: no name or a negative size", ErrStatement)
+	}
+	if _, err := s.Digest(); err != nil {
+		return fmt.Errorf("%w: %w", ErrStatement, err)
+	}
+	return nil
 }
 
 // Digest is the SHA-256 of the file that the statement is about. The error is

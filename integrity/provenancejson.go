@@ -95,8 +95,13 @@ func foldName(name string) string {
 // escape: names come from servers, and statements are printed on terminals. Such
 // characters can only stand inside strings, so that the value is the same.
 func escapeJSON(data []byte) []byte {
-	var out []byte
+	out := make([]byte, 0, len(data))
 	for i := 0; i < len(data); {
+		if c := data[i]; c < 0x7f {
+			out = append(out, c)
+			i++
+			continue
+		}
 		r, n := utf8.DecodeRune(data[i:])
 		switch {
 		case r < utf8.RuneSelf && r != 0x7f || unicode.IsPrint(r):

@@ -63,6 +63,8 @@ func preAuthEncode(payloadType string, payload []byte) []byte {
 type ProvenanceSigner struct {
 	key    ed25519.PrivateKey
 	public ed25519.PublicKey
+	id     string // of public
+	der    string // public, in base64
 }
 
 // NewProvenanceSigner takes the private key. The error is ErrProvenanceKey.
@@ -74,7 +76,10 @@ func NewProvenanceSigner(key ed25519.PrivateKey) (*ProvenanceSigner, error) {
 	if !ok || !bytes.Equal(ed25519.NewKeyFromSeed(key.Seed()), key) {
 		return nil, fmt.Errorf("integrity: provenance signer: %w: the private key does not fit its public key", ErrProvenanceKey)
 	}
-	return &ProvenanceSigner{key: bytes.Clone(key), public: public}, nil
+	return &ProvenanceSigner{
+		key: bytes.Clone(key), public: public, id: ProvenanceKeyID(public),
+		der: base64.StdEncoding.EncodeToString(publicKeyDER(public)),
+	}, nil
 }
 
 // PublicKey verifies what the signer signs.
@@ -89,7 +94,7 @@ func (s *ProvenanceSigner) Sign(st *Statement) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := ParseStatement(payload); err != nil {
+	if err := st.readable(len(payload)); err != nil {
 		return nil, fmt.Errorf("integrity: sign statement: %w", err)
 	}
 	return s.seal(payload)
@@ -105,11 +110,29 @@ func (s *ProvenanceSigner) seal(payload []byte) ([]byte, error) {
 		Payload:     base64.StdEncoding.EncodeToString(payload),
 		PayloadType: PayloadType,
 		Signatures: []envelopeSignature{{
-			KeyID:     ProvenanceKeyID(s.public),
+			KeyID:     s.id,
 			Sig:       base64.StdEncoding.EncodeToString(sig),
-			PublicKey: base64.StdEncoding.EncodeToString(publicKeyDER(s.public)),
+			PublicKey: s.der,
 		}},
 	})
+}
+
+// readable is what ParseStatement would say of the statement in so many bytes of JSON. It is not asked
+// itself, which takes longer than all the rest of signing.
+func (s *Statement) readable(size int) error {
+	if size > MaxStatementBytes {
+		return fmt.Errorf("%w: more than %d bytes", ErrStatement, MaxStatementBytes)
+	}
+	for _, subject := range s.Subject {
+		folded := make(map[string]bool, len(subject.Digest))
+		for name := range subject.Digest { // the only names in it that are not fixed
+			folded[foldName(name)] = true
+		}
+		if len(folded) < len(subject.Digest) {
+			return fmt.Errorf("%w: a digest is there twice", ErrStatement)
+		}
+	}
+	return s.check()
 }
 
 // SignedStatement is a statement whose signature verified.

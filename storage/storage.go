@@ -174,9 +174,10 @@ type CommitOptions struct {
 	// [MinYear, MaxYear] Commit fails with fs.ErrInvalid.
 	ModTime time.Time
 	// SHA256, when not nil, is what the whole staged file must hash to, computed
-	// by the backend over the very bytes it publishes; ErrDigest otherwise. A
-	// backend whose staged bytes another process can reach keeps them from being
-	// changed in between, with ErrBusy if one has them open.
+	// by the backend over the very bytes it publishes (but see
+	// CreateOptions.Hashed); ErrDigest otherwise. A backend whose staged bytes
+	// another process can reach keeps them from being changed in between, with
+	// ErrBusy if one has them open.
 	SHA256 []byte
 }
 

@@ -27,6 +27,7 @@ packages() {
     lftp) echo lftp ;;
     rclone) echo rclone ;;
     curl) echo curl ;;
+    wget) echo wget ;;
     openssh) echo openssh-client ;;
     sshd) echo openssh-server openssh-sftp-server ;;
     gnupg) echo gpg gpg-agent gpgconf ;;
@@ -36,7 +37,7 @@ packages() {
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl openssh sshd gnupg openssl minisign signify)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -44,6 +45,7 @@ programs() {
     lftp) echo lftp ;;
     rclone) echo rclone ;;
     curl) echo curl ;;
+    wget) echo wget ;;
     openssh) echo sftp scp ssh ssh-keygen ssh-keyscan ;;
     gnupg) echo gpg gpg-agent gpg-connect-agent ;;
     openssl) echo openssl ;;

@@ -58,6 +58,7 @@ func allowed() map[string][]string {
 		// Tests from outside: programs and servers, not packages.
 		"tests":         {"tests/servers"},
 		"tests/servers": nil,
+		"tests/bench":   {"tests/servers"},
 		"tests/gotest":  nil,
 	}
 }

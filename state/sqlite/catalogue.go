@@ -25,21 +25,22 @@ func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) 
 		return wrap(err, "publish")
 	}
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := putFiles(ctx, tx, []state.File{f}); err != nil {
+		if err := s.putFiles(ctx, tx, []state.File{f}); err != nil {
 			return err
 		}
 		sum := p.SHA256
 		if sum == nil {
 			sum = []byte{}
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO publications
-			(target, job, source, size, sha256, verdict, reason, provenance, published) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		_, err := tx.StmtContext(ctx, s.writer.prepared.addPublication).ExecContext(ctx,
 			p.Target, f.Job, p.Source, p.Size, sum, p.Verdict, p.Reason, p.Provenance, toNano(p.Published))
 		return err
 	}), "publish")
 }
 
 const publicationColumns = "target, job, source, size, sha256, verdict, reason, provenance, published, removed"
+
+const addPublicationQuery = "INSERT INTO publications (" + publicationColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
 
 // publicationPage is how many are read at once: a proof can have 1.5 MB.
 const publicationPage = 64

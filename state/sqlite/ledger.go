@@ -116,7 +116,7 @@ func (s *Store) PutFiles(ctx context.Context, files ...state.File) error {
 		return nil
 	}
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return putFiles(ctx, tx, files)
+		return s.putFiles(ctx, tx, files)
 	}), "put files")
 }
 
@@ -132,13 +132,11 @@ func check(f state.File) error {
 	return nil
 }
 
-func putFiles(ctx context.Context, tx *sql.Tx, files []state.File) error {
-	stmt, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO files ("+fileColumns+
-		") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-	if err != nil {
-		return err
-	}
-	defer stmt.Close()
+const putFileQuery = "INSERT OR REPLACE INTO files (" + fileColumns +
+	") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+func (s *Store) putFiles(ctx context.Context, tx *sql.Tx, files []state.File) error {
+	stmt := tx.StmtContext(ctx, s.writer.prepared.putFile)
 	for _, f := range files {
 		_, err := stmt.ExecContext(ctx, f.Job, []byte(f.Path), f.Target, string(f.Phase), f.Size,
 			toNano(f.ModTime), int64(f.TimePrecision), toNano(f.MDTM), toNano(f.Seen),

@@ -53,7 +53,7 @@ func (s *Store) Withdraw(ctx context.Context, f state.File, target string, at ti
 		return wrap(err, "withdraw")
 	}
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := putFiles(ctx, tx, []state.File{f}); err != nil {
+		if err := s.putFiles(ctx, tx, []state.File{f}); err != nil {
 			return err
 		}
 		var id, job int64

@@ -80,7 +80,11 @@ func open(ctx context.Context, path string) (*Store, error) {
 	if s.read, err = connect(path, "_pragma=query_only(1)", max(2, min(maxReaders, runtime.NumCPU()))); err != nil {
 		return nil, errors.Join(err, s.write.Close())
 	}
-	s.writer = startWriter(s.write)
+	p, err := prepare(ctx, s.write)
+	if err != nil {
+		return nil, errors.Join(err, s.read.Close(), s.write.Close())
+	}
+	s.writer = startWriter(s.write, p)
 	return s, nil
 }
 

@@ -4,16 +4,43 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"runtime"
 	"sync"
 )
 
 // maxGroup bounds how many calls share one transaction, and so one flush.
 const maxGroup = 128
 
+// gatherTurns is how often others are let run before a group is closed. It costs
+// an idle process nothing, and a busy one makes larger groups.
+const gatherTurns = 3
+
 var errClosed = errors.New("state: the store is closed")
 
 // change is what one call wants written, all or none.
 type change func(context.Context, *sql.Tx) error
+
+// prepared are the statements that are run for each file. Reading a statement's
+// text takes SQLite longer than running it.
+type prepared struct {
+	putFile, addPublication *sql.Stmt
+	begin, end              *sql.Stmt // of a savepoint
+}
+
+func prepare(ctx context.Context, db *sql.DB) (p prepared, err error) {
+	for _, s := range []struct {
+		to    **sql.Stmt
+		query string
+	}{
+		{&p.putFile, putFileQuery}, {&p.addPublication, addPublicationQuery},
+		{&p.begin, "SAVEPOINT one"}, {&p.end, "RELEASE one"},
+	} {
+		if *s.to, err = db.PrepareContext(ctx, s.query); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
 
 type request struct {
 	ctx  context.Context
@@ -26,15 +53,17 @@ type request struct {
 // flush. Each has its own savepoint: one that fails takes none with it.
 type writer struct {
 	db       *sql.DB
+	prepared prepared
 	requests chan request
 	quit     chan struct{}
 	ended    chan struct{}
 	once     sync.Once
 }
 
-func startWriter(db *sql.DB) *writer {
+func startWriter(db *sql.DB, p prepared) *writer {
 	w := &writer{
 		db:       db,
+		prepared: p,
 		requests: make(chan request),
 		quit:     make(chan struct{}),
 		ended:    make(chan struct{}),
@@ -76,12 +105,13 @@ func (w *writer) run() {
 
 func (w *writer) gather(first request) []request {
 	group := []request{first}
-	for len(group) < maxGroup {
+	for idle := 0; len(group) < maxGroup && idle < gatherTurns; {
 		select {
 		case r := <-w.requests:
-			group = append(group, r)
+			group, idle = append(group, r), 0
 		default:
-			return group
+			runtime.Gosched() // those who are about to call may do so now
+			idle++
 		}
 	}
 	return group
@@ -96,10 +126,14 @@ func (w *writer) commit(group []request) {
 	if err == nil {
 		for i, r := range group {
 			if results[i] = r.ctx.Err(); results[i] == nil {
-				results[i] = applyOne(ctx, tx, r.do)
+				results[i] = w.applyOne(ctx, tx, r.do, len(group) == 1)
 			}
 		}
-		err = tx.Commit()
+		if len(group) == 1 && results[0] != nil {
+			err = tx.Rollback()
+		} else {
+			err = tx.Commit()
+		}
 	}
 	for i, r := range group {
 		if results[i] == nil {
@@ -109,8 +143,13 @@ func (w *writer) commit(group []request) {
 	}
 }
 
-func applyOne(ctx context.Context, tx *sql.Tx, do change) error {
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT one"); err != nil {
+// applyOne undoes what it did if it fails. alone is for a call that has the
+// transaction to itself, which the caller then undoes.
+func (w *writer) applyOne(ctx context.Context, tx *sql.Tx, do change, alone bool) error {
+	if alone {
+		return do(ctx, tx)
+	}
+	if _, err := tx.StmtContext(ctx, w.prepared.begin).ExecContext(ctx); err != nil {
 		return err
 	}
 	err := do(ctx, tx)
@@ -119,6 +158,6 @@ func applyOne(ctx context.Context, tx *sql.Tx, do change) error {
 			return errors.Join(err, undo)
 		}
 	}
-	_, release := tx.ExecContext(ctx, "RELEASE one")
+	_, release := tx.StmtContext(ctx, w.prepared.end).ExecContext(ctx)
 	return errors.Join(err, release)
 }

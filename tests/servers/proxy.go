@@ -30,6 +30,15 @@ type ProxyOptions struct {
 	FTP bool
 	// BytesPerSecond slows each counted connection down, 0 = as fast as can be.
 	BytesPerSecond int64
+	// Delay makes the way long: bytes, and the end of a stream, arrive that much later in each
+	// direction, so that a round trip takes two of it; a connection is made at the server three of
+	// it after the client asked, as a TCP handshake takes, which no client can shorten. Slow start
+	// and losses are not imitated. A client that speaks first on a new connection is answered half
+	// a round trip later than in the wild.
+	Delay time.Duration
+	// Window is how many bytes a connection with a Delay may have under way in a round trip, 0 for
+	// about what Linux allows by default, 3 MiB.
+	Window int
 }
 
 // Proxy is a TCP relay on loopback that counts bytes and can stall or cut a transfer. With it a test
@@ -155,12 +164,15 @@ func (p *Proxy) serve() {
 }
 
 func (p *Proxy) relay(client net.Conn) {
+	time.Sleep(handshakes * p.o.Delay)
 	server, err := net.Dial("tcp4", p.upstream)
 	if err != nil {
 		reset(client)
 		return
 	}
 	defer p.track(client, server)()
+	client, server = p.delayed(client), p.delayed(server)
+	defer settle(client, server)
 	if !p.o.FTP {
 		p.pipe(client, server, nil)
 		return
@@ -395,12 +407,15 @@ func (c *control) passive(addr string) (port int, err error) {
 		if err != nil {
 			return
 		}
+		time.Sleep(handshakes * p.o.Delay)
 		server, err := net.Dial("tcp4", addr)
 		if err != nil {
 			reset(client)
 			return
 		}
 		defer p.track(client, server)()
+		client, server = p.delayed(client), p.delayed(server)
+		defer settle(client, server)
 		p.pipe(client, server, note)
 	})
 	return l.Addr().(*net.TCPAddr).Port, nil
@@ -411,7 +426,7 @@ const dataWait = 5 * time.Second
 
 // reset closes a connection so that the peer sees an error, not an orderly end.
 func reset(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
+	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
 		_ = tcp.SetLinger(0) // fails only on a connection that is closed already
 	}
 	c.Close()
@@ -423,7 +438,7 @@ func closeWrite(c net.Conn, err error) {
 		reset(c)
 		return
 	}
-	if tcp, ok := c.(*net.TCPConn); ok {
+	if tcp, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = tcp.CloseWrite() // the peer may have gone
 	}
 }

@@ -67,7 +67,7 @@ func folderOf(program string) string {
 }
 
 // Tool returns the path of a client or helper program that can be run as it is: lftp, rclone, curl,
-// sftp, scp, ssh, ssh-keygen, ssh-keyscan, gpg, gpg-connect-agent, openssl, minisign, signify-openbsd,
+// wget, sftp, scp, ssh, ssh-keygen, ssh-keyscan, gpg, gpg-connect-agent, openssl, minisign, signify-openbsd,
 // pure-pw, python3. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that
 // fails, one in PATH will do.
 func Tool(t testing.TB, program string) string {
