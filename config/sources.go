@@ -28,6 +28,11 @@ type Source struct {
 	// CAFile and Fingerprint say whose certificate is good (FTPS).
 	CAFile      string `yaml:"ca_file"`
 	Fingerprint string `yaml:"fingerprint"`
+	// KnownHosts, KeyFile with PassphraseFile, and LegacySSH are for sftp:// (SFTP).
+	KnownHosts     string `yaml:"known_hosts"`
+	KeyFile        string `yaml:"key_file"`
+	PassphraseFile string `yaml:"passphrase_file"`
+	LegacySSH      bool   `yaml:"legacy_ssh"`
 	// Account is for servers that ask for one at login.
 	Account string `yaml:"account"`
 	// Active has the server open the data connections.

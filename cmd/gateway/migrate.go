@@ -217,6 +217,9 @@ func (f *sourceFlags) add(_ *env, src *ftpbridge.Source) error {
 	set(&src.Format, f.Format)
 	set(&src.Dialect, f.Dialect)
 	set(&src.Timeout, f.Timeout)
+	if f.sshFlags == (sshFlags{}) && src.KeyFile+src.KnownHosts != "" {
+		return nil // those of the configured source stay
+	}
 	return f.sshFlags.add(src)
 }
 

@@ -96,6 +96,10 @@ func (g *gateway) sourceOptions(name string) (o ftpbridge.MigrateOptions, err er
 	if o.Source.Password, err = s.Password(); err != nil {
 		return o, g.cfg.Mistake(key, err)
 	}
+	ssh := sshFlags{KnownHosts: s.KnownHosts, Key: s.KeyFile, PassphraseFile: s.PassphraseFile, LegacySSH: s.LegacySSH}
+	if err := ssh.add(&o.Source); err != nil {
+		return o, g.cfg.Mistake(key+".passphrase_file", err)
+	}
 	to, err := g.place(s.To)
 	if err != nil {
 		return o, g.cfg.Mistake(key+".to", err)
