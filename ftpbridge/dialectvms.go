@@ -100,9 +100,10 @@ func vmsBelow(base string, names []string) (string, error) {
 	}
 	opened := -1
 	for i := 0; i < len(base); i++ {
-		if base[i] == '^' {
+		switch base[i] {
+		case '^':
 			i++
-		} else if base[i] == '[' || base[i] == '<' {
+		case '[', '<':
 			opened = i
 		}
 	}

@@ -53,7 +53,6 @@ func TestDryRun(t *testing.T) {
 	rep = m.run()
 	equal(t, rep.Published, Tally{3, 6})
 	equal(t, rep.Failed.Total, int64(1))
-	inside = m.files()
 	lines, jobs = m.ledger()
 	if err := m.store.AddRun(t.Context(), state.Run{
 		Job: jobs[0].ID, Started: jobs[0].Started, Result: state.Complete, Published: 10, FetchedBytes: 100, Fetching: 20 * time.Second,

@@ -132,6 +132,7 @@ func connectHTTP(ctx context.Context, raw net.Conn, user *url.Userinfo, addr str
 		return err
 	}
 	answer := bufio.NewReader(io.LimitReader(oneByte{raw}, maxProxyReply))
+	//nolint:bodyclose // what follows a 2yz is the tunnel itself, and after a refusal raw is closed
 	resp, err := http.ReadResponse(answer, &http.Request{Method: http.MethodConnect})
 	switch {
 	case err != nil && ctx.Err() != nil:

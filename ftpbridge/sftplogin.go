@@ -25,7 +25,7 @@ func parseHostKeyPin(s string) (string, error) {
 	s = strings.TrimRight(strings.TrimSpace(s), "=")
 	sum, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(s, "SHA256:"))
 	if !strings.HasPrefix(s, "SHA256:") || err != nil || len(sum) != 32 {
-		return "", fmt.Errorf("fingerprint %q is not one of a host key; write it as ssh-keygen -l does, SHA256:...", s)
+		return "", fmt.Errorf("fingerprint %q is not one of a host key; write SHA256: and 43 characters, as ssh-keygen -l does", s)
 	}
 	return s, nil
 }

@@ -232,7 +232,7 @@ func (f *sftpFetch) fill(c *chunk, r *sftpReply) error {
 	}
 	c.reply = r
 	if c.err != nil {
-		return nil
+		return nil //nolint:nilerr // the chunk's own: who reads that far gets it
 	}
 	c.data = r.bytes()
 	if r.short || len(c.data) == 0 || len(c.data) > c.n {

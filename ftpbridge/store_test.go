@@ -272,7 +272,7 @@ func TestChangeReplies(t *testing.T) {
 			switch {
 			case is == nil && err != nil:
 				t.Errorf("%s: %v", verb, err)
-			case is == errReply:
+			case errors.Is(is, errReply):
 				if !errors.As(err, &re) || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
 					t.Errorf("%s %s: %v", verb, name, err)
 				}

@@ -88,7 +88,7 @@ func (a *authority) file() string {
 func printOf(c tls.Certificate) string { return fmt.Sprintf("%x", sha256.Sum256(c.Certificate[0])) }
 
 func serveWith(c tls.Certificate) *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS10} //nolint:gosec // a server of old
+	return &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS10} // a server of old
 }
 
 // secureServer takes AUTH TLS and shows these certificates.

@@ -132,7 +132,7 @@ func TestWalkAheadSteering(t *testing.T) {
 				}
 				return nil
 			})
-			if !errors.Is(err, end) && end != fs.SkipAll || end == fs.SkipAll && err != nil {
+			if all := errors.Is(end, fs.SkipAll); !errors.Is(err, end) && !all || all && err != nil {
 				t.Fatal(err)
 			}
 			if end == nil && connections == 1 && l.calls.Load() != 19 {

@@ -32,6 +32,7 @@ func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) 
 		if sum == nil {
 			sum = []byte{}
 		}
+		//nolint:sqlclosecheck // the transaction closes it
 		_, err := tx.StmtContext(ctx, s.writer.prepared.addPublication).ExecContext(ctx,
 			p.Target, f.Job, p.Source, p.Size, sum, p.Verdict, p.Reason, p.Provenance, toNano(p.Published))
 		return err

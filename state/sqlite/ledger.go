@@ -136,7 +136,7 @@ const putFileQuery = "INSERT OR REPLACE INTO files (" + fileColumns +
 	") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 func (s *Store) putFiles(ctx context.Context, tx *sql.Tx, files []state.File) error {
-	stmt := tx.StmtContext(ctx, s.writer.prepared.putFile)
+	stmt := tx.StmtContext(ctx, s.writer.prepared.putFile) //nolint:sqlclosecheck // the transaction closes it
 	for _, f := range files {
 		_, err := stmt.ExecContext(ctx, f.Job, []byte(f.Path), f.Target, string(f.Phase), f.Size,
 			toNano(f.ModTime), int64(f.TimePrecision), toNano(f.MDTM), toNano(f.Seen),

@@ -35,6 +35,7 @@ func prepare(ctx context.Context, db *sql.DB) (p prepared, err error) {
 		{&p.putFile, putFileQuery}, {&p.addPublication, addPublicationQuery},
 		{&p.begin, "SAVEPOINT one"}, {&p.end, "RELEASE one"},
 	} {
+		//nolint:sqlclosecheck // closed with the database
 		if *s.to, err = db.PrepareContext(ctx, s.query); err != nil {
 			return p, err
 		}
@@ -149,6 +150,7 @@ func (w *writer) applyOne(ctx context.Context, tx *sql.Tx, do change, alone bool
 	if alone {
 		return do(ctx, tx)
 	}
+	//nolint:sqlclosecheck // the transaction closes it
 	if _, err := tx.StmtContext(ctx, w.prepared.begin).ExecContext(ctx); err != nil {
 		return err
 	}
@@ -158,6 +160,6 @@ func (w *writer) applyOne(ctx context.Context, tx *sql.Tx, do change, alone bool
 			return errors.Join(err, undo)
 		}
 	}
-	_, release := tx.StmtContext(ctx, w.prepared.end).ExecContext(ctx)
+	_, release := tx.StmtContext(ctx, w.prepared.end).ExecContext(ctx) //nolint:sqlclosecheck // as above
 	return errors.Join(err, release)
 }
