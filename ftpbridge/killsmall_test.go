@@ -14,7 +14,7 @@ import (
 // are on their way to being published at any moment. Nothing is lost, nothing is
 // published twice, and of what was published nothing is fetched again.
 func TestRealMigrateKilledSmall(t *testing.T) {
-	const files, connections = 900, 8
+	const files, connections = 400, 8
 	root := t.TempDir()
 	want := map[string]string{}
 	for i := range files {
@@ -39,7 +39,7 @@ func TestRealMigrateKilledSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	kills := 0
-	for kills < migrateKills && !killChild(t, j, 1+rand.IntN(600)) {
+	for kills < migrateKills && !killChild(t, j, 1+rand.IntN(300)) {
 		kills++
 	}
 	o, done := j.options(t)

@@ -28,6 +28,7 @@ func TestRealMount(t *testing.T) {
 	// Pure-FTPd has no names with a backslash, and is otherwise as ProFTPD.
 	for _, kind := range []servers.Kind{servers.VSFTPD, servers.ProFTPD, servers.Pyftpdlib} {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel() // it waits for the server most of the time
 			storagetest.Test(t, func(t *testing.T) storage.FS {
 				return mountServer(t, servers.Start(t, kind, servers.Options{}), MountOptions{})
 			})
