@@ -23,6 +23,7 @@ const (
 	DefaultProbeConnections = 8
 	DefaultProbeFolders     = 25
 	DefaultProbeBytes       = 1 << 20
+	DefaultProbeTime        = 5 * time.Minute
 	maxProbeExamples        = 6
 )
 
@@ -34,6 +35,10 @@ type ProbeOptions struct {
 	Folders int
 	// Bytes is how large a file may be that is fetched to try resuming and hashes.
 	Bytes int64
+	// Time is how long the probe takes at most: a server may answer everything, and
+	// each time so slowly that no timeout is reached. What was not tried until then
+	// is not tried.
+	Time time.Duration
 }
 
 // Probe is what a server is and can do, as far as it was found out without
@@ -129,6 +134,10 @@ func ProbeServer(ctx context.Context, src Source, o ProbeOptions) (Probe, error)
 	setDefault(&o.Connections, DefaultProbeConnections)
 	setDefault(&o.Folders, DefaultProbeFolders)
 	setDefault(&o.Bytes, DefaultProbeBytes)
+	setDefault(&o.Time, DefaultProbeTime)
+	asked := ctx
+	ctx, cancel := context.WithTimeout(ctx, o.Time)
+	defer cancel()
 	o.Connections = min(o.Connections, MaxConnections)
 	src.Connections = o.Connections
 	pool, err := NewPool(src)
@@ -152,7 +161,10 @@ func ProbeServer(ctx context.Context, src Source, o ProbeOptions) (Probe, error)
 	pool.Put(p.r)
 	p.countConnections(ctx)
 	p.probeTLS(ctx)
-	return p.Probe, ctx.Err()
+	if ctx.Err() != nil && asked.Err() == nil {
+		p.quirk("it is so slow that not everything could be tried within %v", o.Time)
+	}
+	return p.Probe, asked.Err()
 }
 
 // prober is one probe under way.
@@ -187,11 +199,14 @@ func (p *prober) sample(ctx context.Context) error {
 	for i := 0; i < len(queue) && i < p.o.Folders; i++ {
 		dir := queue[i]
 		res, err := p.r.List(ctx, dir)
-		if err != nil && (i == 0 || p.r.Broken()) {
+		if err != nil && i == 0 {
 			return err
 		}
 		if err != nil {
 			p.unread(fmt.Sprintf("%s: %v", printable(p.pool.Show(dir)), plain(err)))
+			if !p.again(ctx) {
+				break
+			}
 			continue
 		}
 		p.Listing.Folders++
