@@ -2,6 +2,7 @@ package ftpbridge
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,6 +29,11 @@ const (
 	// MaxMountVersions is of how many files that were written through it a Mount
 	// remembers the exact version.
 	MaxMountVersions = 100_000
+	// mountListTime is how long a listing may take, however slowly it comes: whoever
+	// changes names waits for those who look for one.
+	mountListTime = 2 * time.Minute
+	// mountSettleTime is how long a change waits for the readers of what it replaces.
+	mountSettleTime = 30 * time.Second
 )
 
 // MountOptions says what to mount and how. Pool and Spool are required.
@@ -41,7 +47,8 @@ type MountOptions struct {
 	// TTL is for how long a listing is believed; 0 is DefaultListingTTL. What is
 	// changed through the Mount is seen at once.
 	TTL time.Duration
-	// CacheSize in bytes bounds the files kept; 0 is DefaultMountCache.
+	// CacheSize in bytes bounds the files kept, and each file of which the server
+	// does not tell the size; 0 is DefaultMountCache.
 	CacheSize int64
 	// ReadOnly refuses every change with fs.ErrPermission.
 	ReadOnly bool
@@ -96,6 +103,8 @@ type Mount struct {
 	learned traits
 
 	prover prover
+
+	listTime, settleTime time.Duration // mountListTime and mountSettleTime, but in tests
 }
 
 // traits is what a Mount learned of its server.
@@ -124,6 +133,7 @@ func NewMount(ctx context.Context, o MountOptions) (*Mount, error) {
 		o: o, pool: o.Pool, log: o.Logger,
 		dirs: make(map[string]*mountDir), own: make(map[string]ownVersion),
 		next: randomNonce(), streams: make(map[string]*stream),
+		listTime: mountListTime, settleTime: mountSettleTime,
 	}
 	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := m.cache.load(ctx, o.Spool, o.CacheSize); err != nil {
@@ -489,28 +499,55 @@ func (m *Mount) move(ctx context.Context, from, to string, old *mountEntry) erro
 		if err == nil || old == nil || r.Broken() || !errors.As(err, &re) {
 			return err
 		}
-		return moveAside(ctx, r, from, to, err)
+		return m.moveAside(ctx, r, from, to, err)
 	})
 }
 
 // asideSuffix ends the name of an old file while a new one takes its place, on
-// servers that do not rename over files.
-const asideSuffix = ".gw-old"
+// servers that do not rename over files. Before it are characters of chance: a
+// server may keep such a file for ever.
+const (
+	asideSuffix = ".gw-old"
+	asideRandom = 6
+)
 
 // moveAside renames in two steps. Between them nothing is at to; if the second
-// fails the first is taken back.
-func moveAside(ctx context.Context, r Remote, from, to string, refusal error) error {
-	aside := to + asideSuffix
+// fails the first is taken back, by another session where this one is lost.
+func (m *Mount) moveAside(ctx context.Context, r Remote, from, to string, refusal error) error {
+	aside := to + "." + rand.Text()[:asideRandom] + asideSuffix
 	if err := r.Rename(ctx, to, aside); err != nil {
 		return errors.Join(refusal, err)
 	}
 	if err := r.Rename(ctx, from, to); err != nil {
-		if back := r.Rename(ctx, aside, to); back != nil {
+		if back := m.moveBack(ctx, r, aside, to); back != nil {
 			return fmt.Errorf("%w; the old file is now %q, and could not be moved back: %w", err, r.Show(aside), back)
 		}
 		return err
 	}
-	return r.Remove(ctx, aside)
+	if err := r.Remove(ctx, aside); err != nil { // the new file has its name all the same
+		m.log.Warn("mount: an old file is left on the server", "path", r.Show(aside), "error", err)
+	}
+	return nil
+}
+
+// moveBack gives the old file its name again, unless there is one of that name: the
+// reply to a rename that was done may have been lost.
+func (m *Mount) moveBack(ctx context.Context, r Remote, aside, to string) error {
+	if !r.Broken() && ctx.Err() == nil {
+		return r.Rename(ctx, aside, to)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	// Not by the pool: it may have no more than the one that broke and is still out.
+	r, err := dialRemote(ctx, m.pool.src, m.pool.know)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if _, err := r.Size(ctx, to); err == nil {
+		return fmt.Errorf("%q: %w", r.Show(to), fs.ErrExist)
+	}
+	return r.Rename(ctx, aside, to)
 }
 
 // newName gives the folder of name, and the bytes by which the server will know

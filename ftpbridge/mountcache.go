@@ -33,6 +33,7 @@ type readCache struct {
 	mu    sync.Mutex
 	limit int64
 	bytes int64
+	taken int64 // by files on their way into the cache
 	files map[string]cached
 }
 
@@ -75,14 +76,15 @@ func (c *readCache) open(ctx context.Context, spool storage.FS, key string) (sto
 	return file, nil
 }
 
-// room makes room for size bytes and reports whether there is any.
+// room makes room for size bytes and reports whether there is any. It is taken
+// until settle.
 func (c *readCache) room(ctx context.Context, spool storage.FS, size int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if size > c.limit {
+	if c.taken+size > c.limit {
 		return false
 	}
-	for c.bytes+size > c.limit {
+	for len(c.files) > 0 && c.bytes+c.taken+size > c.limit {
 		oldest := ""
 		for key, f := range c.files {
 			if oldest == "" || f.used.Before(c.files[oldest].used) {
@@ -95,7 +97,18 @@ func (c *readCache) room(ctx context.Context, spool storage.FS, size int64) bool
 		c.bytes -= c.files[oldest].size
 		delete(c.files, oldest)
 	}
+	if c.bytes+c.taken+size > c.limit {
+		return false
+	}
+	c.taken += size
 	return true
+}
+
+// settle ends what room began: the file is in the cache, or will not be.
+func (c *readCache) settle(size int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken -= size
 }
 
 // added opens a version that was just published in the cache.

@@ -110,7 +110,12 @@ func (m *Mount) rawDir(ctx context.Context, name string) (string, error) {
 }
 
 func (m *Mount) list(name, raw string) (*mountDir, error) {
-	res, err := asked(m, func(r Remote) (listing.Result, error) { return r.List(m.ctx, raw) })
+	ctx, cancel := context.WithTimeout(m.ctx, m.listTime)
+	defer cancel()
+	res, err := asked(ctx, m, func(r Remote) (listing.Result, error) { return r.List(ctx, raw) })
+	if err != nil && ctx.Err() != nil && m.ctx.Err() == nil {
+		err = fmt.Errorf("%w: the listing did not end within %v: %w", ErrTimeout, m.listTime, err)
+	}
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) && name != "" {
 			m.forget(name)
@@ -135,8 +140,8 @@ func (m *Mount) list(name, raw string) (*mountDir, error) {
 }
 
 // asked is Mount.ask for calls that give something.
-func asked[T any](m *Mount, fn func(Remote) (T, error)) (v T, err error) {
-	err = m.ask(m.ctx, func(r Remote) (err error) {
+func asked[T any](ctx context.Context, m *Mount, fn func(Remote) (T, error)) (v T, err error) {
+	err = m.ask(ctx, func(r Remote) (err error) {
 		v, err = fn(r)
 		return err
 	})

@@ -1,12 +1,22 @@
 package ftpbridge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"sync"
 	"time"
 )
+
+// farCompared is how many bytes of a transfer from an offset are held against the
+// beginning of the file. Not more than lie between a reader and a far offset.
+const farCompared = 4 << 10
+
+// errInOrder is for a read that must wait for the bytes before it: the server does
+// not begin where it is told to, or it cannot be seen whether it did.
+var errInOrder = errors.New("the file can be read in order only")
 
 // farReader reads where the stream is not and will not be soon: a transfer of its
 // own from an offset. It goes on while reads follow one another, and gives its
@@ -27,7 +37,7 @@ func (f *farReader) readAt(file *mountFile, p []byte, off int64) (int, error) {
 	defer f.mu.Unlock()
 	if f.rc == nil || f.at != off {
 		f.end()
-		if err := f.begin(file.s, off); err != nil {
+		if err := f.begin(file, off); err != nil {
 			return 0, err
 		}
 	}
@@ -59,11 +69,21 @@ func (f *farReader) readAt(file *mountFile, p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-func (f *farReader) begin(s *stream, off int64) error {
+func (f *farReader) begin(file *mountFile, off int64) error {
 	if f.closed {
-		return io.ErrClosedPipe
+		return fs.ErrClosed
 	}
-	ctx, cancel := context.WithCancel(s.m.ctx)
+	s, ctx := file.s, file.ctx
+	from := min(off, file.info.Size-farCompared) // so much is to come
+	// By the beginning of the file it shows whether the server goes there instead.
+	var start [farCompared]byte
+	if err := s.await(ctx, nil, farCompared); err != nil {
+		return err
+	}
+	if _, err := s.readAt(start[:], 0); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	r, err := s.m.pool.Get(ctx)
 	if err != nil {
 		cancel()
@@ -72,7 +92,11 @@ func (f *farReader) begin(s *stream, off int64) error {
 	err = s.same(ctx, r)
 	var rc io.ReadCloser
 	if err == nil {
-		rc, err = r.Fetch(ctx, s.path, off)
+		rc, err = r.Fetch(ctx, s.path, from)
+	}
+	if errors.Is(err, ErrUnsupported) {
+		s.setInOrder()
+		err = errInOrder
 	}
 	if err != nil {
 		s.m.pool.Put(r)
@@ -85,7 +109,31 @@ func (f *farReader) begin(s *stream, off int64) error {
 		s.m.pool.Put(r)
 	}
 	f.idle = time.AfterFunc(idleRead, f.expire)
-	return nil
+	return f.check(s, start[:], off-from)
+}
+
+// check reads the first bytes of a transfer, and refuses those of the beginning of
+// the file. The reader wants those behind skip.
+func (f *farReader) check(s *stream, start []byte, skip int64) error {
+	first := make([]byte, len(start))
+	n, err := readFull(f.rc, first)
+	switch {
+	case n == len(first) && bytes.Equal(first, start):
+		s.setInOrder()
+		err = errInOrder
+	case n == len(first):
+		f.rc = readCloser{io.MultiReader(bytes.NewReader(first[skip:]), f.rc), f.rc}
+		return nil
+	case errors.Is(err, io.EOF):
+		err = errReplaced // the file ended before its size
+	}
+	f.end()
+	return err
+}
+
+type readCloser struct {
+	io.Reader
+	io.Closer
 }
 
 // end gives the session back; f.mu is held.

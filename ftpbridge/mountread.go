@@ -41,6 +41,10 @@ type stream struct {
 	path string // on the server
 	key  string
 
+	// ctx is of the transfer; cancel when nobody wants it any more: it may be waiting
+	// for a server that sends next to nothing.
+	ctx    context.Context
+	cancel context.CancelFunc
 	demand chan struct{} // has a token when wanted or refs changed
 
 	mu      sync.Mutex
@@ -55,6 +59,7 @@ type stream struct {
 	refs    int
 	running bool
 	gone    bool // replaced on the server: fetch no more
+	inOrder bool // the server does not begin where it is told to
 	err     error
 }
 
@@ -80,21 +85,19 @@ func (m *Mount) Open(ctx context.Context, name string) (f storage.File, err erro
 
 func (m *Mount) open(ctx context.Context, name string) (storage.File, error) {
 	m.names.RLock()
-	defer m.names.RUnlock()
 	s, e, err := m.attach(ctx, name)
+	m.names.RUnlock() // what follows may take long, and has its version
 	if err != nil {
 		return nil, err
 	}
 	f := &mountFile{s: s, name: name, closed: make(chan struct{})}
+	f.ctx, f.cancel = context.WithCancel(m.ctx)
 	if e.size < 0 {
 		if err := s.whole(ctx); err != nil {
-			s.release()
+			_ = f.Close() // cannot fail
 			return nil, err
 		}
-		known := *e
-		known.size = s.length()
-		m.patch(name, &known)
-		e = &known
+		e = m.measured(name, e, s.length())
 	}
 	f.info = m.info(name, e)
 	return f, nil
@@ -135,6 +138,7 @@ func (m *Mount) attach(ctx context.Context, name string) (*stream, *mountEntry, 
 	if err := s.begin(ctx); err != nil {
 		return nil, nil, err
 	}
+	s.ctx, s.cancel = context.WithCancel(m.ctx)
 	m.streams[id] = s
 	return s, e, nil
 }
@@ -175,10 +179,25 @@ func (m *Mount) update(name string, e *mountEntry, size int64, at time.Time) *mo
 	if !at.IsZero() && (e.precision == 0 || e.precision <= time.Minute && !sameTime(at, e.mod, e.precision)) {
 		now.mod, now.precision = at, time.Second
 	}
-	if now != *e {
-		m.patch(name, &now)
+	if now == *e {
+		return e
 	}
+	m.patch(name, &now)
 	return &now
+}
+
+// measured puts the size that a file turned out to have into the listing, if that
+// still speaks of the same.
+func (m *Mount) measured(name string, e *mountEntry, size int64) *mountEntry {
+	known := *e
+	known.size = size
+	up, base := storage.Split(name)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d := m.dirs[up]; d != nil && d.entries[base] == e {
+		d.entries[base] = &known
+	}
+	return &known
 }
 
 // take adds a reader, unless the stream is at its end.
@@ -229,6 +248,9 @@ func (s *stream) release() {
 	running := s.running
 	s.mu.Unlock()
 	s.m.mu.Unlock()
+	if last {
+		s.cancel()
+	}
 	if last && !running {
 		s.discard()
 	}
@@ -310,7 +332,7 @@ func (s *stream) run() {
 	var err error
 	for tries := 1; ; tries++ {
 		before := s.progress()
-		if err = s.fetch(); err == nil || !Temporary(err) || s.m.ctx.Err() != nil {
+		if err = s.fetch(); err == nil || !Temporary(err) || s.ctx.Err() != nil {
 			break
 		}
 		if s.progress() > before {
@@ -320,17 +342,17 @@ func (s *stream) run() {
 			break
 		}
 		s.m.log.Debug("mount: reading again", "path", s.path, "error", err)
-		if sleep(s.m.ctx, DefaultRetryWait<<(tries-1)) != nil {
+		if sleep(s.ctx, DefaultRetryWait<<(tries-1)) != nil {
 			break
 		}
 	}
 	s.mu.Lock()
 	s.running = false
-	if err != nil && !errors.Is(err, errIdle) {
+	if err != nil && !errors.Is(err, errIdle) && s.err == nil {
 		s.err = err
 	}
 	// Somebody may have asked while it ended.
-	again := s.err == nil && s.file == nil && s.refs > 0 && s.wanted > s.ready
+	again := s.err == nil && s.ctx.Err() == nil && s.file == nil && s.refs > 0 && s.wanted > s.ready
 	if again {
 		s.running = true
 	}
@@ -356,13 +378,21 @@ var errIdle = errors.New("nobody reads")
 
 // fetch is one transfer, from where the last one ended.
 func (s *stream) fetch() error {
-	ctx := s.m.ctx
+	ctx := s.ctx
 	return s.m.pool.Do(ctx, func(r Remote) error {
 		if err := s.same(ctx, r); err != nil {
 			return err
 		}
 		from := max(0, s.staged-overlap)
+		if s.isInOrder() {
+			from = 0
+		}
 		rc, err := r.Fetch(ctx, s.path, from)
+		if from > 0 && errors.Is(err, ErrUnsupported) && !r.Broken() {
+			s.setInOrder()
+			from = 0
+			rc, err = r.Fetch(ctx, s.path, 0)
+		}
 		if err != nil {
 			return err
 		}
@@ -420,23 +450,53 @@ func (s *stream) pull(rc io.Reader, from int64) error {
 	}
 }
 
-// overlapping compares the bytes before staged with what the server sends now.
+// overlapping compares the bytes from from to staged with what the server sends
+// now. They may be those of the beginning: not all servers that take REST heed it.
 func (s *stream) overlapping(rc io.Reader, from int64, buf []byte) error {
-	n := s.staged - from
-	if n == 0 {
-		return nil
-	}
-	ours := make([]byte, n)
-	if _, err := s.up.ReadAt(ours, from); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if _, err := io.ReadFull(rc, buf[:n]); err != nil {
-		return err
-	}
-	if !bytes.Equal(ours, buf[:n]) {
-		return errReplaced
+	for at := from; at < s.staged; {
+		n := min(s.staged-at, overlap)
+		if _, err := io.ReadFull(rc, buf[:n]); err != nil {
+			return err
+		}
+		same, err := s.holds(buf[:n], at)
+		if err == nil && !same && at == from && from > 0 {
+			if same, err = s.holds(buf[:n], 0); same {
+				s.setInOrder()
+				at = 0
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if !same {
+			return errReplaced
+		}
+		at += n
 	}
 	return nil
+}
+
+// holds reports whether p is staged at off. Only the transfer itself may ask.
+func (s *stream) holds(p []byte, off int64) (bool, error) {
+	ours := make([]byte, len(p))
+	n, err := s.up.ReadAt(ours, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return bytes.Equal(ours[:n], p), nil
+}
+
+func (s *stream) isInOrder() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inOrder
+}
+
+// setInOrder has all of the file read from its beginning on.
+func (s *stream) setInOrder() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inOrder = true
 }
 
 // pause waits while nobody wants more, and fails with errIdle after a while.
@@ -460,8 +520,8 @@ func (s *stream) pause() error {
 		case <-s.demand:
 		case <-idle.C:
 			return errIdle
-		case <-s.m.ctx.Done():
-			return s.m.ctx.Err()
+		case <-s.ctx.Done():
+			return s.ctx.Err()
 		}
 	}
 }
@@ -469,6 +529,9 @@ func (s *stream) pause() error {
 func (s *stream) write(p []byte) error {
 	if s.size >= 0 && s.staged+int64(len(p)) > s.size {
 		return fmt.Errorf("%w: it is longer than its %d bytes", errReplaced, s.size)
+	}
+	if limit := s.m.o.CacheSize; s.size < 0 && s.staged+int64(len(p)) > limit {
+		return fmt.Errorf("%w: the server does not tell its size, and more than %d bytes came", ErrTooLarge, limit)
 	}
 	if _, err := s.up.WriteAt(p, s.staged); err != nil {
 		return err
@@ -489,7 +552,7 @@ func (s *stream) finish(ctx context.Context) error {
 	if s.size >= 0 && s.staged != s.size {
 		return fmt.Errorf("%w: the server sent %d of %d bytes and said that this was all", io.ErrUnexpectedEOF, s.staged, s.size)
 	}
-	kept := s.m.cache.room(ctx, s.m.o.Spool, s.staged) && s.key != ""
+	kept := s.key != "" && s.m.cache.room(ctx, s.m.o.Spool, s.staged)
 	s.mu.Lock() // readers cannot use the upload while it turns into a file
 	defer s.mu.Unlock()
 	file, err := storage.File(stagedFile{s.up, s.staged}), error(nil)
@@ -497,6 +560,7 @@ func (s *stream) finish(ctx context.Context) error {
 		if _, err = s.up.Commit(ctx, storage.CommitOptions{}); err == nil {
 			file, err = s.m.cache.added(ctx, s.m.o.Spool, s.key)
 		}
+		s.m.cache.settle(s.staged)
 	}
 	if err != nil {
 		return err
@@ -540,6 +604,8 @@ func (m *Mount) settle(ctx context.Context, name string) {
 		}
 	}
 	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, m.settleTime)
+	defer cancel()
 	for _, s := range open {
 		if s.length()-s.progress() > settleSize || s.whole(ctx) != nil {
 			s.replaced()
@@ -554,6 +620,7 @@ func (s *stream) replaced() {
 	defer s.mu.Unlock()
 	if s.file == nil {
 		s.gone, s.err = true, errReplaced
+		s.cancel()
 		s.ask()
 		s.changed()
 	}
@@ -567,6 +634,8 @@ type mountFile struct {
 
 	once   sync.Once
 	closed chan struct{}
+	ctx    context.Context // of far; ends with Close
+	cancel context.CancelFunc
 	far    farReader
 }
 
@@ -599,10 +668,17 @@ func (f *mountFile) readAt(p []byte, off int64) (int, error) {
 	p = p[:end-off]
 	var n int
 	var err error
-	if f.s.distance(off) > seekAhead {
+	ahead := f.s.distance(off) > seekAhead
+	if ahead {
 		n, err = f.far.readAt(f, p, off)
-	} else if err = f.s.await(f.s.m.ctx, f.closed, end); err == nil {
-		n, err = f.s.readAt(p, off)
+		if errors.Is(err, errInOrder) {
+			ahead = false
+		}
+	}
+	if !ahead {
+		if err = f.s.await(f.s.m.ctx, f.closed, end); err == nil {
+			n, err = f.s.readAt(p, off)
+		}
 	}
 	if err == nil && short {
 		err = io.EOF
@@ -610,11 +686,13 @@ func (f *mountFile) readAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// distance is how many bytes lie between what is ready and off.
+// distance is how many bytes lie between what is ready and off. It is 0 where the
+// file can be read in order only: without a time of the file, nothing would tell
+// that a transfer from another place is of another version.
 func (s *stream) distance(off int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.file != nil {
+	if s.file != nil || s.inOrder || s.mdtm.IsZero() {
 		return 0
 	}
 	return off - s.staged
@@ -624,6 +702,7 @@ func (s *stream) distance(off int64) int64 {
 func (f *mountFile) Close() error {
 	f.once.Do(func() {
 		close(f.closed)
+		f.cancel() // a read of far may be waiting for the server
 		f.far.close()
 		f.s.release()
 	})
