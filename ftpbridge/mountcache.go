@@ -54,6 +54,7 @@ func (c *readCache) load(ctx context.Context, spool storage.FS, limit int64) err
 		c.files[info.Name] = cached{info.Size, info.ModTime}
 		c.bytes += info.Size
 	}
+	c.room(ctx, spool, 0) // there may have been more of it
 	return nil
 }
 

@@ -623,16 +623,28 @@ func TestMountCacheBound(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	var kept int64
-	for info, err := range m.o.Spool.List(t.Context(), cacheFolder) {
-		if err != nil {
-			t.Fatal(err)
+	kept := func(m *Mount) (sum int64) {
+		for info, err := range m.o.Spool.List(t.Context(), cacheFolder) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += info.Size
 		}
-		kept += info.Size
+		if sum > m.o.CacheSize || sum != m.cache.bytes || sum == 0 || m.cache.taken != 0 {
+			t.Errorf("%d bytes are kept, %d are counted, %d are allowed", sum, m.cache.bytes, m.o.CacheSize)
+		}
+		return sum
 	}
-	if kept > limit || kept != m.cache.bytes || kept == 0 {
-		t.Errorf("%d bytes are kept, %d are counted, %d are allowed", kept, m.cache.bytes, limit)
+	kept(m)
+	o := m.o
+	o.CacheSize = each
+	m.Close()
+	m, err := NewMount(t.Context(), o) // the same spool with less room
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer m.Close()
+	equal(t, kept(m), int64(each))
 }
 
 // Whatever names a server lists, the mount gives names that are none of its own
