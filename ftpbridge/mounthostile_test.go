@@ -571,12 +571,12 @@ func TestMountEndlessFile(t *testing.T) {
 	s := newShelf(t, map[string]string{"f": "x"})
 	s.handlers["SIZE"] = says("502 no")
 	s.handlers["MLSD"] = func(c *talk, _ string) { c.stream("type=file; f\r\n", "226 done") }
-	sent := 0
+	var sent atomic.Int64
 	s.handlers["RETR"] = func(c *talk, _ string) {
 		c.say("150 go")
 		d := c.accept()
 		defer d.Close()
-		for err := error(nil); err == nil && sent < 256<<20; sent += 1 << 16 {
+		for err := error(nil); err == nil && sent.Load() < 256<<20; sent.Add(1 << 16) {
 			_, err = io.WriteString(d, strings.Repeat("x", 1<<16))
 		}
 	}
@@ -584,8 +584,8 @@ func TestMountEndlessFile(t *testing.T) {
 	_, err := m.Open(testContext(t), "f")
 	want(t, err, []error{ErrTooLarge})
 	allBack(t, m.pool)
-	if sent > 64<<20 {
-		t.Errorf("%d bytes were taken", sent)
+	if n := sent.Load(); n > 64<<20 {
+		t.Errorf("%d bytes were taken", n)
 	}
 }
 

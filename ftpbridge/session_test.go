@@ -280,7 +280,7 @@ func TestTextAfterAuthTLS(t *testing.T) {
 	src.URL.Scheme = "ftpes"
 	src.Timeout = patience
 	_, err := Dial(testContext(t), src)
-	want(t, err, []error{ErrTLS})
+	want(t, err, []error{ErrTLS}, "plain text after")
 	if errors.Is(err, ErrLogin) || srv.count("USER") != 0 {
 		t.Error("went on to log in")
 	}
