@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +65,7 @@ type Source struct {
 }
 
 // ParseSource reads a source URL. Its errors wrap ErrSource and name the URL
-// without the password.
+// without the password. URLs that mean the same become the same: see canonical.
 func ParseSource(raw string) (Source, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -82,7 +83,26 @@ func ParseSource(raw string) (Source, error) {
 	if err := s.validate(); err != nil {
 		return Source{}, err
 	}
+	canonical(u)
 	return s, nil
+}
+
+// canonical writes what means the same in one way, since a job is known by its
+// URL: the host in small letters (RFC 3986 section 6.2.2.1) but for the zone of
+// an address, no default port, "/" for the login directory and no other slash
+// at the end.
+func canonical(u *url.URL) {
+	if !strings.Contains(u.Host, "%") {
+		u.Host = strings.ToLower(u.Host)
+	}
+	u.Host = strings.TrimSuffix(strings.TrimSuffix(u.Host, ":"+defaultPorts[u.Scheme]), ":")
+	if strings.Trim(u.Path, "/") == "" { // "//" is the root
+		u.Path, u.RawPath = "/"+strings.TrimPrefix(u.Path, "/"), ""
+		return
+	}
+	for strings.HasSuffix(u.EscapedPath(), "/") {
+		u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.EscapedPath(), "/")
+	}
 }
 
 // PolicyNames are the names by which the rules of a policy may mean this source:
@@ -129,6 +149,8 @@ func (s Source) validate() error {
 		return bad("the scheme must be ftp, ftpes (explicit TLS), ftps (implicit TLS) or sftp")
 	case s.URL.Hostname() == "":
 		return bad("no host")
+	case strings.Contains(s.URL.Hostname(), ":") && !strings.HasPrefix(s.URL.Host, "["):
+		return bad("the host has a colon; write host:port once, and an IPv6 address in brackets")
 	case strings.ContainsAny(s.URL.Host, " \r\n\x00"):
 		return bad("the host has a blank, a line break or NUL")
 	case s.URL.RawQuery != "" || s.URL.ForceQuery || s.URL.Fragment != "":
@@ -139,6 +161,8 @@ func (s Source) validate() error {
 		return bad("the user, password or account has a line break or NUL")
 	case s.sftp() && s.URL.User.Username() == "":
 		return bad("SFTP needs a user: sftp://user@host/path")
+	case s.URL.Scheme == "ftp" && (s.CAFile != "" || s.Fingerprint != ""):
+		return bad("a certificate is given to check the server by, but ftp:// has none; use ftpes:// or ftps://")
 	case !s.sftp() && (s.KnownHosts != "" || s.KeyFile != "" || s.LegacySSH):
 		return bad("known hosts, key files and legacy SSH are for sftp:// only")
 	case s.Timeout != 0 && (s.Timeout < 100*time.Millisecond || s.Timeout > time.Hour):
@@ -164,6 +188,9 @@ func (s Source) validate() error {
 	}
 	if _, ok := dialectNamed(s.Dialect); !ok && s.Dialect != "" {
 		return bad("dialect %q is not known; known are %s", s.Dialect, strings.Join(Dialects(), ", "))
+	}
+	if f := listing.Format(s.Format); f != "" && !slices.Contains(listing.Formats(), f) {
+		return bad("format %q is not known; known are %v", s.Format, listing.Formats())
 	}
 	if s.Fingerprint == "" {
 		return nil

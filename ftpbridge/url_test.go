@@ -36,12 +36,38 @@ func TestParseSource(t *testing.T) {
 	}
 }
 
+// A job is known by its URL: what means the same must not begin another ledger.
+func TestParseSourceSpellings(t *testing.T) {
+	for want, same := range map[string][]string{
+		"ftp://h/":                 {"ftp://h", "FTP://H/", "ftp://h:21", "ftp://h:/"},
+		"ftp://u@h/pub":            {"ftp://u@h/pub/", "ftp://u@h:21/pub//"},
+		"ftp://h//":                {"ftp://h//"},
+		"ftp://h/%2Fa%20b":         {"ftp://h/%2Fa%20b/"},
+		"ftp://h/a%2F":             {"ftp://h/a%2F"},
+		"ftp://h:2121/Pub":         {"ftp://H:2121/Pub/"},
+		"ftps://h/a":               {"ftps://h:990/a"},
+		"sftp://u@h/a":             {"sftp://u@h:22/a/"},
+		"ftp://[fe80::1%25Eth0]/a": {"ftp://[fe80::1%25Eth0]:21/a"},
+		"ftp://h/D:[A.B]":          {"ftp://h/D:[A.B]/"},
+	} {
+		for _, raw := range same {
+			s, err := ParseSource(raw)
+			if err != nil {
+				t.Errorf("%s: %v", raw, err)
+			} else if got := s.Redacted(); got != want {
+				t.Errorf("%s becomes %s, want %s", raw, got, want)
+			}
+		}
+	}
+}
+
 func TestParseSourceErrors(t *testing.T) {
 	for _, raw := range []string{
 		"", "h", "http://u:secret@h/", "ftp://", "ftp:///path", "ftp://u:secret@h:0/", "ftp://u:secret@h:99999",
 		"ftp://u:secret@h:x/", "ftp://u:secret/with@h/", "ftp://u:sec%ret secret@h", "ftp://u:secret@h/a?b", "ftp://u:secret@h/a#b",
 		"ftp://u:12/secret@h/", "ftp://u:12?secret@h", "ftp://u:12#secret@h", "ftp://u:/secret@h", "ftp://u:?secret@h", "ftp://u:99999/secret@h",
 		"ftp://u:secret@h/a%0D%0ADELE", "ftp://u:secret%0D%0ADELE@h/", "ftp://u%0A:secret@h", "ftp://u:secret", "u:secret@h", "ftp://u:secret@h/\x7f",
+		"ftp://u:secret@h:21:22/", "ftp://u:secret@fe80::1/",
 	} {
 		_, err := ParseSource(raw)
 		if err == nil {
@@ -62,6 +88,9 @@ func TestSourceLimits(t *testing.T) {
 		"connections": func(s *Source) { s.Connections = 17 },
 		"charset":     func(s *Source) { s.Charset = "klingon" },
 		"fingerprint": func(s *Source) { s.Fingerprint = "abcd" },
+		"format":      func(s *Source) { s.Format = "klingon" },
+		"certificate": func(s *Source) { s.Fingerprint = strings.Repeat("ab", 32) },
+		"authority":   func(s *Source) { s.CAFile = "ca.pem" },
 		"no URL":      func(s *Source) { s.URL = nil },
 	} {
 		s := good
@@ -72,7 +101,10 @@ func TestSourceLimits(t *testing.T) {
 			want(t, err, []error{ErrSource})
 		}
 	}
-	fp := good
+	fp, err := ParseSource("ftpes://h")
+	if err != nil {
+		t.Fatal(err)
+	}
 	fp.Fingerprint = strings.Repeat("AB:", 31) + "ab"
 	if err := fp.validate(); err != nil {
 		t.Error(err)
