@@ -3,6 +3,7 @@ package ftpbridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"io/fs"
 	"iter"
@@ -53,7 +54,7 @@ func (l retryingLister) List(ctx context.Context, dir string) (res listing.Resul
 		res, err = s.List(ctx, dir)
 		return false, err
 	})
-	return res, err
+	return res, rootAdvice(dir, err)
 }
 
 func (l retryingLister) listInto(ctx context.Context, dir string, to sink) (q listing.Quality, err error) {
@@ -61,7 +62,17 @@ func (l retryingLister) listInto(ctx context.Context, dir string, to sink) (q li
 		q, err = listInto(ctx, s, dir, to)
 		return false, err
 	})
-	return q, err
+	return q, rootAdvice(dir, err)
+}
+
+// rootAdvice adds what to do where the folder of the URL itself is refused, which
+// ends the run; the server's words seldom tell a wrong path from a file.
+func rootAdvice(dir string, err error) error {
+	var said *ReplyError
+	if dir == "" && (errors.As(err, &said) && said.Code == 550 || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
+		return fmt.Errorf("%w; the path of the URL must be a folder that this user may list", err)
+	}
+	return err
 }
 
 func (l retryingLister) Stat(ctx context.Context, path string) (e listing.Entry, err error) {

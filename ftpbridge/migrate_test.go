@@ -253,6 +253,9 @@ func TestMigrateErrors(t *testing.T) {
 			if strings.Contains(err.Error()+text(rep), "secret") {
 				t.Errorf("the password is in %v", err)
 			}
+			if name == "missing folder" && !strings.Contains(err.Error(), "the path of the URL must be a folder") {
+				t.Errorf("nothing says what to do: %v", err)
+			}
 			if n := len(m.files()); n > 0 {
 				t.Errorf("%d files published", n)
 			}
