@@ -135,7 +135,7 @@ func (r *run) keepRun(ctx context.Context, err error, stopped bool) error {
 		Published: rep.Published.Files, Unchanged: rep.Unchanged.Files, Held: rep.Quarantined.Total,
 		Failed: rep.Failed.Total, Removed: rep.Removed.Total, FetchedBytes: rep.FetchedBytes, Fetching: r.fetching,
 	}
-	if err != nil {
+	if err != nil && !stopped { // else it only tells of the interruption in other words
 		kept.Error = plain(err)
 	}
 	return r.store.AddRun(ctx, kept)

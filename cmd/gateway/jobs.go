@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -54,12 +58,32 @@ func (j jobsCmd) Run(e *env) error {
 		fmt.Fprintln(e.out, "no migrations yet")
 		return nil
 	}
-	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	return printJobs(e.out, lines, time.Now())
+}
+
+// printJobs prints a table, and below each of its rows what is too long for one.
+func printJobs(out io.Writer, lines []jobLine, now time.Time) error {
+	var table bytes.Buffer
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tLAST RUN\tRESULT\tFILES\tNEXT RUN")
 	for _, l := range lines {
-		l.print(w, time.Now())
+		l.printRow(w, now)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	head, rows, _ := strings.Cut(table.String(), "\n")
+	fmt.Fprintln(out, head)
+	for i, row := range slices.Collect(strings.Lines(rows)) {
+		if _, err := io.WriteString(out, row); err != nil {
+			return err
+		}
+		wrapText(out, "  ", printable(lines[i].Source)+" -> "+printable(lines[i].Destination))
+		if lines[i].Error != "" {
+			wrapText(out, "  ", printable(lines[i].Error))
+		}
+	}
+	return nil
 }
 
 // jobLines gathers what is known. A source with a mistake in it is an error: it
@@ -131,7 +155,7 @@ func newJobLine(job state.Job, runs []state.Run) jobLine {
 	return l
 }
 
-func (l jobLine) print(w *tabwriter.Writer, now time.Time) {
+func (l jobLine) printRow(w *tabwriter.Writer, now time.Time) {
 	name := l.Name
 	if name == "" {
 		name = "-"
@@ -159,8 +183,4 @@ func (l jobLine) print(w *tabwriter.Writer, now time.Time) {
 		next = l.Next.Local().Format(time.DateTime)
 	}
 	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, started, l.Result, files, next)
-	fmt.Fprintf(w, "  %s -> %s\n", printable(l.Source), printable(l.Destination))
-	if l.Error != "" {
-		fmt.Fprintf(w, "  %s\n", printable(l.Error))
-	}
 }
