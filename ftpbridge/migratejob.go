@@ -120,7 +120,13 @@ func (o MigrateOptions) filtered() bool {
 // keepRun writes down what became of the run, for the estimate of the next one and
 // for schedules.
 func (r *run) keepRun(ctx context.Context, err error, stopped bool) error {
-	rep := &r.report
+	kept := runOf(r.report, err, stopped)
+	kept.Job, kept.Fetching = r.job.ID, r.fetching
+	return r.store.AddRun(ctx, kept)
+}
+
+// runOf is what is kept of the run that rep is the report of.
+func runOf(rep Report, err error, stopped bool) state.Run {
 	result := state.Complete
 	switch {
 	case stopped:
@@ -131,14 +137,14 @@ func (r *run) keepRun(ctx context.Context, err error, stopped bool) error {
 		result = state.Incomplete
 	}
 	kept := state.Run{
-		Job: r.job.ID, Started: rep.Started, Finished: rep.Finished, Result: result,
+		Job: rep.Job, Started: rep.Started, Finished: rep.Finished, Result: result,
 		Published: rep.Published.Files, Unchanged: rep.Unchanged.Files, Held: rep.Quarantined.Total,
-		Failed: rep.Failed.Total, Removed: rep.Removed.Total, FetchedBytes: rep.FetchedBytes, Fetching: r.fetching,
+		Failed: rep.Failed.Total, Removed: rep.Removed.Total, FetchedBytes: rep.FetchedBytes,
 	}
 	if err != nil && !stopped { // else it only tells of the interruption in other words
 		kept.Error = plain(err)
 	}
-	return r.store.AddRun(ctx, kept)
+	return kept
 }
 
 // findJob is the job of these options without making it; its ID is 0 where no run

@@ -117,6 +117,12 @@ func Push(ctx context.Context, o PushOptions) (Report, error) {
 		return Report{}, err
 	}
 	p := newPusher(o)
+	switch e, err := o.Source.Stat(ctx, o.Folder); {
+	case err != nil:
+		return Report{}, fmt.Errorf("push %s to %s: %w", p.report.Source, p.report.Destination, err)
+	case !e.IsDir():
+		return Report{}, fmt.Errorf("push: %w: %q is a file; name the folder that it is in", ErrOptions, o.Folder)
+	}
 	if p.job, err = o.Store.OpenJob(ctx, p.report.Source, p.report.Destination); err != nil {
 		return Report{}, fmt.Errorf("push: %w", err)
 	}
@@ -132,7 +138,8 @@ func Push(ctx context.Context, o PushOptions) (Report, error) {
 	// What is known is written down and reported also when ctx ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	err = errors.Join(err, p.finish(ctx), release())
+	err = errors.Join(err, p.finish(ctx))
+	err = errors.Join(err, o.Store.AddRun(ctx, runOf(p.report, err, stopped)), release())
 	if err != nil {
 		p.report.Error = plain(err)
 		if stopped {

@@ -165,7 +165,11 @@ func (l jobLine) printRow(w *tabwriter.Writer, now time.Time) {
 		started = l.Started.Local().Format(time.DateTime)
 	}
 	if l.Finished != nil {
-		files = fmt.Sprintf("%d published, %d unchanged", l.Published, l.Unchanged)
+		did := "published"
+		if !strings.Contains(l.Source, "://") { // a push, from a folder here
+			did = "sent"
+		}
+		files = fmt.Sprintf("%d %s, %d unchanged", l.Published, did, l.Unchanged)
 		for _, more := range []struct {
 			n    int64
 			what string

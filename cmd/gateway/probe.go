@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"gateway/ftpbridge"
 )
 
@@ -9,6 +11,14 @@ type probeCmd struct {
 	Sessions int    `help:"How many sessions to try at once, 1 to 16." default:"8"`
 	JSON     bool   `help:"Print what was found out as JSON." name:"json"`
 	sourceFlags
+}
+
+// Validate tells mistakes of the command line before the server is asked.
+func (c *probeCmd) Validate() error {
+	if c.Sessions < 1 || c.Sessions > ftpbridge.MaxConnections {
+		return fmt.Errorf("--sessions %d; must be 1 to %d", c.Sessions, ftpbridge.MaxConnections)
+	}
+	return nil
 }
 
 // Run asks and prints. It changes nothing on the server.
