@@ -123,6 +123,8 @@ func advise(err error) error {
 	switch e.Code() & 0xff { // the rest of an extended code is detail
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%w; restore the file from a backup, or move it away with its -wal and -shm and a new one is begun: what is published stays", err)
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR: // the latter also where the -shm cannot grow
+		return fmt.Errorf("%w; see whether the disk is full or broken, and run again", err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 		return fmt.Errorf("%w; the file and its folder must be writable", err)
 	}

@@ -325,6 +325,8 @@ func TestNoRoom(t *testing.T) {
 	_, err := d.Create(t.Context(), "f", storage.CreateOptions{Size: 1 << 61})
 	if !errors.Is(err, storage.ErrNoSpace) {
 		t.Errorf("an upload larger than the disk: %v", err)
+	} else if s := err.Error(); !strings.Contains(s, "2305843009213693952 bytes are to be written") {
+		t.Errorf("it does not say how much is needed: %s", s)
 	}
 	space, err := d.Space(t.Context(), "")
 	if err != nil || space.Total < space.Free || space.Free < space.Available || space.Total == 0 {

@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -76,7 +77,7 @@ func hasRoom(dir *os.File, size int64) error {
 	}
 	space, err := spaceOf(dir)
 	if err == nil && size > space.Available {
-		err = storage.ErrNoSpace
+		err = fmt.Errorf("%w: %d bytes are to be written, %d are free", storage.ErrNoSpace, size, space.Available)
 	}
 	return err
 }
