@@ -15,6 +15,9 @@ import (
 	"gateway/storage"
 )
 
+// VerdictSame is the Verdict of the event of a file that is the same on both sides.
+const VerdictSame = "the same"
+
 // compareAll fetches every file of the source and holds its bytes against those in
 // the destination, and then looks for what is only there.
 func (r *run) compareAll(ctx context.Context) error {
@@ -93,7 +96,7 @@ func (r *run) compareFile(ctx context.Context, l seen) error {
 			theirs.size, theirs.sum, ours.size, ours.sum))
 	default:
 		r.progress.update(func(*Report) { c.Same.add(ours.size) })
-		f.Phase, f.Verdict, f.Reason = state.Published, "the same", ""
+		f.Phase, f.Verdict, f.Reason = state.Published, VerdictSame, ""
 		r.tellFinished(f)
 	}
 	return nil

@@ -54,7 +54,11 @@ func (l *lines) close()         {}
 func eventLine(ev ftpbridge.Event) string {
 	switch ev.Kind {
 	case ftpbridge.EventPlanned:
-		return fmt.Sprintf("%d files found, %s", ev.Files, sizeText(ev.Bytes))
+		what := "fetch"
+		if ev.Action == ftpbridge.ActionPush {
+			what = "send"
+		}
+		return fmt.Sprintf("%d files to %s, %s", ev.Files, what, sizeText(ev.Bytes))
 	case ftpbridge.EventStarted:
 		if ev.Offset > 0 {
 			return fmt.Sprintf("resuming     %s at %s of %s", printable(ev.Path), sizeText(ev.Offset), sizeText(ev.Size))
@@ -63,6 +67,9 @@ func eventLine(ev ftpbridge.Event) string {
 		done := string(ev.Phase)
 		if ev.Action == ftpbridge.ActionPush && ev.Phase == state.Published {
 			done = "sent"
+		}
+		if ev.Phase == state.Published && ev.Verdict == ftpbridge.VerdictSame { // compared, not published
+			return fmt.Sprintf("%-12s %s", ev.Verdict, printable(ev.Path))
 		}
 		s := fmt.Sprintf("%-12s %s", done, printable(ev.Path))
 		switch {
@@ -118,6 +125,7 @@ type bars struct {
 	total *mpb.Bar
 
 	mu    sync.Mutex
+	heard rateMeter
 	since map[string]time.Time // when each file under way was first seen
 	files map[string]*mpb.Bar
 	done  map[string]int64 // of each file under way, as counted in total
@@ -129,11 +137,11 @@ func newBars(f *os.File) *bars {
 		width = 80
 	}
 	p := mpb.New(mpb.WithOutput(f), mpb.WithWidth(width))
-	b := &bars{p: p, since: map[string]time.Time{}, files: map[string]*mpb.Bar{}, done: map[string]int64{}}
+	b := &bars{p: p, heard: rateMeter{begun: time.Now()}, since: map[string]time.Time{}, files: map[string]*mpb.Bar{}, done: map[string]int64{}}
 	b.total = p.AddBar(0,
 		mpb.BarPriority(1<<30), // below the files
 		mpb.PrependDecorators(decor.Name("all files", decor.WC{W: maxBarName, C: decor.DindentRight})),
-		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.AverageSpeed(decor.SizeB1024(0), " % .1f")),
+		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Any(b.heard.text)),
 	)
 	return b
 }
@@ -142,13 +150,20 @@ func (b *bars) event(ev ftpbridge.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch ev.Kind {
+	case ftpbridge.EventWalked:
+		b.heard.walked(ev.Files)
 	case ftpbridge.EventPlanned:
+		b.heard.planned(time.Now())
 		b.total.SetTotal(max(ev.Bytes, 1), false)
 	case ftpbridge.EventStarted:
+		b.heard.resumed(ev.Offset - b.done[ev.Path])
 		b.start(ev)
 	case ftpbridge.EventBytes:
 		b.grow(ev)
 	case ftpbridge.EventFinished:
+		if ev.Phase != state.Published { // not moved, or not to the end
+			b.heard.resumed(max(ev.Size-b.done[ev.Path], 0))
+		}
 		b.advance(ev.Path, max(ev.Size, b.done[ev.Path]))
 		if bar := b.files[ev.Path]; bar != nil {
 			bar.Abort(true)
