@@ -29,6 +29,7 @@ const (
 
 const (
 	maxRetryWait    = 30 * time.Second
+	awayWaits       = 300                 // RetryWaits for which a source that went away is waited for
 	checkpointEvery = 10 * time.Second    // a slow transfer is checkpointed by time
 	partialKept     = 30 * 24 * time.Hour // how long an unfinished file waits for the next run
 	maxChanges      = 3                   // versions of one file that are tried in one run
@@ -82,7 +83,8 @@ type MigrateOptions struct {
 	MaxDepth int
 	// Tries is how often something is tried that fails without progress, at
 	// least 1; 0 is DefaultTries. RetryWait is the first wait between, which
-	// grows; 0 is DefaultRetryWait.
+	// grows; 0 is DefaultRetryWait. A source that was reached in this run and cannot
+	// be any more is waited for 300 times as long: 5 minutes.
 	Tries     int
 	RetryWait time.Duration
 	// Checkpoint is after how many bytes a file's progress is made durable;
@@ -247,6 +249,7 @@ type run struct {
 	filter      *filter
 	fetching    time.Duration
 	noMDTM      atomic.Bool
+	reached     atomic.Bool   // the source was, in this run
 	linesWarned bool          // of changed line ends; under progress
 	bandwidth   *rate.Limiter // nil: no bound
 	progress    progress

@@ -37,17 +37,23 @@ func passing(ctx context.Context, err error) bool {
 // retry runs fn with a session, and again, after a growing wait and on another
 // session if need be, while it fails for reasons that pass. fn reports whether
 // it got on; then the count starts anew. A source that cannot be reached at all
-// is fatal.
+// is fatal; one that was reached before is waited for: it may be starting again.
 func (r *run) retry(ctx context.Context, fn func(Remote) (progress bool, err error)) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = r.RetryWait, max(maxRetryWait, r.RetryWait)
+	var away time.Time // since when it cannot be reached
 	for tries := 1; ; tries++ {
 		s, err := r.pool.Get(ctx)
 		if err != nil {
-			if !passing(ctx, err) || tries >= r.Tries {
+			if away.IsZero() {
+				away = time.Now()
+			}
+			waited := !r.reached.Load() || time.Since(away) >= awayWaits*r.RetryWait
+			if !passing(ctx, err) || tries >= r.Tries && waited {
 				return fatal(err)
 			}
 		} else {
+			r.reached.Store(true)
 			var progress bool
 			progress, err = fn(s)
 			r.pool.Put(s)
@@ -55,7 +61,7 @@ func (r *run) retry(ctx context.Context, fn func(Remote) (progress bool, err err
 				return err
 			}
 			if progress {
-				tries = 0
+				tries, away = 0, time.Time{}
 				wait.Reset()
 			}
 			if tries >= r.Tries {
@@ -66,7 +72,11 @@ func (r *run) retry(ctx context.Context, fn func(Remote) (progress bool, err err
 			}
 		}
 		r.progress.retried()
-		r.Logger.Warn("trying again", "try", tries+1, "of", r.Tries, "error", err)
+		if tries < r.Tries {
+			r.Logger.Warn("trying again", "try", tries+1, "of", r.Tries, "error", err)
+		} else {
+			r.Logger.Warn("waiting for the server", "since", time.Since(away).Round(time.Second), "at most", awayWaits*r.RetryWait, "error", err)
+		}
 		if err := sleep(ctx, wait.NextBackOff()); err != nil {
 			return err
 		}

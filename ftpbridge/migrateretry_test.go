@@ -1,48 +1,75 @@
 package ftpbridge
 
 import (
-	"sync/atomic"
+	"errors"
+	"log/slog"
+	"net"
 	"testing"
+	"time"
 )
 
-// How often something is tried depends on what went wrong.
-func TestRetryByKind(t *testing.T) {
-	body := random(1000)
-	reply := func(format string) func(*talk, string) { return says("%s", format) }
-	for name, c := range map[string]struct {
-		retr  func(*talk, string)
-		tries int  // transfers that are begun
-		retry bool // may work by itself another time
-	}{
-		"550 there is no such file": {reply("550 No such file"), 1, false},
-		"550 may not be read":       {reply("550 Permission denied"), 1, false},
-		"553 bad name":              {reply("553 not this name"), 1, false},
-		"502 unknown command":       {reply("502 no"), 1, false},
-		"450 in use":                {reply("450 file busy"), 3, true},
-		"451 local error":           {reply("451 disk trouble"), 3, true},
-		"425 no data connection":    {reply("425 cannot open"), 3, true},
-		"421 closing":               {func(c *talk, _ string) { c.say("421 shutting down"); c.Close() }, 3, true},
-		"the connection is lost":    {func(c *talk, _ string) { c.Close() }, 3, true},
-		"426 in the middle":         {func(c *talk, _ string) { c.stream("x", "426 cut") }, 3, true},
-		"silence":                   {func(c *talk, _ string) { c.hang() }, 3, true},
-		"it is another each time":   {func(c *talk, _ string) { c.stream(random(1001), "226 done") }, 3, true},
-		"it is shorter each time":   {func(c *talk, _ string) { c.stream("", "226 done") }, 3, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var begun atomic.Int32
-			m := liar(t, body, facts(len(body)), map[string]func(*talk, string){
-				"RETR": func(s *talk, arg string) { begun.Add(1); c.retr(s, arg) },
-			})
-			m.o.Source.Timeout = patience
-			rep := m.run()
-			equal(t, len(m.files()), 0)
-			if f := m.line("f"); f.Retry != c.retry || rep.Failed.Total != 1 {
-				t.Errorf("retry %v: %s", f.Retry, f.Reason)
-			}
-			if srv := int(begun.Load()); srv != c.tries {
-				t.Errorf("%d transfers, want %d: %+v", srv, c.tries, rep.Failed)
+// A server that is started anew in the middle of a run is waited for, for longer
+// than the tries take; one that was never there is not.
+func TestRetryWaitsForServer(t *testing.T) {
+	srv := serve(t, map[string]string{"a": "1"})
+	src := srv.source(t, "")
+	newTry := func() *run {
+		r := &run{MigrateOptions: MigrateOptions{
+			Source: src, Tries: 2, RetryWait: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		}}
+		r.progress = progress{report: &Report{}}
+		pool, err := NewPool(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.pool = pool
+		t.Cleanup(func() { pool.Close() })
+		return r
+	}
+	list := func(r *run) error {
+		return r.retry(testContext(t), func(s Remote) (bool, error) {
+			_, err := s.List(t.Context(), "")
+			return false, err
+		})
+	}
+	r := newTry()
+	if err := list(r); err != nil {
+		t.Fatal(err)
+	}
+
+	srv.ln.Close()
+	srv.mu.Lock()
+	for c := range srv.open {
+		c.Close()
+	}
+	srv.mu.Unlock()
+	if err := list(newTry()); !isFatal(err) || !errors.Is(err, ErrUnreachable) {
+		t.Errorf("a server that never was there: %v", err)
+	}
+	done := make(chan struct{})
+	var again net.Listener
+	time.AfterFunc(200*time.Millisecond, func() {
+		defer close(done)
+		var err error
+		if again, err = net.Listen("tcp4", srv.ln.Addr().String()); err != nil {
+			t.Error(err)
+			return
+		}
+		srv.wg.Go(func() {
+			for {
+				c, err := again.Accept()
+				if err != nil {
+					return
+				}
+				srv.wg.Go(func() { srv.serve(c) })
 			}
 		})
+	})
+	if err := list(r); err != nil {
+		t.Errorf("a server that came back: %v", err)
+	}
+	<-done
+	if again != nil {
+		again.Close()
 	}
 }
