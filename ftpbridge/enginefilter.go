@@ -46,6 +46,14 @@ func newFilter(o MigrateOptions) (*filter, error) {
 	return f, err
 }
 
+// warnOfPatterns tells of patterns that choose nothing, which look like success. That
+// nothing is recent enough is ordinary.
+func (r *run) warnOfPatterns(rep *Report) {
+	if len(r.Include)+len(r.Exclude) > 0 && r.Since.IsZero() && rep.Found.Files == 0 && rep.Filtered.Files > 0 {
+		rep.Warnings = append(rep.Warnings, "what is included and excluded leaves out every file of the source: see whether the patterns are right")
+	}
+}
+
 // choosers compiles patterns. One without a slash inside is looked for in every
 // folder, as if "**/" stood before it; any other begins at the root.
 func choosers(patterns []string) ([]integrity.Pattern, error) {

@@ -121,6 +121,14 @@ func TestMigrateIncludeWithPolicy(t *testing.T) {
 	rep := m.run()
 	equal(t, m.files(), map[string]string{"a.iso": "1", "SHA256SUMS": files["SHA256SUMS"]})
 	equal(t, rep.Verdicts["intact"], int64(1))
+	if strings.Contains(text(rep), "every file") {
+		t.Errorf("a needless warning: %v", rep.Warnings)
+	}
+	none := newMove(t, srv.source(t, ""))
+	none.o.Include = []string{"*.[ab]"}
+	if rep = none.run(); !strings.Contains(text(rep), "leaves out every file") {
+		t.Errorf("no warning of a pattern that chooses nothing: %v", rep.Warnings)
+	}
 	m.o.Include, m.o.Since = nil, time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	rep = m.run()
 	equal(t, rep.Filtered.Files, int64(2))

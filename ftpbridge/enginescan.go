@@ -43,6 +43,7 @@ func (r *run) scanInto(ctx context.Context, look func(seen) error) error {
 		return err
 	}
 	r.rebuilt = s.rebuilt
+	r.progress.update(r.warnOfPatterns)
 	return nil
 }
 
