@@ -149,10 +149,10 @@ func (s Source) validate() error {
 		return bad("the scheme must be ftp, ftpes (explicit TLS), ftps (implicit TLS) or sftp")
 	case s.URL.Hostname() == "":
 		return bad("no host")
-	case strings.Contains(s.URL.Hostname(), ":") && !strings.HasPrefix(s.URL.Host, "["):
-		return bad("the host has a colon; write host:port once, and an IPv6 address in brackets")
 	case strings.ContainsAny(s.URL.Host, " \r\n\x00"):
 		return bad("the host has a blank, a line break or NUL")
+	case strings.Contains(s.URL.Hostname(), ":") && !strings.HasPrefix(s.URL.Host, "["):
+		return bad("the host has a colon; write host:port once, and an IPv6 address in brackets")
 	case s.URL.RawQuery != "" || s.URL.ForceQuery || s.URL.Fragment != "":
 		return bad("write ? as %%3F and # as %%23")
 	case strings.ContainsAny(s.URL.Path, "\r\n\x00"):
