@@ -139,7 +139,7 @@ func (c *Config) relativeTo(dir string) {
 		c.Storages[name] = s
 	}
 	for name, s := range c.Sources {
-		for _, p := range []*string{&s.PasswordFile, &s.CAFile, &s.KnownHosts, &s.KeyFile, &s.PassphraseFile, &s.Policy, &s.Reports} {
+		for _, p := range append(s.files(), &s.Policy, &s.Reports) {
 			join(p)
 		}
 		c.Sources[name] = s

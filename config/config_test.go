@@ -137,14 +137,14 @@ func TestSourcePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("CONFIG_TEST_PASSWORD", "from the environment")
-	for want, s := range map[string]Source{
+	for want, s := range map[string]Server{
 		"from a file": {PasswordFile: file}, "from the environment": {PasswordEnv: "CONFIG_TEST_PASSWORD"}, "": {},
 	} {
 		if got, err := s.Password(); err != nil || got != want {
 			t.Errorf("%q, %v; want %q", got, err, want)
 		}
 	}
-	for _, s := range []Source{{PasswordFile: file + "x"}, {PasswordEnv: "CONFIG_TEST_NO_PASSWORD"}} {
+	for _, s := range []Server{{PasswordFile: file + "x"}, {PasswordEnv: "CONFIG_TEST_NO_PASSWORD"}} {
 		if _, err := s.Password(); err == nil {
 			t.Errorf("%+v: no error", s)
 		}

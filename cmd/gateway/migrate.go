@@ -201,7 +201,7 @@ func (f *sourceFlags) add(_ *env, src *ftpbridge.Source) error {
 	}
 	var err error
 	if f.PasswordFile != "" {
-		if src.Password, err = (config.Source{PasswordFile: f.PasswordFile}).Password(); err != nil {
+		if src.Password, err = (config.Server{PasswordFile: f.PasswordFile}).Password(); err != nil {
 			return fmt.Errorf("password file: %w", err)
 		}
 	}
