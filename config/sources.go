@@ -9,13 +9,13 @@ import (
 // MaxSources is how many sources can be configured.
 const MaxSources = 1000
 
-// Source is a legacy server that files are migrated from.
+// Source is a legacy server that files are migrated from, or that is mounted.
 type Source struct {
 	// URL as "gateway migrate" takes it, without a password.
 	URL    string `yaml:"url"`
 	Server `yaml:",inline"`
 
-	// To is where the files go, STORAGE:FOLDER or FOLDER.
+	// To is where the files go, STORAGE:FOLDER or FOLDER; "" for a source that is only mounted.
 	To string `yaml:"to"`
 	// Policy is a file; without one nothing is verified.
 	Policy string `yaml:"policy"`
@@ -73,14 +73,17 @@ func (c Config) validateSources(bad func(key, format string, args ...any)) {
 		}
 		s.validate(func(k, format string, args ...any) { bad(key+k, format, args...) })
 		storage, folder := s.Destination()
-		if _, ok := c.Storages[storage]; s.To != "" && !ok {
-			bad(key+".to", "there is no storage %q; there are: %s", storage, strings.Join(c.StorageNames(), ", "))
+		switch {
+		case s.To != "":
+			c.folder(key+".to", storage, "a migration needs", bad)
+		case s.When != When{} || !c.Mounted(name):
+			bad(key, "to is missing: where the files go, STORAGE:FOLDER or FOLDER")
 		}
 		if s.Reports != "" && c.exposes(s.Reports) {
 			bad(key+".reports", "%s is where the gateway keeps keys and users", s.Reports)
 		}
 		job := s.URL + "\n" + storage + ":" + filepath.ToSlash(filepath.Clean(folder))
-		if other, ok := same[job]; ok && s.URL != "" {
+		if other, ok := same[job]; ok && s.URL != "" && s.To != "" {
 			bad(key, "%s has the same url and destination: they would be one job", other)
 		}
 		same[job] = name
@@ -90,9 +93,6 @@ func (c Config) validateSources(bad func(key, format string, args ...any)) {
 // validate checks what can be checked of one source alone, without the network.
 func (s Source) validate(bad func(key, format string, args ...any)) {
 	validateURL("url", "the server to migrate from", s.URL, bad)
-	if s.To == "" {
-		bad("", "to is missing: where the files go, STORAGE:FOLDER or FOLDER")
-	}
 	s.Server.validate(bad)
 	if s.MaxDepth < 0 {
 		bad(".max_depth", "must be 0 (any depth) or more")

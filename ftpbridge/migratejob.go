@@ -166,7 +166,7 @@ func (r *run) inspect(ctx context.Context) (Report, error) {
 		err = r.connect(ctx)
 	}
 	if err == nil {
-		defer func() { _ = r.pool.Close() }() // says goodbye, cannot fail
+		defer r.disconnect()
 		if r.DryRun {
 			err = r.dryRun(ctx)
 		} else {

@@ -68,6 +68,9 @@ func (g *gateway) jobLines(e *env) ([]jobLine, error) {
 	var lines []jobLine
 	configured := map[int64]bool{}
 	for _, name := range g.cfg.SourceNames() {
+		if g.cfg.Sources[name].To == "" {
+			continue // only mounted
+		}
 		last, job, runs, err := g.lastRun(e.ctx, name)
 		if err != nil {
 			return nil, err

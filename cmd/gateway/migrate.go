@@ -131,7 +131,7 @@ func (m *migrateCmd) options(e *env, g *gateway) (o ftpbridge.MigrateOptions, er
 		if o.Source, err = m.source(e, m.Source); err != nil {
 			return o, err
 		}
-		to, err := g.place(m.Dest)
+		to, err := g.folder(m.Dest)
 		if err != nil {
 			return o, err
 		}

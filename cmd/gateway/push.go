@@ -30,7 +30,7 @@ func (p *pushCmd) Run(e *env) error {
 		return err
 	}
 	defer g.Close()
-	from, err := g.place(p.Folder)
+	from, err := g.folder(p.Folder)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 const keptReports = 100
 
 // configuredSource makes a source of the configuration into one of the bridge, all
-// but the password.
+// but the secrets.
 func configuredSource(c config.Config, name string) (ftpbridge.Source, error) {
 	s, ok := c.Sources[name]
 	if !ok {
@@ -32,21 +32,29 @@ func configuredSource(c config.Config, name string) (ftpbridge.Source, error) {
 		}
 		return ftpbridge.Source{}, fmt.Errorf("%q is neither a URL nor a source of the configuration; there are: %s", name, known)
 	}
-	src, err := ftpbridge.ParseSource(s.URL)
+	key := "sources." + name
+	return configuredServer(c, key, key+".url", s.URL, s.Server)
+}
+
+// configuredServer makes a server of the configuration into a source of the bridge,
+// all but the secrets. Mistakes are named by the keys of the server and of its URL.
+func configuredServer(c config.Config, key, urlKey, url string, s config.Server) (ftpbridge.Source, error) {
+	src, err := ftpbridge.ParseSource(url)
 	if err != nil {
-		return src, c.Mistake("sources."+name+".url", err)
+		return src, c.Mistake(urlKey, err)
 	}
 	if s.Timezone != "" {
 		if src.Location, err = time.LoadLocation(s.Timezone); err != nil {
-			return src, c.Mistake("sources."+name+".timezone", err)
+			return src, c.Mistake(key+".timezone", err)
 		}
 	}
 	src.CAFile, src.Fingerprint = s.CAFile, s.Fingerprint
+	src.KnownHosts, src.KeyFile, src.LegacySSH = s.KnownHosts, s.KeyFile, s.LegacySSH
 	src.Charset, src.Format, src.Dialect, src.Timeout = s.Charset, s.Format, s.Dialect, s.Timeout
 	src.Account, src.Active = s.Account, s.Active
 	if s.Proxy != "" {
 		if src.Proxy, err = ftpbridge.ParseProxy(s.Proxy); err != nil {
-			return src, c.Mistake("sources."+name+".proxy", err)
+			return src, c.Mistake(key+".proxy", err)
 		}
 	}
 	src.Connections = s.Connections
@@ -54,9 +62,20 @@ func configuredSource(c config.Config, name string) (ftpbridge.Source, error) {
 		src.Connections = defaultConnections
 	}
 	if err := src.Validate(); err != nil {
-		return src, c.Mistake("sources."+name, err)
+		return src, c.Mistake(key, err)
 	}
 	return src, nil
+}
+
+// addSecrets reads the secrets of a server from where the configuration says they are.
+func addSecrets(c config.Config, key string, s config.Server, src *ftpbridge.Source) (err error) {
+	if src.Password, err = s.Password(); err != nil {
+		return c.Mistake(key, err)
+	}
+	if src.KeyPassphrase, err = keyPassphrase(s.PassphraseFile); err != nil {
+		return c.Mistake(key+".passphrase_file", err)
+	}
+	return nil
 }
 
 // checkSource finds mistakes in the configuration of a source.
@@ -93,14 +112,13 @@ func (g *gateway) sourceOptions(name string) (o ftpbridge.MigrateOptions, err er
 		return o, err
 	}
 	s, key := g.cfg.Sources[name], "sources."+name
-	if o.Source.Password, err = s.Password(); err != nil {
-		return o, g.cfg.Mistake(key, err)
+	if err := addSecrets(g.cfg, key, s.Server, &o.Source); err != nil {
+		return o, err
 	}
-	ssh := sshFlags{KnownHosts: s.KnownHosts, Key: s.KeyFile, PassphraseFile: s.PassphraseFile, LegacySSH: s.LegacySSH}
-	if err := ssh.add(&o.Source); err != nil {
-		return o, g.cfg.Mistake(key+".passphrase_file", err)
+	if s.To == "" {
+		return o, g.cfg.Mistake(key, errors.New("it is only mounted; a migration needs to, where the files go"))
 	}
-	to, err := g.place(s.To)
+	to, err := g.folder(s.To)
 	if err != nil {
 		return o, g.cfg.Mistake(key+".to", err)
 	}
@@ -186,6 +204,7 @@ func (g *gateway) runSource(ctx context.Context, name string) error {
 		return err
 	}
 	o.Logger, o.Source.Logger = log, log
+	g.share(name, &o)
 	report, err := ftpbridge.Migrate(ctx, o)
 	if errors.Is(err, state.ErrClaimed) {
 		log.Info("migration did not begin: another run of it is under way")
