@@ -56,7 +56,7 @@ func (c Config) validateStorages(bad func(key, format string, args ...any)) {
 		case s.Path == "":
 			bad(key, "path is missing: the folder where the files are kept; or source, the name of one to mount")
 		case c.exposes(s.Path):
-			bad(key, "%s holds what the gateway keeps for itself in the data folder, such as keys and users, or lies among it, so that users could read and write that; choose another folder, for example %s",
+			bad(key, "%s holds the keys and users of the data folder, or lies among them, so that users could read and write those; choose another folder, for example %s",
 				s.Path, filepath.Join(c.Data, "files"))
 		}
 	}

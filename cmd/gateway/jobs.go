@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -111,7 +112,11 @@ func (g *gateway) jobLines(e *env) ([]jobLine, error) {
 		if err != nil {
 			return nil, err
 		}
-		lines = append(lines, newJobLine(job, runs))
+		l := newJobLine(job, runs)
+		if storage, ok := strings.CutSuffix(job.Destination, ":"); ok && g.cfg.Storages[storage].Source != "" {
+			l.Result = "mounted as storage " + storage // a file is proved when it is opened
+		}
+		lines = append(lines, l)
 	}
 	return lines, nil
 }
