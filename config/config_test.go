@@ -51,6 +51,7 @@ func TestLoad(t *testing.T) {
 		{name: "proxy with a password", yaml: "sources:\n  old:\n    url: ftp://h\n    to: x\n    proxy: socks5://u:hush@p:1080\n", want: []string{":5: sources.old.proxy: a user or password"}},
 		{name: "choice and removal", yaml: "sources:\n  old:\n    url: ftp://h\n    to: x\n    delete_extra: 5\n    exclude: ['*.tmp']\n", want: []string{":5: sources.old.delete_extra: files that include"}},
 		{name: "reports among keys", yaml: "data: d\nsources:\n  old: {url: 'ftp://h', to: x, reports: d/keys}\n", want: []string{"sources.old.reports"}},
+		{name: "segments", yaml: "sources:\n  old: {url: 'ftp://h', to: x, segments: 17}\n", want: []string{"sources.old.segments: must be 1"}},
 		{name: "mount", yaml: "storages:\n  old: {source: a, read_only: true, listing_ttl: 1m, cache: 1GiB}\nsources:\n  a: {url: 'ftp://h'}\n"},
 		{name: "mount of nothing", yaml: "storages:\n  old:\n    source: b\nsources:\n  a: {url: 'ftp://h', to: x}\n", want: []string{":3: storages.old.source: there is no source \"b\"; there are: a"}},
 		{name: "mount with a path", yaml: "storages:\n  old:\n    path: x\n    source: a\nsources:\n  a: {url: 'ftp://h'}\n", want: []string{":4: storages.old.source: path is given too"}},

@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// MaxSources is how many sources can be configured.
-const MaxSources = 1000
+// Bounds of sources.
+const (
+	MaxSources  = 1000
+	MaxSegments = 16 // by how many connections one file is fetched
+)
 
 // Source is a legacy server that files are migrated from, or that is mounted.
 type Source struct {
@@ -19,6 +22,11 @@ type Source struct {
 	To string `yaml:"to"`
 	// Policy is a file; without one nothing is verified.
 	Policy string `yaml:"policy"`
+	// Bwlimit is a number of bytes a second for all connections together, as in
+	// "gateway migrate"; "" is no limit. Segments is by how many of them a large file
+	// is fetched at once; 0 is 4.
+	Bwlimit  string `yaml:"bwlimit"`
+	Segments int    `yaml:"segments"`
 	// Include, Exclude, Since and MaxDepth choose files, as in "gateway migrate".
 	Include  []string `yaml:"include"`
 	Exclude  []string `yaml:"exclude"`
@@ -33,7 +41,8 @@ type Source struct {
 	DeleteExtra int `yaml:"delete_extra"`
 
 	When `yaml:",inline"`
-	// Reports is a folder for the reports of scheduled runs.
+	// Reports is a folder for the reports of scheduled runs: the JSON of each in it,
+	// and all of the latest in a folder named like the source.
 	Reports string `yaml:"reports"`
 }
 
@@ -94,6 +103,9 @@ func (c Config) validateSources(bad func(key, format string, args ...any)) {
 func (s Source) validate(bad func(key, format string, args ...any)) {
 	validateURL("url", "the server to migrate from", s.URL, bad)
 	s.Server.validate(bad)
+	if s.Segments < 0 || s.Segments > MaxSegments {
+		bad(".segments", "must be 1 (off) to %d", MaxSegments)
+	}
 	if s.MaxDepth < 0 {
 		bad(".max_depth", "must be 0 (any depth) or more")
 	}

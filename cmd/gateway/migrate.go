@@ -56,7 +56,7 @@ func (m *migrateCmd) Validate() error {
 		return err
 	}
 	if _, err := parseRate(m.Bwlimit); err != nil {
-		return err
+		return fmt.Errorf("--bwlimit %w", err)
 	}
 	_, err := ftpbridge.ParseAfter(m.After)
 	return err
@@ -217,6 +217,13 @@ func (f *sourceFlags) add(_ *env, src *ftpbridge.Source) error {
 	set(&src.Format, f.Format)
 	set(&src.Dialect, f.Dialect)
 	set(&src.Timeout, f.Timeout)
+	set(&src.Account, f.Account)
+	set(&src.Active, f.Active)
+	if f.Proxy != "" {
+		if src.Proxy, err = ftpbridge.ParseProxy(f.Proxy); err != nil {
+			return fmt.Errorf("--proxy: %w", err)
+		}
+	}
 	if f.sshFlags == (sshFlags{}) && src.KeyFile+src.KnownHosts != "" {
 		return nil // those of the configured source stay
 	}

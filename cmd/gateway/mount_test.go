@@ -286,7 +286,7 @@ func TestRealMountServedProved(t *testing.T) {
 	s := serveMounted(t, fmt.Sprintf(`storages:
   old: {source: legacy, read_only: true}
 sources:
-  legacy: {url: %q, password_file: secret, policy: policy.yaml, to: in, connections: 2}
+  legacy: {url: %q, password_file: secret, policy: policy.yaml, to: in, connections: 2, reports: reports, bwlimit: 10M, segments: 2}
 `, url))
 	if got, err := s.read("/old/good.txt"); got != "hello" || err != nil {
 		t.Errorf("%q, %v\n%s", got, err, s.log)
@@ -321,6 +321,12 @@ sources:
 	if data, err := os.ReadFile("gateway-data/files/in/good.txt"); string(data) != "hello" || err != nil {
 		t.Errorf("%q, %v", data, err)
 	}
+	for _, name := range []string{"report.html", "report.json", "SHA256SUMS"} {
+		if _, err := os.Stat(filepath.Join("reports", "legacy", name)); err != nil {
+			t.Error(err)
+		}
+	}
+	s.run(exitOK, "report", "verify", "reports/legacy")
 	if got, err := s.read("/old/good.txt"); got != "hello" || err != nil {
 		t.Errorf("after the migration: %q, %v", got, err)
 	}

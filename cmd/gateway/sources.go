@@ -13,6 +13,7 @@ import (
 
 	"gateway/config"
 	"gateway/ftpbridge"
+	bridgereport "gateway/ftpbridge/report"
 	"gateway/integrity"
 	"gateway/internal/durable"
 	"gateway/state"
@@ -87,6 +88,9 @@ func checkSource(c config.Config, name string) error {
 	if _, serr := parseSince(c.Sources[name].Since, time.Now()); serr != nil {
 		err = errors.Join(err, c.Mistake("sources."+name+".since", serr))
 	}
+	if _, rerr := parseRate(c.Sources[name].Bwlimit); rerr != nil {
+		err = errors.Join(err, c.Mistake("sources."+name+".bwlimit", rerr))
+	}
 	return err
 }
 
@@ -134,6 +138,10 @@ func (g *gateway) sourceOptions(name string) (o ftpbridge.MigrateOptions, err er
 	if o.Since, err = parseSince(s.Since, time.Now()); err != nil {
 		return o, g.cfg.Mistake(key+".since", err)
 	}
+	if o.BytesPerSecond, err = parseRate(s.Bwlimit); err != nil {
+		return o, g.cfg.Mistake(key+".bwlimit", err)
+	}
+	o.Segments = s.Segments
 	o.Include, o.Exclude, o.MaxDepth = s.Include, s.Exclude, s.MaxDepth
 	o.Store, o.Overwrite, o.NoResume = g.state, s.Overwrite, s.Resume == "never"
 	if s.DeleteExtra > 0 {
@@ -212,7 +220,8 @@ func (g *gateway) runSource(ctx context.Context, name string) error {
 	}
 	logReport(ctx, log, report, err)
 	if folder := g.cfg.Sources[name].Reports; folder != "" && !report.Started.IsZero() {
-		if rerr := writeReport(folder, name, report); rerr != nil {
+		rerr := errors.Join(writeReport(folder, name, report), g.writePage(ctx, filepath.Join(folder, name), report, o.Signer))
+		if rerr != nil {
 			log.Error("the report cannot be written", "error", rerr)
 		}
 	}
@@ -243,6 +252,20 @@ func logReport(ctx context.Context, log *slog.Logger, r ftpbridge.Report, err er
 		args = append(args, "error", err)
 	}
 	log.Log(context.WithoutCancel(ctx), level, what, args...)
+}
+
+// writePage writes all of a report into a folder of its own, over that of the run
+// before. A run that was interrupted has none: it goes on at the next start.
+func (g *gateway) writePage(ctx context.Context, dir string, r ftpbridge.Report, signer *integrity.ProvenanceSigner) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err := bridgereport.Prepare(dir, r.Source, r.Destination); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTime)
+	defer cancel()
+	return bridgereport.Write(ctx, bridgereport.Options{Dir: dir, Report: r, Store: g.state, Signer: signer})
 }
 
 // writeReport writes a report to NAME-TIME.json in a folder, which is made, and
