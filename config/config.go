@@ -37,6 +37,8 @@ type Config struct {
 	Log      Log                `yaml:"log"`
 	// Sources are the servers that are migrated from, by name.
 	Sources map[string]Source `yaml:"sources"`
+	// Pushes are the folders whose files are sent on, by name.
+	Pushes map[string]Push `yaml:"pushes"`
 
 	file string // where it came from, "" for the defaults
 	raw  []byte // what is in it, to find the lines of mistakes
@@ -136,6 +138,12 @@ func (c *Config) relativeTo(dir string) {
 		}
 		c.Sources[name] = s
 	}
+	for name, p := range c.Pushes {
+		for _, file := range p.files() {
+			join(file)
+		}
+		c.Pushes[name] = p
+	}
 }
 
 func (c *Config) complete() error {
@@ -206,6 +214,7 @@ func (c Config) validate(raw []byte) error {
 		bad("log.format", "%q is not one of text, json", c.Log.Format)
 	}
 	c.validateSources(bad)
+	c.validatePushes(bad)
 	return errors.Join(errs...)
 }
 

@@ -47,10 +47,13 @@ type Source struct {
 }
 
 // Destination is the storage and the folder of To.
-func (s Source) Destination() (storage, folder string) {
-	storage, folder, ok := strings.Cut(s.To, ":")
+func (s Source) Destination() (storage, folder string) { return splitPlace(s.To) }
+
+// splitPlace reads STORAGE:FOLDER, or FOLDER of the default storage.
+func splitPlace(place string) (storage, folder string) {
+	storage, folder, ok := strings.Cut(place, ":")
 	if !ok {
-		storage, folder = DefaultStorage, s.To
+		storage, folder = DefaultStorage, place
 	}
 	return storage, folder
 }

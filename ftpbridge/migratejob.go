@@ -120,25 +120,30 @@ func (o MigrateOptions) filtered() bool {
 // keepRun writes down what became of the run, for the estimate of the next one and
 // for schedules.
 func (r *run) keepRun(ctx context.Context, err error, stopped bool) error {
-	rep := &r.report
-	result := state.Complete
+	kept := r.report.outcome(r.job.ID, err, stopped)
+	kept.Fetching = r.fetching
+	return r.store.AddRun(ctx, kept)
+}
+
+// outcome is what the ledger keeps of a run that ended with err, or was stopped.
+func (rep *Report) outcome(job int64, err error, stopped bool) state.Run {
+	kept := state.Run{
+		Job: job, Started: rep.Started, Finished: rep.Finished, Result: state.Complete,
+		Published: rep.Published.Files, Unchanged: rep.Unchanged.Files, Held: rep.Quarantined.Total,
+		Failed: rep.Failed.Total, Removed: rep.Removed.Total, FetchedBytes: rep.FetchedBytes,
+	}
 	switch {
 	case stopped:
-		result = state.Interrupted
+		kept.Result = state.Interrupted
 	case err != nil:
-		result = state.Broken
+		kept.Result = state.Broken
 	case !rep.Complete():
-		result = state.Incomplete
-	}
-	kept := state.Run{
-		Job: r.job.ID, Started: rep.Started, Finished: rep.Finished, Result: result,
-		Published: rep.Published.Files, Unchanged: rep.Unchanged.Files, Held: rep.Quarantined.Total,
-		Failed: rep.Failed.Total, Removed: rep.Removed.Total, FetchedBytes: rep.FetchedBytes, Fetching: r.fetching,
+		kept.Result = state.Incomplete
 	}
 	if err != nil {
 		kept.Error = plain(err)
 	}
-	return r.store.AddRun(ctx, kept)
+	return kept
 }
 
 // findJob is the job of these options without making it; its ID is 0 where no run

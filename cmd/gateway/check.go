@@ -32,6 +32,10 @@ func (checkConfigCmd) Run(e *env) error {
 		fmt.Fprintf(e.out, "source         %s = %s\n", name, c.Sources[name].URL)
 		badSources = errors.Join(badSources, checkSource(c, name), checkSourceFiles(c, name))
 	}
+	for _, name := range c.PushNames() {
+		fmt.Fprintf(e.out, "push           %s = %s\n", name, c.Pushes[name].To)
+		badSources = errors.Join(badSources, checkPush(c, name), checkPushFiles(c, name))
+	}
 	var badCertificate error
 	if c.HTTPS.Certificate != "" {
 		_, badCertificate = loadCertificate(c.HTTPS)

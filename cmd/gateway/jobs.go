@@ -16,7 +16,8 @@ type jobsCmd struct {
 
 // jobLine is what is told of a job.
 type jobLine struct {
-	Name        string     `json:"name,omitempty"` // of the configured source; "": there is none
+	Name        string     `json:"name,omitempty"`   // of the configured source or push; "": there is none
+	Action      string     `json:"action,omitempty"` // push; of migrations ""
 	Source      string     `json:"source"`
 	Destination string     `json:"destination"`
 	Started     *time.Time `json:"started,omitempty"`  // of the last run
@@ -32,7 +33,7 @@ type jobLine struct {
 	Next        *time.Time `json:"next,omitempty"`     // none: not by schedule
 }
 
-// Run lists the configured sources, and then the jobs that are not of one.
+// Run lists the configured sources and pushes, and then the jobs that are not of one.
 func (j jobsCmd) Run(e *env) error {
 	g, err := e.open()
 	if err != nil {
@@ -52,7 +53,7 @@ func (j jobsCmd) Run(e *env) error {
 		return nil
 	}
 	if len(lines) == 0 {
-		fmt.Fprintln(e.out, "no migrations yet")
+		fmt.Fprintln(e.out, "no migrations or pushes yet")
 		return nil
 	}
 	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
@@ -63,37 +64,26 @@ func (j jobsCmd) Run(e *env) error {
 	return w.Flush()
 }
 
-// jobLines gathers what is known. A source with a mistake in it is an error: it
-// would not run either.
+// jobLines gathers what is known. A source or push with a mistake in it is an error:
+// it would not run either.
 func (g *gateway) jobLines(e *env) ([]jobLine, error) {
 	var lines []jobLine
 	configured := map[int64]bool{}
-	for _, name := range g.cfg.SourceNames() {
-		if g.cfg.Sources[name].To == "" {
-			continue // only mounted
-		}
-		last, job, runs, err := g.lastRun(e.ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		to, err := g.place(g.cfg.Sources[name].To)
-		if err != nil {
-			return nil, err
-		}
-		src, err := configuredSource(g.cfg, name)
+	jobs, err := g.configuredJobs()
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range jobs {
+		last, job, runs, err := j.last(e.ctx, g.state)
 		if err != nil {
 			return nil, err
 		}
 		configured[job.ID] = true
-		job.Source, job.Destination = src.Redacted(), ftpbridge.Destination(to.storage, to.name)
+		job.Source, job.Destination = j.source, j.destination
 		l := newJobLine(job, runs)
-		l.Name, l.Failures = name, last.Failures
-		schedule, err := g.cfg.Sources[name].Schedule()
-		if err != nil {
-			return nil, err
-		}
-		if schedule != nil {
-			next := ftpbridge.NextRun(name, schedule, last)
+		l.Name, l.Action, l.Failures = j.name, j.action, last.Failures
+		if j.schedule != nil {
+			next := ftpbridge.NextRun(j.id(), j.schedule, last)
 			if now := time.Now(); next.Before(now) {
 				next = now
 			}
@@ -139,6 +129,9 @@ func newJobLine(job state.Job, runs []state.Run) jobLine {
 	return l
 }
 
+// pushes reports whether files go from here to a server. No storage has a slash in its name.
+func (l jobLine) pushes() bool { return strings.Contains(l.Destination, "://") }
+
 func (l jobLine) print(w *tabwriter.Writer, now time.Time) {
 	name := l.Name
 	if name == "" {
@@ -149,7 +142,11 @@ func (l jobLine) print(w *tabwriter.Writer, now time.Time) {
 		started = l.Started.Local().Format(time.DateTime)
 	}
 	if l.Finished != nil {
-		files = fmt.Sprintf("%d published, %d unchanged", l.Published, l.Unchanged)
+		done := "published"
+		if l.pushes() {
+			done = "sent"
+		}
+		files = fmt.Sprintf("%d %s, %d unchanged", l.Published, done, l.Unchanged)
 		for _, more := range []struct {
 			n    int64
 			what string

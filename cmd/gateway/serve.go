@@ -190,7 +190,7 @@ func (s *serving) announce(e *env, password string) {
 		s.announceCommands(&b)
 	}
 	if n := len(s.jobs.Jobs); n > 0 {
-		fmt.Fprintf(&b, "\n%d sources are migrated from by schedule; see: gateway jobs\n", n)
+		fmt.Fprintf(&b, "\n%d migrations and pushes run by schedule; see: gateway jobs\n", n)
 	}
 	if s.loopbackOnly() {
 		b.WriteString("\nOnly this machine can connect. To open it to others, set sftp.listen and\nhttps.listen in gateway.yaml; see docs/configuration.md.\n")

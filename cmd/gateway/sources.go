@@ -157,51 +157,6 @@ func (g *gateway) sourceOptions(name string) (o ftpbridge.MigrateOptions, err er
 	return o, err
 }
 
-// scheduler runs the sources that have a schedule. A mistake in one is found now,
-// not in the night.
-func (g *gateway) scheduler() (ftpbridge.Scheduler, error) {
-	s := ftpbridge.Scheduler{Logger: g.log}
-	var errs []error
-	for _, name := range g.cfg.SourceNames() {
-		schedule, err := g.cfg.Sources[name].Schedule()
-		if err != nil {
-			errs = append(errs, g.cfg.Mistake("sources."+name+".cron", err))
-		}
-		if schedule == nil {
-			continue
-		}
-		if err := checkSource(g.cfg, name); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		// They may be there in time, and are no reason to serve nobody.
-		if err := checkSourceFiles(g.cfg, name); err != nil {
-			g.log.Error("a source cannot be migrated from yet", "source", name, "error", err)
-		}
-		s.Jobs = append(s.Jobs, ftpbridge.ScheduledJob{
-			Name: name, Schedule: schedule,
-			Last: func(ctx context.Context) (ftpbridge.LastRun, error) {
-				last, _, _, err := g.lastRun(ctx, name)
-				return last, err
-			},
-			Run: func(ctx context.Context) error { return g.runSource(ctx, name) },
-		})
-	}
-	return s, errors.Join(errs...)
-}
-
-func (g *gateway) lastRun(ctx context.Context, name string) (ftpbridge.LastRun, state.Job, []state.Run, error) {
-	src, err := configuredSource(g.cfg, name)
-	if err != nil {
-		return ftpbridge.LastRun{}, state.Job{}, nil, err
-	}
-	to, err := g.place(g.cfg.Sources[name].To)
-	if err != nil {
-		return ftpbridge.LastRun{}, state.Job{}, nil, err
-	}
-	return ftpbridge.ReadLastRun(ctx, g.state, src, ftpbridge.Destination(to.storage, to.name))
-}
-
 // runSource runs a source once, in the background: one line of the log says what
 // came of it, a file in its folder all of it.
 func (g *gateway) runSource(ctx context.Context, name string) error {
