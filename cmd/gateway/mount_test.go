@@ -313,6 +313,14 @@ sources:
 		t.Error(out)
 	}
 	s.run(exitOK, "quarantine", "reject", "old:bad.txt")
+	// What is released can be read from then on.
+	if _, err := s.read("/old/none.txt"); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("nothing vouches for it: %v", err)
+	}
+	s.run(exitOK, "quarantine", "release", "old:none.txt")
+	if got, err := s.read("/old/none.txt"); got != "x" || err != nil {
+		t.Errorf("it was released: %q, %v", got, err)
+	}
 
 	// A migration of the same source uses the sessions of the mount.
 	if err := s.g.runSource(t.Context(), "legacy"); err != nil {
