@@ -126,18 +126,18 @@ func (r *run) keepRun(ctx context.Context, err error, stopped bool) error {
 }
 
 // outcome is what the ledger keeps of a run that ended with err, or was stopped.
-func (rep *Report) outcome(job int64, err error, stopped bool) state.Run {
+func (r *Report) outcome(job int64, err error, stopped bool) state.Run {
 	kept := state.Run{
-		Job: job, Started: rep.Started, Finished: rep.Finished, Result: state.Complete,
-		Published: rep.Published.Files, Unchanged: rep.Unchanged.Files, Held: rep.Quarantined.Total,
-		Failed: rep.Failed.Total, Removed: rep.Removed.Total, FetchedBytes: rep.FetchedBytes,
+		Job: job, Started: r.Started, Finished: r.Finished, Result: state.Complete,
+		Published: r.Published.Files, Unchanged: r.Unchanged.Files, Held: r.Quarantined.Total,
+		Failed: r.Failed.Total, Removed: r.Removed.Total, FetchedBytes: r.FetchedBytes,
 	}
 	switch {
 	case stopped:
 		kept.Result = state.Interrupted
 	case err != nil:
 		kept.Result = state.Broken
-	case !rep.Complete():
+	case !r.Complete():
 		kept.Result = state.Incomplete
 	}
 	if err != nil {
