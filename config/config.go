@@ -15,8 +15,6 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
-	"sort"
-	"strings"
 	"time"
 )
 
@@ -39,15 +37,11 @@ type Config struct {
 	Log      Log                `yaml:"log"`
 	// Sources are the servers that are migrated from, by name.
 	Sources map[string]Source `yaml:"sources"`
+	// Pushes are the folders whose files are sent on, by name.
+	Pushes map[string]Push `yaml:"pushes"`
 
 	file string // where it came from, "" for the defaults
 	raw  []byte // what is in it, to find the lines of mistakes
-}
-
-// Storage is one place where files live.
-type Storage struct {
-	// Path is a folder on a local disk. It is made at the first start.
-	Path string `yaml:"path"`
 }
 
 // Listener is a front end's address.
@@ -139,10 +133,16 @@ func (c *Config) relativeTo(dir string) {
 		c.Storages[name] = s
 	}
 	for name, s := range c.Sources {
-		for _, p := range []*string{&s.PasswordFile, &s.CAFile, &s.KnownHosts, &s.KeyFile, &s.PassphraseFile, &s.Policy, &s.Reports} {
+		for _, p := range append(s.files(), &s.Policy, &s.Reports) {
 			join(p)
 		}
 		c.Sources[name] = s
+	}
+	for name, p := range c.Pushes {
+		for _, file := range p.files() {
+			join(file)
+		}
+		c.Pushes[name] = p
 	}
 }
 
@@ -161,6 +161,9 @@ func (c *Config) complete() error {
 	return nil
 }
 
+// MountsDir is the folder of what mounted sources need on this machine.
+func (c Config) MountsDir() string { return filepath.Join(c.Data, "mounts") }
+
 // UsersDir is the folder of the user files.
 func (c Config) UsersDir() string { return filepath.Join(c.Data, "users") }
 
@@ -170,16 +173,6 @@ func (c Config) KeysDir() string { return filepath.Join(c.Data, "keys") }
 // StateFile is the embedded database.
 func (c Config) StateFile() string { return filepath.Join(c.Data, "state.db") }
 
-// StorageNames are the names of the storages, sorted.
-func (c Config) StorageNames() []string {
-	names := make([]string, 0, len(c.Storages))
-	for n := range c.Storages {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
-}
-
 var storageName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 
 // validate checks values; raw is the file, to find the lines of mistakes.
@@ -188,19 +181,7 @@ func (c Config) validate(raw []byte) error {
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, &Error{File: c.file, Line: lineOf(raw, key), Msg: key + ": " + fmt.Sprintf(format, args...)})
 	}
-	for _, name := range c.StorageNames() {
-		key := "storages." + name
-		if !storageName.MatchString(name) {
-			bad(key, "a storage name has 1 to 32 of a-z, 0-9, _ and -")
-		}
-		switch path := c.Storages[name].Path; {
-		case path == "":
-			bad(key, "path is missing: the folder where the files are kept")
-		case c.exposes(path):
-			bad(key, "%s holds the keys and users of the data folder, or lies among them, so that users could read and write those; choose another folder, for example %s",
-				path, filepath.Join(c.Data, "files"))
-		}
-	}
+	c.validateStorages(bad)
 	checkListen := func(key string, l Listener) {
 		if l.Off {
 			return
@@ -233,41 +214,8 @@ func (c Config) validate(raw []byte) error {
 		bad("log.format", "%q is not one of text, json", c.Log.Format)
 	}
 	c.validateSources(bad)
+	c.validatePushes(bad)
 	return errors.Join(errs...)
-}
-
-// exposes reports whether a storage at path would show what the gateway keeps for
-// itself in the data folder. Links are followed as far as the folders are there.
-func (c Config) exposes(path string) bool {
-	path = resolved(path)
-	for _, own := range []string{c.UsersDir(), c.KeysDir(), c.StateFile()} {
-		own = resolved(own)
-		if path == own || inside(own, path) || inside(path, own) {
-			return true
-		}
-	}
-	return false
-}
-
-// resolved is path as an absolute one, without links in the part of it that exists.
-func resolved(path string) string {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return filepath.Clean(path)
-	}
-	if followed, err := filepath.EvalSymlinks(abs); err == nil {
-		return followed
-	}
-	if dir := filepath.Dir(abs); dir != abs {
-		return filepath.Join(resolved(dir), filepath.Base(abs))
-	}
-	return abs
-}
-
-// inside reports whether path lies beneath dir; both are as from resolved.
-func inside(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 func oneOf(s string, of ...string) bool {

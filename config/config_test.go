@@ -51,6 +51,21 @@ func TestLoad(t *testing.T) {
 		{name: "proxy with a password", yaml: "sources:\n  old:\n    url: ftp://h\n    to: x\n    proxy: socks5://u:hush@p:1080\n", want: []string{":5: sources.old.proxy: a user or password"}},
 		{name: "choice and removal", yaml: "sources:\n  old:\n    url: ftp://h\n    to: x\n    delete_extra: 5\n    exclude: ['*.tmp']\n", want: []string{":5: sources.old.delete_extra: files that include"}},
 		{name: "reports among keys", yaml: "data: d\nsources:\n  old: {url: 'ftp://h', to: x, reports: d/keys}\n", want: []string{"sources.old.reports"}},
+		{name: "push", yaml: "pushes:\n  out: {from: outbox, to: 'sftp://u@h/in', key_file: k, known_hosts: n, after: delete, every: 30s}\n  two: {from: 'default:outbox', to: 'ftps://h'}\n"},
+		{name: "push of nothing", yaml: "pushes:\n  out: {}\n", want: []string{":2: pushes.out: from is missing", "to is missing: the server to send to"}},
+		{name: "push from a mount", yaml: "storages:\n  old: {source: a}\nsources:\n  a: {url: 'ftp://h'}\npushes:\n  out:\n    from: old:x\n    to: ftp://h\n", want: []string{":7: pushes.out.from: storage old is a mount of the source a; a push needs"}},
+		{name: "push with a password", yaml: "pushes:\n  out:\n    from: x\n    to: ftp://u:hush@h\n", want: []string{":4: pushes.out.to: leave the password out"}},
+		{name: "push that moves", yaml: "pushes:\n  out:\n    from: x\n    to: ftp://h\n    after: move:done\n", want: []string{":5: pushes.out.after: \"move:done\" is not one of keep, delete"}},
+		{name: "one push twice", yaml: "pushes:\n  a: {from: x, to: 'ftp://h'}\n  b: {from: 'default:x/', to: 'ftp://h'}\n", want: []string{":3: pushes.b: a has the same folder and url"}},
+		{name: "segments", yaml: "sources:\n  old: {url: 'ftp://h', to: x, segments: 17}\n", want: []string{"sources.old.segments: must be 1"}},
+		{name: "mount", yaml: "storages:\n  old: {source: a, read_only: true, listing_ttl: 1m, cache: 1GiB}\nsources:\n  a: {url: 'ftp://h'}\n"},
+		{name: "mount of nothing", yaml: "storages:\n  old:\n    source: b\nsources:\n  a: {url: 'ftp://h', to: x}\n", want: []string{":3: storages.old.source: there is no source \"b\"; there are: a"}},
+		{name: "mount with a path", yaml: "storages:\n  old:\n    path: x\n    source: a\nsources:\n  a: {url: 'ftp://h'}\n", want: []string{":4: storages.old.source: path is given too"}},
+		{name: "folder with a cache", yaml: "storages:\n  old: {path: x, cache: 1GB}\n", want: []string{":2: storages.old: read_only, listing_ttl and cache are for"}},
+		{name: "mount that forgets", yaml: "storages:\n  old:\n    source: a\n    listing_ttl: -1s\nsources:\n  a: {url: 'ftp://h'}\n", want: []string{":4: storages.old.listing_ttl: must be longer"}},
+		{name: "migration into a mount", yaml: "storages:\n  old: {source: a}\nsources:\n  a: {url: 'ftp://h'}\n  b:\n    url: ftp://i\n    to: old:x\n", want: []string{":7: sources.b.to: storage old is a mount of the source a"}},
+		{name: "mount by schedule", yaml: "storages:\n  old: {source: a}\nsources:\n  a: {url: 'ftp://h', every: 1h}\n", want: []string{":4: sources.a: to is missing"}},
+		{name: "storage among mounts", yaml: "data: d\nstorages:\n  a: {path: d/mounts/a/spool}\n", want: []string{"storages.a:", "lies among them"}},
 		{name: "syntax", yaml: "data: [\n", want: []string{"gateway.yaml:"}},
 		{name: "key twice", yaml: "data: a\ndata: b\n", want: []string{"gateway.yaml:2:", "already defined"}},
 	}
@@ -137,14 +152,14 @@ func TestSourcePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("CONFIG_TEST_PASSWORD", "from the environment")
-	for want, s := range map[string]Source{
+	for want, s := range map[string]Server{
 		"from a file": {PasswordFile: file}, "from the environment": {PasswordEnv: "CONFIG_TEST_PASSWORD"}, "": {},
 	} {
 		if got, err := s.Password(); err != nil || got != want {
 			t.Errorf("%q, %v; want %q", got, err, want)
 		}
 	}
-	for _, s := range []Source{{PasswordFile: file + "x"}, {PasswordEnv: "CONFIG_TEST_NO_PASSWORD"}} {
+	for _, s := range []Server{{PasswordFile: file + "x"}, {PasswordEnv: "CONFIG_TEST_NO_PASSWORD"}} {
 		if _, err := s.Password(); err == nil {
 			t.Errorf("%+v: no error", s)
 		}

@@ -1,58 +1,32 @@
 package config
 
 import (
-	"fmt"
-	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/robfig/cron/v3"
 )
 
 // Bounds of sources.
 const (
-	MaxSources = 1000
-	MinEvery   = 10 * time.Second
+	MaxSources  = 1000
+	MaxSegments = 16 // by how many connections one file is fetched
 )
 
-// Source is a legacy server that files are migrated from.
+// Source is a legacy server that files are migrated from, or that is mounted.
 type Source struct {
 	// URL as "gateway migrate" takes it, without a password.
-	URL string `yaml:"url"`
-	// PasswordFile holds the password, or the environment variable PasswordEnv does.
-	PasswordFile string `yaml:"password_file"`
-	PasswordEnv  string `yaml:"password_env"`
-	// CAFile and Fingerprint say whose certificate is good (FTPS).
-	CAFile      string `yaml:"ca_file"`
-	Fingerprint string `yaml:"fingerprint"`
-	// KnownHosts, KeyFile with PassphraseFile, and LegacySSH are for sftp:// (SFTP).
-	KnownHosts     string `yaml:"known_hosts"`
-	KeyFile        string `yaml:"key_file"`
-	PassphraseFile string `yaml:"passphrase_file"`
-	LegacySSH      bool   `yaml:"legacy_ssh"`
-	// Account is for servers that ask for one at login.
-	Account string `yaml:"account"`
-	// Active has the server open the data connections.
-	Active bool `yaml:"active"`
-	// Proxy is socks5://host:port or http://host:port, without a password.
-	Proxy string `yaml:"proxy"`
-	// Charset, Format and Timezone of the listings, and how the server names files;
-	// "" finds them out.
-	Charset  string `yaml:"charset"`
-	Format   string `yaml:"format"`
-	Timezone string `yaml:"timezone"`
-	Dialect  string `yaml:"dialect"`
-	// Connections is the most at once; 0 is 4. Timeout is how long one may be silent.
-	Connections int           `yaml:"connections"`
-	Timeout     time.Duration `yaml:"timeout"`
+	URL    string `yaml:"url"`
+	Server `yaml:",inline"`
 
-	// To is where the files go, STORAGE:FOLDER or FOLDER.
+	// To is where the files go, STORAGE:FOLDER or FOLDER; "" for a source that is only mounted.
 	To string `yaml:"to"`
 	// Policy is a file; without one nothing is verified.
 	Policy string `yaml:"policy"`
+	// Bwlimit is a number of bytes a second for all connections together, as in
+	// "gateway migrate"; "" is no limit. Segments is by how many of them a large file
+	// is fetched at once; 0 is 4.
+	Bwlimit  string `yaml:"bwlimit"`
+	Segments int    `yaml:"segments"`
 	// Include, Exclude, Since and MaxDepth choose files, as in "gateway migrate".
 	Include  []string `yaml:"include"`
 	Exclude  []string `yaml:"exclude"`
@@ -66,54 +40,22 @@ type Source struct {
 	// because they are gone from the source; 0 is none.
 	DeleteExtra int `yaml:"delete_extra"`
 
-	// Every or Cron is when "gateway serve" runs it; neither: only by hand.
-	Every time.Duration `yaml:"every"`
-	Cron  string        `yaml:"cron"`
-	// Reports is a folder for the reports of scheduled runs.
+	When `yaml:",inline"`
+	// Reports is a folder for the reports of scheduled runs: the JSON of each in it,
+	// and all of the latest in a folder named like the source.
 	Reports string `yaml:"reports"`
 }
 
-// Schedule says when something runs next after a time; the zero time is never.
-type Schedule interface {
-	Next(time.Time) time.Time
-}
-
-// Schedule is when the source runs, nil if only by hand.
-func (s Source) Schedule() (Schedule, error) {
-	switch {
-	case s.Every != 0:
-		return cron.Every(s.Every), nil
-	case s.Cron == "":
-		return nil, nil
-	case strings.Contains(s.Cron, "="): // the parser's own TZ=ZONE
-		return nil, fmt.Errorf("%q: times are those of this machine's zone; a zone cannot be given", s.Cron)
-	}
-	return cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow).Parse(s.Cron)
-}
-
 // Destination is the storage and the folder of To.
-func (s Source) Destination() (storage, folder string) {
-	storage, folder, ok := strings.Cut(s.To, ":")
+func (s Source) Destination() (storage, folder string) { return splitPlace(s.To) }
+
+// splitPlace reads STORAGE:FOLDER, or FOLDER of the default storage.
+func splitPlace(place string) (storage, folder string) {
+	storage, folder, ok := strings.Cut(place, ":")
 	if !ok {
-		storage, folder = DefaultStorage, s.To
+		storage, folder = DefaultStorage, place
 	}
 	return storage, folder
-}
-
-// Password reads the password from where the source says it is, "" if nowhere.
-func (s Source) Password() (string, error) {
-	switch {
-	case s.PasswordFile != "":
-		data, err := os.ReadFile(s.PasswordFile)
-		return strings.TrimRight(string(data), "\r\n"), err
-	case s.PasswordEnv != "":
-		password, ok := os.LookupEnv(s.PasswordEnv)
-		if !ok {
-			return "", fmt.Errorf("the environment variable %s is not set", s.PasswordEnv)
-		}
-		return password, nil
-	}
-	return "", nil
 }
 
 // SourceNames are the names of the sources, sorted.
@@ -143,14 +85,17 @@ func (c Config) validateSources(bad func(key, format string, args ...any)) {
 		}
 		s.validate(func(k, format string, args ...any) { bad(key+k, format, args...) })
 		storage, folder := s.Destination()
-		if _, ok := c.Storages[storage]; s.To != "" && !ok {
-			bad(key+".to", "there is no storage %q; there are: %s", storage, strings.Join(c.StorageNames(), ", "))
+		switch {
+		case s.To != "":
+			c.folder(key+".to", storage, "a migration needs", bad)
+		case s.When != When{} || !c.Mounted(name):
+			bad(key, "to is missing: where the files go, STORAGE:FOLDER or FOLDER")
 		}
 		if s.Reports != "" && c.exposes(s.Reports) {
 			bad(key+".reports", "%s is where the gateway keeps keys and users", s.Reports)
 		}
 		job := s.URL + "\n" + storage + ":" + filepath.ToSlash(filepath.Clean(folder))
-		if other, ok := same[job]; ok && s.URL != "" {
+		if other, ok := same[job]; ok && s.URL != "" && s.To != "" {
 			bad(key, "%s has the same url and destination: they would be one job", other)
 		}
 		same[job] = name
@@ -159,40 +104,10 @@ func (c Config) validateSources(bad func(key, format string, args ...any)) {
 
 // validate checks what can be checked of one source alone, without the network.
 func (s Source) validate(bad func(key, format string, args ...any)) {
-	u, err := url.Parse(s.URL)
-	hasPassword := false
-	if err == nil && u.User != nil {
-		_, hasPassword = u.User.Password()
-	}
-	switch {
-	case s.URL == "":
-		bad("", "url is missing: the server to migrate from, for example ftpes://user@host/folder")
-	case err != nil: // its words quote the URL
-		bad(".url", "it is not a URL; write for example ftpes://user@host/folder")
-	case hasPassword:
-		bad(".url", "leave the password out of it, and write password_file or password_env")
-	case u.Scheme == "" || u.Host == "":
-		bad(".url", "it needs a scheme and a host, for example ftpes://user@host/folder")
-	}
-	if s.To == "" {
-		bad("", "to is missing: where the files go, STORAGE:FOLDER or FOLDER")
-	}
-	if s.PasswordFile != "" && s.PasswordEnv != "" {
-		bad(".password_env", "password_file is given too; give one of them")
-	}
-	if s.CAFile != "" && s.Fingerprint != "" {
-		bad(".fingerprint", "ca_file is given too; give one of them")
-	}
-	if _, err := time.LoadLocation(s.Timezone); err != nil {
-		bad(".timezone", "%q is not known; write for example Europe/Berlin", s.Timezone)
-	}
-	if p, err := url.Parse(s.Proxy); s.Proxy != "" {
-		switch {
-		case err != nil || p.Host == "":
-			bad(".proxy", "it is not a URL; write socks5://host:port or http://host:port")
-		case p.User != nil:
-			bad(".proxy", "a user or password cannot be given here")
-		}
+	validateURL("url", "the server to migrate from", s.URL, bad)
+	s.Server.validate(bad)
+	if s.Segments < 0 || s.Segments > MaxSegments {
+		bad(".segments", "must be 1 (off) to %d", MaxSegments)
 	}
 	if s.MaxDepth < 0 {
 		bad(".max_depth", "must be 0 (any depth) or more")
@@ -206,17 +121,5 @@ func (s Source) validate(bad func(key, format string, args ...any)) {
 	if !oneOf(s.Resume, "", "auto", "never") {
 		bad(".resume", "%q is not one of auto, never", s.Resume)
 	}
-	if s.Every != 0 && s.Cron != "" {
-		bad(".cron", "every is given too; give one of them")
-	}
-	if s.Every != 0 && s.Every < MinEvery {
-		bad(".every", "must be %v or longer", MinEvery)
-	}
-	schedule, err := s.Schedule()
-	switch {
-	case err != nil:
-		bad(".cron", "%v; write five fields: minute, hour, day of the month, month, day of the week, for example \"15 3 * * *\"", err)
-	case schedule != nil && schedule.Next(time.Now()).IsZero():
-		bad(".cron", "%q never comes", s.Cron)
-	}
+	s.When.validate(bad)
 }

@@ -56,6 +56,9 @@ type MigrateOptions struct {
 	// unverified, and the report says so.
 	Policy *integrity.Policy
 	Store  state.Store
+	// Pool, when not nil, is a pool of Source that others use too, such as a Mount. It
+	// is not closed. With fewer Connections than it has sessions, some are left to them.
+	Pool *Pool
 	// Connections is the most sessions at once; 0 takes Source.Connections.
 	Connections int
 	// Segments is by how many sessions a file of SegmentFrom bytes and more is
@@ -280,29 +283,40 @@ func newRun(o MigrateOptions) *run {
 	return r
 }
 
-// connect makes the pool; its caller closes it.
+// connect makes the pool; disconnect closes it.
 func (r *run) connect(ctx context.Context) error {
-	pool, err := NewPool(r.Source)
-	if err != nil {
-		return err
+	pool := r.Pool
+	if pool == nil {
+		var err error
+		if pool, err = NewPool(r.Source); err != nil {
+			return err
+		}
 	}
 	r.pool = pool
 	// The first connection is not tried again: what is wrong with it is wrong with
 	// the URL, mostly, and somebody is waiting for the answer.
 	first, err := pool.Get(ctx)
 	if err != nil {
-		return errors.Join(fatal(err), pool.Close())
+		r.disconnect()
+		return fatal(err)
 	}
 	r.hashAlgorithm, _ = first.Info().HashAlgorithm()
 	pool.Put(first)
 	return nil
 }
 
+// disconnect ends what connect began.
+func (r *run) disconnect() {
+	if r.Pool == nil {
+		_ = r.pool.Close() // says goodbye, cannot fail
+	}
+}
+
 func (r *run) migrate(ctx context.Context) error {
 	if err := r.connect(ctx); err != nil {
 		return err
 	}
-	defer func() { _ = r.pool.Close() }() // says goodbye, cannot fail
+	defer r.disconnect()
 	if err := r.discardOrphans(ctx); err != nil {
 		return err
 	}

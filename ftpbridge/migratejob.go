@@ -125,21 +125,21 @@ func (r *run) keepRun(ctx context.Context, err error, stopped bool) error {
 	return r.store.AddRun(ctx, kept)
 }
 
-// runOf is what is kept of the run that rep is the report of.
+// runOf is what the ledger keeps of the run that rep is the report of, which ended
+// with err or was stopped.
 func runOf(rep Report, err error, stopped bool) state.Run {
-	result := state.Complete
-	switch {
-	case stopped:
-		result = state.Interrupted
-	case err != nil:
-		result = state.Broken
-	case !rep.Complete():
-		result = state.Incomplete
-	}
 	kept := state.Run{
-		Job: rep.Job, Started: rep.Started, Finished: rep.Finished, Result: result,
+		Job: rep.Job, Started: rep.Started, Finished: rep.Finished, Result: state.Complete,
 		Published: rep.Published.Files, Unchanged: rep.Unchanged.Files, Held: rep.Quarantined.Total,
 		Failed: rep.Failed.Total, Removed: rep.Removed.Total, FetchedBytes: rep.FetchedBytes,
+	}
+	switch {
+	case stopped:
+		kept.Result = state.Interrupted
+	case err != nil:
+		kept.Result = state.Broken
+	case !rep.Complete():
+		kept.Result = state.Incomplete
 	}
 	if err != nil && !stopped { // else it only tells of the interruption in other words
 		kept.Error = plain(err)
@@ -172,7 +172,7 @@ func (r *run) inspect(ctx context.Context) (Report, error) {
 		err = r.connect(ctx)
 	}
 	if err == nil {
-		defer func() { _ = r.pool.Close() }() // says goodbye, cannot fail
+		defer r.disconnect()
 		if r.DryRun {
 			err = r.dryRun(ctx)
 		} else {

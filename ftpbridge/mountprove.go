@@ -55,6 +55,7 @@ func (m *Mount) openProved(ctx context.Context, name string) (storage.File, erro
 		}
 		line := res.Val.(state.File)
 		if line.Phase != state.Published {
+			m.log.Warn("mount: a file is kept back", "name", name, "phase", line.Phase, "reason", line.Reason)
 			return nil, fmt.Errorf("%w: %s", ErrUnproved, line.Reason)
 		}
 		f, err := r.Dest.Open(ctx, line.Target)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -47,6 +48,9 @@ type PushOptions struct {
 	// * for its own name and random digits behind: DefaultTemporary, or something
 	// like "*.part-" for servers that refuse a dot at the beginning.
 	Temporary string
+	// Quiet leaves the server alone where there is nothing to send, for runs that
+	// follow one another closely. That it can be reached is not found out then.
+	Quiet bool
 	// Tries and RetryWait are as in MigrateOptions.
 	Tries     int
 	RetryWait time.Duration
@@ -84,8 +88,8 @@ func (o PushOptions) withDefaults() (PushOptions, error) {
 	case o.Tries < 0 || o.RetryWait < 0:
 		return bad("a limit is negative")
 	}
-	if fault := temporaryFault(o.Temporary); fault != "" {
-		return bad("temporary name %q: %s", o.Temporary, fault)
+	if err := CheckTemporary(o.Temporary); err != nil {
+		return o, fmt.Errorf("push: %w", err)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -184,6 +188,18 @@ func newPusher(o PushOptions) *pusher {
 }
 
 func (p *pusher) push(ctx context.Context) error {
+	if p.Quiet {
+		if err := p.scan(ctx); err != nil {
+			return err
+		}
+		counts, err := p.Store.Counts(ctx, p.job.ID)
+		if err != nil {
+			return fatal(err)
+		}
+		if !slices.ContainsFunc(unsent(), func(phase state.Phase) bool { return counts[phase].Files > 0 }) {
+			return nil
+		}
+	}
 	pool, err := NewPool(p.Dest)
 	if err != nil {
 		return err
@@ -204,8 +220,10 @@ func (p *pusher) push(ctx context.Context) error {
 	if err != nil {
 		return fatal(err)
 	}
-	if err := p.scan(ctx); err != nil {
-		return err
+	if !p.Quiet {
+		if err := p.scan(ctx); err != nil {
+			return err
+		}
 	}
 	return p.work(ctx)
 }

@@ -13,6 +13,18 @@ import (
 // in it: file systems take 255.
 const maxTemporary = 200
 
+// CheckTemporary says what is wrong with a pattern for PushOptions.Temporary; "" is the
+// default. The error wraps ErrOptions.
+func CheckTemporary(pattern string) error {
+	if pattern == "" {
+		return nil
+	}
+	if fault := temporaryFault(pattern); fault != "" {
+		return fmt.Errorf("%w: temporary name %q: %s", ErrOptions, pattern, fault)
+	}
+	return nil
+}
+
 func temporaryFault(pattern string) string {
 	before, after, ok := strings.Cut(pattern, "*")
 	switch {

@@ -2,6 +2,7 @@ package ftpbridge
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
@@ -71,6 +72,12 @@ func DialRemote(ctx context.Context, src Source) (Remote, error) {
 
 // dialRemote is DialRemote for a source that is valid.
 func dialRemote(ctx context.Context, src Source, know *knowledge) (Remote, error) {
+	if src.Secrets != nil {
+		var err error
+		if src.Password, src.KeyPassphrase, err = src.Secrets(); err != nil {
+			return nil, fmt.Errorf("%w %q: %w", ErrSource, src.Redacted(), err)
+		}
+	}
 	if src.sftp() {
 		return dialSFTP(ctx, src, know)
 	}

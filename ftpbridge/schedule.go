@@ -38,14 +38,15 @@ type LastRun struct {
 	Failures int       // runs in a row that something ended early
 }
 
-// ReadLastRun reads it from what the store knows of a job.
-func ReadLastRun(ctx context.Context, store state.Store, source Source, destination string) (LastRun, state.Job, []state.Run, error) {
+// ReadLastRun reads it from what the store knows of a job, by what the ledger calls its
+// two ends: Source.Redacted and Destination, of a push the other way round.
+func ReadLastRun(ctx context.Context, store state.Store, source, destination string) (LastRun, state.Job, []state.Run, error) {
 	var found state.Job
 	for job, err := range store.Jobs(ctx) {
 		if err != nil {
 			return LastRun{}, found, nil, err
 		}
-		if job.Source == source.Redacted() && job.Destination == destination {
+		if job.Source == source && job.Destination == destination {
 			found = job
 		}
 	}

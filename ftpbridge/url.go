@@ -26,6 +26,9 @@ type Source struct {
 	URL *url.URL
 	// Password is used when the URL has none. Anonymous logins need none.
 	Password string
+	// Secrets, when not nil, is asked at every login for what may have changed since,
+	// in place of Password and KeyPassphrase. It is called by many at once.
+	Secrets func() (password, keyPassphrase string, err error)
 	// Account is for servers that ask for one at login (ACCT, RFC 959 section 4.1.1).
 	Account string
 	// TLS is the base configuration, nil for the defaults.

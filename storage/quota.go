@@ -11,7 +11,8 @@ import (
 // Quota bounds the bytes that one user keeps: the files in all mounts that the user
 // can upload to, the uploads kept for a resume, and, reserved from the moment they
 // start and as they grow, the uploads under way. All views of the user share one, so that
-// concurrent uploads cannot pass it together. An overwrite needs room for both
+// concurrent uploads cannot pass it together. Mounts that are Uncounted count with
+// their uploads only. An overwrite needs room for both
 // versions until it is published.
 //
 // The files are counted by a walk, when the number is first needed. From then on what
@@ -271,18 +272,9 @@ func (v *View) usage(ctx context.Context) (total int64, err error) {
 }
 
 func (v *View) usageOf(ctx context.Context, m *mount) (total int64, err error) {
-	for e, err := range Walk(ctx, m.FS, m.Root) {
-		if errors.Is(err, fs.ErrNotExist) {
-			break // the folder has not been made yet
-		}
-		if err != nil {
+	if !m.Uncounted {
+		if total, err = v.filesOf(ctx, m); err != nil {
 			return 0, err
-		}
-		if e.IsDir() || e.Link {
-			continue
-		}
-		if _, visible := v.outer(m, e.Name); visible {
-			total += e.Size
 		}
 	}
 	for u, err := range v.suspended(ctx, m) {
@@ -297,4 +289,30 @@ func (v *View) usageOf(ctx context.Context, m *mount) (total int64, err error) {
 		}
 	}
 	return total, nil
+}
+
+func (v *View) filesOf(ctx context.Context, m *mount) (total int64, err error) {
+	for e, err := range Walk(ctx, m.FS, m.Root) {
+		if errors.Is(err, fs.ErrNotExist) {
+			break // the folder has not been made yet
+		}
+		if err != nil {
+			return 0, err
+		}
+		if e.IsDir() || e.Link {
+			continue
+		}
+		if _, visible := v.outer(m, e.Name); visible {
+			total += e.Size
+		}
+	}
+	return total, nil
+}
+
+// counted is how much of a file of this size counts for the quota.
+func (m *mount) counted(size int64) int64 {
+	if m.Uncounted {
+		return 0
+	}
+	return size
 }

@@ -1,8 +1,10 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -169,4 +171,37 @@ func TestQuotaMounts(t *testing.T) {
 		storage.Mount{Path: "later", FS: d, Root: "no", Permissions: storage.PermReadWrite},
 	)
 	wantUsage(t, v, 2000)
+}
+
+// unwalkable is a backend whose files are kept elsewhere.
+type unwalkable struct {
+	*disk.Disk
+	t *testing.T
+}
+
+func (u unwalkable) List(context.Context, string) iter.Seq2[storage.Info, error] {
+	u.t.Error("it is walked")
+	return func(func(storage.Info, error) bool) {}
+}
+
+// TestQuotaUncounted: files of an uncounted mount are not walked and not counted; uploads
+// to it are while they are on their way.
+func TestQuotaUncounted(t *testing.T) {
+	ctx := t.Context()
+	v := newView(t, storage.ViewOptions{User: "ann", Quota: storage.NewQuota(100_000)},
+		storage.Mount{FS: newDisk(t), Permissions: storage.PermReadWrite},
+		storage.Mount{Path: "far", FS: unwalkable{newDisk(t), t}, Permissions: storage.PermReadWrite, Uncounted: true})
+	must(t, put(ctx, v, "near", kilobytes(30)))
+	for i := range 3 {
+		must(t, put(ctx, v, fmt.Sprintf("far/%d", i), kilobytes(60)))
+	}
+	wantUsage(t, v, 30_000)
+	up, err := v.Create(ctx, "far/x", storage.CreateOptions{Size: 60_000})
+	must(t, err)
+	wantUsage(t, v, 90_000)
+	if err := put(ctx, v, "near2", kilobytes(20)); !errors.Is(err, storage.ErrQuota) {
+		t.Errorf("put past the quota: %v", err)
+	}
+	must(t, up.Abort(ctx))
+	must(t, put(ctx, v, "near2", kilobytes(20)))
 }

@@ -41,6 +41,9 @@ type Mount struct {
 	FS          FS
 	Root        string // folder inside FS, "" for all of it
 	Permissions Permission
+	// Uncounted leaves the files out of the quota, for a backend whose files are kept
+	// elsewhere and cannot be walked for each upload. Uploads on their way do count.
+	Uncounted bool
 }
 
 // DefaultMaxSuspended is ViewOptions.MaxSuspended where none is set.

@@ -187,7 +187,7 @@ func (u *viewUpload) Commit(ctx context.Context, o CommitOptions) (Info, error) 
 	info, err := u.v.publish(ctx, u.s, o, func(o CommitOptions) (Info, error) { return u.inner.Commit(ctx, o) })
 	switch {
 	case err == nil:
-		u.room.settle(info.Size)
+		u.room.settle(u.s.mount.counted(info.Size))
 		u.v.quota.freed() // if it replaced a file
 		u.v.own.add(u.s.name)
 		_, info.Name = Split(u.s.name)
@@ -248,7 +248,7 @@ func (v *View) copy(ctx context.Context, src, dst spot, o CommitOptions) (Info, 
 		return c.Copy(ctx, src.inner, dst.inner, o)
 	})
 	if err == nil {
-		r.settle(info.Size)
+		r.settle(dst.mount.counted(info.Size))
 		v.quota.freed() // if it replaced a file
 		v.own.add(dst.name)
 		_, info.Name = Split(dst.name)

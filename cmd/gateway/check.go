@@ -22,19 +22,34 @@ func (checkConfigCmd) Run(e *env) error {
 		file = "no configuration file: the defaults"
 	}
 	fmt.Fprintf(e.out, "configuration  %s\ndata           %s\n", file, c.Data)
+	var badStorages error
 	for _, name := range c.StorageNames() {
-		fmt.Fprintf(e.out, "storage        %s = %s\n", name, c.Storages[name].Path)
+		fmt.Fprintf(e.out, "storage        %s = %s\n", name, storagePlace(c, name))
+		badStorages = errors.Join(badStorages, checkMount(c, name))
 	}
 	var badSources error
 	for _, name := range c.SourceNames() {
 		fmt.Fprintf(e.out, "source         %s = %s\n", name, c.Sources[name].URL)
 		badSources = errors.Join(badSources, checkSource(c, name), checkSourceFiles(c, name))
 	}
+	for _, name := range c.PushNames() {
+		fmt.Fprintf(e.out, "push           %s = %s\n", name, c.Pushes[name].To)
+		badSources = errors.Join(badSources, checkPush(c, name), checkPushFiles(c, name))
+	}
 	var badCertificate error
 	if c.HTTPS.Certificate != "" {
 		_, badCertificate = loadCertificate(c.HTTPS)
 	}
-	return errors.Join(badSources, badCertificate, checkUsers(e, c, badSources == nil && badCertificate == nil))
+	return errors.Join(badStorages, badSources, badCertificate, checkUsers(e, c, badStorages == nil && badSources == nil && badCertificate == nil))
+}
+
+// storagePlace is where the files of a storage are.
+func storagePlace(c config.Config, name string) string {
+	s := c.Storages[name]
+	if s.Source != "" {
+		return fmt.Sprintf("%s, mounted", c.Sources[s.Source].URL)
+	}
+	return s.Path
 }
 
 // checkUsers checks the user files. soFar says that nothing else was wrong.

@@ -35,7 +35,7 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Serve files over SFTP and HTTPS/WebDAV."`
 	Migrate     migrateCmd     `cmd:"" help:"Fetch, verify and publish all files of an FTP or SFTP server."`
 	Push        pushCmd        `cmd:"" help:"Send what arrived in a folder to an FTP or SFTP server."`
-	Jobs        jobsCmd        `cmd:"" help:"List migrations: the last run of each, and the next."`
+	Jobs        jobsCmd        `cmd:"" help:"List migrations and pushes: the last run of each, and the next."`
 	Ls          lsCmd          `cmd:"" help:"List a folder of an FTP or SFTP server."`
 	Probe       probeCmd       `cmd:"" help:"Find out what an FTP server is and how to migrate from it."`
 	User        userCmd        `cmd:"" help:"Add, change, list and remove users."`

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,11 +22,14 @@ import (
 
 // gateway is what the commands share, built from the configuration.
 type gateway struct {
-	cfg      config.Config
-	log      *slog.Logger
-	users    *auth.Users
+	cfg   config.Config
+	log   *slog.Logger
+	users *auth.Users
+	state *sqlite.Store
+	// storages are the folders on this machine, by storage: those with a path, and of
+	// mounted sources with a policy what was proved.
 	storages map[string]*disk.Disk
-	state    *sqlite.Store
+	mounts   mounts
 
 	mu     sync.Mutex
 	quotas map[string]*userQuota
@@ -55,22 +62,37 @@ func (g *gateway) open(ctx context.Context) error {
 		return err
 	}
 	for _, name := range g.cfg.StorageNames() {
-		path := g.cfg.Storages[name].Path
-		if err := os.MkdirAll(path, 0o755); err != nil {
+		s, path, mode := g.cfg.Storages[name], g.cfg.Storages[name].Path, fs.FileMode(0o755)
+		if s.Source != "" {
+			if g.cfg.Sources[s.Source].Policy == "" {
+				continue // nothing of it is kept here
+			}
+			path, mode = filepath.Join(g.cfg.MountsDir(), name, "proved"), 0o700
+		}
+		d, err := openFolder(path, mode)
+		if err != nil {
 			return fmt.Errorf("storage %s: %w", name, err)
 		}
-		if g.storages[name], err = disk.Open(path, disk.Options{}); err != nil {
-			delete(g.storages, name)
-			return fmt.Errorf("storage %s: %w", name, err)
-		}
+		g.storages[name] = d
 	}
 	g.state, err = sqlite.Open(ctx, g.cfg.StateFile())
 	return err
 }
 
+// openFolder opens a folder as a storage. It is made if it is not there.
+func openFolder(path string, mode fs.FileMode) (*disk.Disk, error) {
+	if err := os.MkdirAll(path, mode); err != nil {
+		return nil, err
+	}
+	return disk.Open(path, disk.Options{})
+}
+
+// folders are the names of storages, sorted.
+func (g *gateway) folders() []string { return slices.Sorted(maps.Keys(g.storages)) }
+
 // Close closes the database and the storages.
 func (g *gateway) Close() error {
-	var errs []error
+	errs := []error{g.mounts.close()}
 	if g.state != nil {
 		errs = append(errs, g.state.Close())
 	}
@@ -92,13 +114,18 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 	u := id.User
 	mounts := make([]storage.Mount, 0, len(u.Mounts))
 	for _, m := range u.Mounts {
-		d, ok := g.storages[storageName(m.Storage)]
-		if !ok {
-			return nil, fmt.Errorf("user %s: mount %s: there is no storage %q in the configuration", u.Name, m.Path, m.Storage)
-		}
 		folder, err := storage.CleanName(m.Folder)
 		if err != nil {
 			return nil, err
+		}
+		if live := g.mounts.fs[storageName(m.Storage)]; live != nil {
+			// No word with the server: it may be down, and the user has other mounts.
+			mounts = append(mounts, storage.Mount{Path: m.Path, FS: live, Root: folder, Permissions: storage.Permission(m.Permissions), Uncounted: true})
+			continue
+		}
+		d, ok := g.storages[storageName(m.Storage)]
+		if !ok {
+			return nil, fmt.Errorf("user %s: mount %s: there is no storage %q in the configuration", u.Name, m.Path, m.Storage)
 		}
 		// At each login: somebody may have removed it since.
 		if err := storage.MkdirAll(ctx, d, folder); err != nil {
@@ -132,6 +159,22 @@ type place struct {
 
 func (p place) String() string { return p.storage + ":/" + p.name }
 
+// folder is place for where files are moved to or from, which a mounted source is not.
+func (g *gateway) folder(arg string) (place, error) {
+	p, err := g.place(arg)
+	if err != nil {
+		return p, err
+	}
+	return p, g.notMounted(arg, p.storage)
+}
+
+func (g *gateway) notMounted(arg, name string) error {
+	if source := g.cfg.Storages[name].Source; source != "" {
+		return fmt.Errorf("%q: storage %s is a mount of the source %s, and its files are on that server; name a storage with a path", arg, name, source)
+	}
+	return nil
+}
+
 // place reads STORAGE:PATH or PATH, which is on the default storage.
 func (g *gateway) place(arg string) (place, error) {
 	name, path, ok := strings.Cut(arg, ":")
@@ -140,6 +183,9 @@ func (g *gateway) place(arg string) (place, error) {
 	}
 	d, ok := g.storages[name]
 	if !ok {
+		if err := g.notMounted(arg, name); err != nil {
+			return place{}, err
+		}
 		return place{}, fmt.Errorf("%q: there is no storage %q; there are: %s", arg, name, strings.Join(g.cfg.StorageNames(), ", "))
 	}
 	clean, err := storage.CleanName(path)

@@ -19,7 +19,8 @@ type jobsCmd struct {
 
 // jobLine is what is told of a job.
 type jobLine struct {
-	Name        string     `json:"name,omitempty"` // of the configured source; "": there is none
+	Name        string     `json:"name,omitempty"`   // of the configured source or push; "": there is none
+	Action      string     `json:"action,omitempty"` // push; of migrations ""
 	Source      string     `json:"source"`
 	Destination string     `json:"destination"`
 	Started     *time.Time `json:"started,omitempty"`  // of the last run
@@ -35,7 +36,7 @@ type jobLine struct {
 	Next        *time.Time `json:"next,omitempty"`     // none: not by schedule
 }
 
-// Run lists the configured sources, and then the jobs that are not of one.
+// Run lists the configured sources and pushes, and then the jobs that are not of one.
 func (j jobsCmd) Run(e *env) error {
 	g, err := e.open()
 	if err != nil {
@@ -55,7 +56,7 @@ func (j jobsCmd) Run(e *env) error {
 		return nil
 	}
 	if len(lines) == 0 {
-		fmt.Fprintln(e.out, "no migrations yet")
+		fmt.Fprintln(e.out, "no migrations or pushes yet")
 		return nil
 	}
 	return printJobs(e.out, lines, time.Now())
@@ -86,34 +87,26 @@ func printJobs(out io.Writer, lines []jobLine, now time.Time) error {
 	return nil
 }
 
-// jobLines gathers what is known. A source with a mistake in it is an error: it
-// would not run either.
+// jobLines gathers what is known. A source or push with a mistake in it is an error:
+// it would not run either.
 func (g *gateway) jobLines(e *env) ([]jobLine, error) {
 	var lines []jobLine
 	configured := map[int64]bool{}
-	for _, name := range g.cfg.SourceNames() {
-		last, job, runs, err := g.lastRun(e.ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		to, err := g.place(g.cfg.Sources[name].To)
-		if err != nil {
-			return nil, err
-		}
-		src, err := configuredSource(g.cfg, name)
+	jobs, err := g.configuredJobs()
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range jobs {
+		last, job, runs, err := j.last(e.ctx, g.state)
 		if err != nil {
 			return nil, err
 		}
 		configured[job.ID] = true
-		job.Source, job.Destination = src.Redacted(), ftpbridge.Destination(to.storage, to.name)
+		job.Source, job.Destination = j.source, j.destination
 		l := newJobLine(job, runs)
-		l.Name, l.Failures = name, last.Failures
-		schedule, err := g.cfg.Sources[name].Schedule()
-		if err != nil {
-			return nil, err
-		}
-		if schedule != nil {
-			next := ftpbridge.NextRun(name, schedule, last)
+		l.Name, l.Action, l.Failures = j.name, j.action, last.Failures
+		if j.schedule != nil {
+			next := ftpbridge.NextRun(j.id(), j.schedule, last)
 			if now := time.Now(); next.Before(now) {
 				next = now
 			}
@@ -132,7 +125,11 @@ func (g *gateway) jobLines(e *env) ([]jobLine, error) {
 		if err != nil {
 			return nil, err
 		}
-		lines = append(lines, newJobLine(job, runs))
+		l := newJobLine(job, runs)
+		if storage, ok := strings.CutSuffix(job.Destination, ":"); ok && g.cfg.Storages[storage].Source != "" {
+			l.Result = "mounted as storage " + storage // a file is proved when it is opened
+		}
+		lines = append(lines, l)
 	}
 	return lines, nil
 }

@@ -25,6 +25,9 @@ type sourceFlags struct {
 	Timezone     string        `help:"Zone of the times in the server's listings (default: found out where it matters, else UTC)." placeholder:"ZONE"`
 	CAFile       string        `help:"Certificates that may sign the server's (FTPS)." name:"ca-file" type:"path" placeholder:"FILE"`
 	Fingerprint  string        `help:"SHA-256 of the server's certificate (FTPS) in hexadecimal, or SHA256:... of its host key (SFTP)." placeholder:"HASH"`
+	Account      string        `help:"Account, for servers that ask for one at login." placeholder:"NAME"`
+	Active       bool          `help:"Have the server open the data connections (FTP)."`
+	Proxy        string        `help:"What to connect through: socks5://[user:password@]host:port or http://..." placeholder:"URL"`
 	sshFlags
 }
 

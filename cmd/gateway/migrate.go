@@ -56,7 +56,7 @@ func (m *migrateCmd) Validate() error {
 		return err
 	}
 	if _, err := parseRate(m.Bwlimit); err != nil {
-		return err
+		return fmt.Errorf("--bwlimit %w", err)
 	}
 	_, err := ftpbridge.ParseAfter(m.After)
 	return err
@@ -131,7 +131,7 @@ func (m *migrateCmd) options(e *env, g *gateway) (o ftpbridge.MigrateOptions, er
 		if o.Source, err = m.source(e, m.Source); err != nil {
 			return o, err
 		}
-		to, err := g.place(m.Dest)
+		to, err := g.folder(m.Dest)
 		if err != nil {
 			return o, err
 		}
@@ -201,7 +201,7 @@ func (f *sourceFlags) add(_ *env, src *ftpbridge.Source) error {
 	}
 	var err error
 	if f.PasswordFile != "" {
-		if src.Password, err = (config.Source{PasswordFile: f.PasswordFile}).Password(); err != nil {
+		if src.Password, err = (config.Server{PasswordFile: f.PasswordFile}).Password(); err != nil {
 			return fmt.Errorf("password file: %w", err)
 		}
 	}
@@ -217,6 +217,13 @@ func (f *sourceFlags) add(_ *env, src *ftpbridge.Source) error {
 	set(&src.Format, f.Format)
 	set(&src.Dialect, f.Dialect)
 	set(&src.Timeout, f.Timeout)
+	set(&src.Account, f.Account)
+	set(&src.Active, f.Active)
+	if f.Proxy != "" {
+		if src.Proxy, err = ftpbridge.ParseProxy(f.Proxy); err != nil {
+			return fmt.Errorf("--proxy: %w", err)
+		}
+	}
 	if f.sshFlags == (sshFlags{}) && src.KeyFile+src.KnownHosts != "" {
 		return nil // those of the configured source stay
 	}

@@ -9,39 +9,31 @@ import (
 )
 
 type pushCmd struct {
-	Folder      string `arg:"" help:"Where the files arrive: a folder, or STORAGE:FOLDER."`
-	Dest        string `arg:"" help:"URL of the partner's folder: ftp://user@host/path, ftps://, ftpes:// or sftp://."`
-	After       string `help:"What becomes of a file here once the partner has it: keep or delete." enum:"keep,delete" default:"keep"`
-	Connections int    `help:"How many files to send at once, 1 to 16." default:"2"`
+	Folder      string `arg:"" help:"Where the files arrive: a folder, or STORAGE:FOLDER; or the name of a push of the configuration."`
+	Dest        string `arg:"" optional:"" help:"URL of the partner's folder: ftp://user@host/path, ftps://, ftpes:// or sftp://. Not with a name."`
+	After       string `help:"What becomes of a file here once the partner has it: keep (default) or delete." enum:"keep,delete," default:"" placeholder:"WHAT"`
+	Connections int    `help:"How many files to send at once, 1 to 16 (default: 2)." placeholder:"N"`
 	Overwrite   bool   `help:"Replace files at the partner that did not come from here."`
-	Temporary   string `help:"Name of a file on the server while it is sent, with * for its own; digits are added." default:".*.part-" placeholder:"PATTERN"`
+	Temporary   string `help:"Name of a file on the server while it is sent, with * for its own; digits are added (default: .*.part-)." placeholder:"PATTERN"`
 	JSON        bool   `help:"Print events and the report as JSON lines." name:"json"`
 	sourceFlags
 }
 
 // Run sends and reports. The exit status is 0 only if the partner has everything.
 func (p *pushCmd) Run(e *env) error {
-	dest, err := p.source(e, p.Dest)
-	if err != nil {
-		return err
-	}
 	g, err := e.open()
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	from, err := g.place(p.Folder)
+	o, err := p.options(e, g)
 	if err != nil {
 		return err
 	}
 	show := newProgress(e, p.JSON)
 	log := newLogger(show.log(), g.cfg.Log)
-	dest.Logger = log
-	report, err := ftpbridge.Push(e.ctx, ftpbridge.PushOptions{
-		Source: from.disk, SourceName: from.storage, Folder: from.name, Dest: dest, Store: g.state,
-		Connections: p.Connections, After: ftpbridge.AfterPush(p.After), Overwrite: p.Overwrite, Temporary: p.Temporary,
-		Progress: show.event, Logger: log,
-	})
+	o.Dest.Logger, o.Logger, o.Progress = log, log, show.event
+	report, err := ftpbridge.Push(e.ctx, o)
 	show.close()
 	if perr := printReport(e, report, p.JSON); perr != nil {
 		return errors.Join(err, perr)
@@ -57,6 +49,34 @@ func (p *pushCmd) Run(e *env) error {
 		return errSilent
 	}
 	return nil
+}
+
+// options are those of the configured push of this name, or of the folder and URL, and
+// what the flags say beside.
+func (p *pushCmd) options(e *env, g *gateway) (o ftpbridge.PushOptions, err error) {
+	if p.Dest == "" {
+		if o, err = g.pushOptions(p.Folder); err != nil {
+			return o, err
+		}
+		if err := p.add(e, &o.Dest); err != nil {
+			return o, err
+		}
+	} else {
+		if o.Dest, err = p.source(e, p.Dest); err != nil {
+			return o, err
+		}
+		from, err := g.folder(p.Folder)
+		if err != nil {
+			return o, err
+		}
+		o.Source, o.SourceName, o.Folder, o.Store = from.disk, from.storage, from.name, g.state
+		o.Connections = defaultPushConnections
+	}
+	set(&o.Connections, p.Connections)
+	set(&o.After, ftpbridge.AfterPush(p.After))
+	set(&o.Temporary, p.Temporary)
+	o.Overwrite = o.Overwrite || p.Overwrite
+	return o, nil
 }
 
 // printReport is the end of a migration or push, for people or as a line of JSON.

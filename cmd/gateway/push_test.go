@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"gateway/auth"
 	"gateway/sftpsrv"
 	"gateway/storage"
+	"gateway/tests/servers"
 )
 
 // startSFTP runs the gateway's own SFTP front end and gives its address and the
@@ -132,5 +135,76 @@ func TestPushAndMigrateOverSFTP(t *testing.T) {
 	same("back")
 	if strings.Contains(out.String(), "plain FTP") {
 		t.Errorf("output %s", out)
+	}
+}
+
+// TestRealPushConfigured: what arrives in a folder is sent by the schedule, and by its
+// name; where nothing arrived the partner is left alone.
+func TestRealPushConfigured(t *testing.T) {
+	server, _ := legacy(t, nil)
+	proxy := servers.StartProxy(t, server.Addr, servers.ProxyOptions{FTP: true})
+	e, out, stderr := newEnv(t)
+	t.Setenv(passwordVariable, "") // the configuration says where it is
+	if err := errors.Join(
+		os.MkdirAll("gateway-data/files/outbox/sub", 0o755),
+		os.WriteFile("gateway-data/files/outbox/sub/a.txt", []byte("hello"), 0o644),
+		os.WriteFile("secret", []byte(server.Pass), 0o600),
+		os.WriteFile("gateway.yaml", fmt.Appendf(nil, "log: {level: debug}\npushes:\n  partner: {from: outbox, to: \"ftp://%s@%s/\", password_file: secret, after: delete, every: 1h}\n  later:\n    from: nothing\n    to: ftp://127.0.0.1:1/\n", server.User, proxy.Addr), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	g := openGateway(t, e)
+	jobs, err := g.scheduler()
+	if err != nil || len(jobs.Jobs) != 1 {
+		t.Fatalf("%+v, %v", jobs.Jobs, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ended := make(chan struct{})
+	go func() { defer close(ended); jobs.Run(ctx) }()
+	for ctx.Err() == nil {
+		if last, err := jobs.Jobs[0].Last(ctx); err != nil || !last.Finished.IsZero() {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	cancel()
+	<-ended
+	if got := on(t, server, "sub/a.txt"); got != "hello" {
+		t.Fatalf("the partner has %q\n%s", got, stderr)
+	}
+	if _, err := os.Stat("gateway-data/files/outbox/sub/a.txt"); err == nil {
+		t.Error("it is still here")
+	}
+	before := proxy.Bytes(servers.Down)
+	if err := g.runPush(t.Context(), "partner"); err != nil || proxy.Bytes(servers.Down) != before {
+		t.Errorf("%v, %d bytes from the partner for nothing", err, proxy.Bytes(servers.Down)-before)
+	}
+	if err := g.runPush(t.Context(), "later"); err != nil {
+		t.Errorf("a folder that is not there yet: %v", err)
+	}
+	gateway := func(want int, args ...string) string {
+		t.Helper()
+		out.Reset()
+		stderr.Reset()
+		if code := run(e.ctx, args, e.streams); code != want {
+			t.Fatalf("%q: exit status %d\n%s%s", args, code, out, stderr)
+		}
+		return out.String() + stderr.String()
+	}
+	if err := os.WriteFile("gateway-data/files/outbox/b.txt", []byte("bee"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if text := gateway(exitOK, "push", "partner", "--after", "keep"); on(t, server, "b.txt") != "bee" || !strings.Contains(text, "sent                    1 files") {
+		t.Errorf("the partner has %q\n%s", on(t, server, "b.txt"), text)
+	}
+	if text := gateway(exitOK, "jobs"); !strings.Contains(text, "partner") || !strings.Contains(text, "1 sent") || !strings.Contains(text, "default:outbox -> ftp://") {
+		t.Error(text)
+	}
+	gateway(exitOK, "check-config")
+	if text := gateway(exitFailed, "push", "nobody"); !strings.Contains(text, `"nobody" is no push of the configuration; there are: later, partner`) {
+		t.Error(text)
+	}
+	if text := gateway(exitFailed, "push", "later"); !strings.Contains(text, "cannot reach the server") {
+		t.Error(text)
 	}
 }

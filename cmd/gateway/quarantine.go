@@ -92,7 +92,7 @@ func (l *quarantineListCmd) Run(e *env) error {
 	}
 	defer g.Close()
 	n := 0
-	for _, name := range g.cfg.StorageNames() {
+	for _, name := range g.folders() {
 		files, err := g.quarantine(name).List(e.ctx)
 		if err != nil {
 			return err
@@ -149,7 +149,7 @@ func (r *quarantined) decide(e *env, done string, sign bool, act decision) error
 	name, path, named := strings.Cut(r.File, ":")
 	names := []string{name}
 	if !named {
-		names, path = g.cfg.StorageNames(), r.File
+		names, path = g.folders(), r.File
 	} else if _, err := g.place(r.File); err != nil {
 		return err
 	}

@@ -25,9 +25,9 @@ func parseRate(s string) (int64, error) {
 	v, err := strconv.ParseFloat(number, 64)
 	switch v *= float64(unit); {
 	case err != nil || math.IsNaN(v) || v < 0 || v >= math.MaxInt64:
-		return 0, fmt.Errorf("--bwlimit %q is no rate; write for example 512k or 10M (bytes a second)", s)
+		return 0, fmt.Errorf("%q is no rate; write for example 512k or 10M (bytes a second)", s)
 	case v != 0 && v < ftpbridge.MinBytesPerSecond:
-		return 0, fmt.Errorf("--bwlimit %q is %g bytes a second; the least is %d", s, v, ftpbridge.MinBytesPerSecond)
+		return 0, fmt.Errorf("%q is %g bytes a second; the least is %d", s, v, ftpbridge.MinBytesPerSecond)
 	}
 	return int64(v), nil
 }

@@ -19,6 +19,7 @@ import (
 	"gateway/ftpbridge"
 	"gateway/sftpsrv"
 	"gateway/storage"
+	"gateway/storage/disk"
 	"gateway/webdav"
 )
 
@@ -68,6 +69,9 @@ func newServing(g *gateway) (*serving, error) {
 	l := g.cfg.Logins
 	logins, err := auth.NewLogins(g.users, auth.NewGuard(auth.GuardLimits{Failures: l.Failures, Window: l.Window, Ban: l.Ban}), g.log)
 	if err != nil {
+		return nil, err
+	}
+	if err := g.mountSources(context.Background()); err != nil {
 		return nil, err
 	}
 	s := &serving{g: g, logins: logins}
@@ -174,7 +178,7 @@ const firstUserName = "user"
 // announce says where it runs and how to connect. It fits 80 columns.
 func (s *serving) announce(e *env, password string) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "The gateway is running. Its files are in %s\n\n", s.g.cfg.Storages["default"].Path)
+	fmt.Fprintf(&b, "The gateway is running. Its files are in %s\n\n", storagePlace(s.g.cfg, config.DefaultStorage))
 	if s.sftp != nil {
 		fmt.Fprintf(&b, "  SFTP   %s\n         %s\n", s.sftp.Addr(), strings.Join(sftpsrv.Fingerprints(s.hostKeys), "\n         "))
 	}
@@ -186,7 +190,7 @@ func (s *serving) announce(e *env, password string) {
 		s.announceCommands(&b)
 	}
 	if n := len(s.jobs.Jobs); n > 0 {
-		fmt.Fprintf(&b, "\n%d sources are migrated from by schedule; see: gateway jobs\n", n)
+		fmt.Fprintf(&b, "\n%d migrations and pushes run by schedule; see: gateway jobs\n", n)
 	}
 	if s.loopbackOnly() {
 		b.WriteString("\nOnly this machine can connect. To open it to others, set sftp.listen and\nhttps.listen in gateway.yaml; see docs/configuration.md.\n")
@@ -305,9 +309,11 @@ func (g *gateway) sweep(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
-		for name, d := range g.storages {
-			if err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
-				g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
+		for _, disks := range []map[string]*disk.Disk{g.storages, g.mounts.spools} {
+			for name, d := range disks {
+				if err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
+					g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
+				}
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"gateway/config"
 	"gateway/ftpbridge"
+	bridgereport "gateway/ftpbridge/report"
 	"gateway/integrity"
 	"gateway/internal/durable"
 	"gateway/state"
@@ -22,7 +23,7 @@ import (
 const keptReports = 100
 
 // configuredSource makes a source of the configuration into one of the bridge, all
-// but the password.
+// but the secrets.
 func configuredSource(c config.Config, name string) (ftpbridge.Source, error) {
 	s, ok := c.Sources[name]
 	if !ok {
@@ -32,21 +33,29 @@ func configuredSource(c config.Config, name string) (ftpbridge.Source, error) {
 		}
 		return ftpbridge.Source{}, fmt.Errorf("%q is neither a URL nor a source of the configuration; there are: %s", name, known)
 	}
-	src, err := ftpbridge.ParseSource(s.URL)
+	key := "sources." + name
+	return configuredServer(c, key, key+".url", s.URL, s.Server)
+}
+
+// configuredServer makes a server of the configuration into a source of the bridge,
+// all but the secrets. Mistakes are named by the keys of the server and of its URL.
+func configuredServer(c config.Config, key, urlKey, url string, s config.Server) (ftpbridge.Source, error) {
+	src, err := ftpbridge.ParseSource(url)
 	if err != nil {
-		return src, c.Mistake("sources."+name+".url", err)
+		return src, c.Mistake(urlKey, err)
 	}
 	if s.Timezone != "" {
 		if src.Location, err = time.LoadLocation(s.Timezone); err != nil {
-			return src, c.Mistake("sources."+name+".timezone", err)
+			return src, c.Mistake(key+".timezone", err)
 		}
 	}
 	src.CAFile, src.Fingerprint = s.CAFile, s.Fingerprint
+	src.KnownHosts, src.KeyFile, src.LegacySSH = s.KnownHosts, s.KeyFile, s.LegacySSH
 	src.Charset, src.Format, src.Dialect, src.Timeout = s.Charset, s.Format, s.Dialect, s.Timeout
 	src.Account, src.Active = s.Account, s.Active
 	if s.Proxy != "" {
 		if src.Proxy, err = ftpbridge.ParseProxy(s.Proxy); err != nil {
-			return src, c.Mistake("sources."+name+".proxy", err)
+			return src, c.Mistake(key+".proxy", err)
 		}
 	}
 	src.Connections = s.Connections
@@ -54,9 +63,20 @@ func configuredSource(c config.Config, name string) (ftpbridge.Source, error) {
 		src.Connections = defaultConnections
 	}
 	if err := src.Validate(); err != nil {
-		return src, c.Mistake("sources."+name, err)
+		return src, c.Mistake(key, err)
 	}
 	return src, nil
+}
+
+// addSecrets reads the secrets of a server from where the configuration says they are.
+func addSecrets(c config.Config, key string, s config.Server, src *ftpbridge.Source) (err error) {
+	if src.Password, err = s.Password(); err != nil {
+		return c.Mistake(key, err)
+	}
+	if src.KeyPassphrase, err = keyPassphrase(s.PassphraseFile); err != nil {
+		return c.Mistake(key+".passphrase_file", err)
+	}
+	return nil
 }
 
 // checkSource finds mistakes in the configuration of a source.
@@ -67,6 +87,9 @@ func checkSource(c config.Config, name string) error {
 	}
 	if _, serr := parseSince(c.Sources[name].Since, time.Now()); serr != nil {
 		err = errors.Join(err, c.Mistake("sources."+name+".since", serr))
+	}
+	if _, rerr := parseRate(c.Sources[name].Bwlimit); rerr != nil {
+		err = errors.Join(err, c.Mistake("sources."+name+".bwlimit", rerr))
 	}
 	return err
 }
@@ -93,14 +116,13 @@ func (g *gateway) sourceOptions(name string) (o ftpbridge.MigrateOptions, err er
 		return o, err
 	}
 	s, key := g.cfg.Sources[name], "sources."+name
-	if o.Source.Password, err = s.Password(); err != nil {
-		return o, g.cfg.Mistake(key, err)
+	if err := addSecrets(g.cfg, key, s.Server, &o.Source); err != nil {
+		return o, err
 	}
-	ssh := sshFlags{KnownHosts: s.KnownHosts, Key: s.KeyFile, PassphraseFile: s.PassphraseFile, LegacySSH: s.LegacySSH}
-	if err := ssh.add(&o.Source); err != nil {
-		return o, g.cfg.Mistake(key+".passphrase_file", err)
+	if s.To == "" {
+		return o, g.cfg.Mistake(key, errors.New("it is only mounted; a migration needs to, where the files go"))
 	}
-	to, err := g.place(s.To)
+	to, err := g.folder(s.To)
 	if err != nil {
 		return o, g.cfg.Mistake(key+".to", err)
 	}
@@ -116,6 +138,10 @@ func (g *gateway) sourceOptions(name string) (o ftpbridge.MigrateOptions, err er
 	if o.Since, err = parseSince(s.Since, time.Now()); err != nil {
 		return o, g.cfg.Mistake(key+".since", err)
 	}
+	if o.BytesPerSecond, err = parseRate(s.Bwlimit); err != nil {
+		return o, g.cfg.Mistake(key+".bwlimit", err)
+	}
+	o.Segments = s.Segments
 	o.Include, o.Exclude, o.MaxDepth = s.Include, s.Exclude, s.MaxDepth
 	o.Store, o.Overwrite, o.NoResume = g.state, s.Overwrite, s.Resume == "never"
 	if s.DeleteExtra > 0 {
@@ -131,51 +157,6 @@ func (g *gateway) sourceOptions(name string) (o ftpbridge.MigrateOptions, err er
 	return o, err
 }
 
-// scheduler runs the sources that have a schedule. A mistake in one is found now,
-// not in the night.
-func (g *gateway) scheduler() (ftpbridge.Scheduler, error) {
-	s := ftpbridge.Scheduler{Logger: g.log}
-	var errs []error
-	for _, name := range g.cfg.SourceNames() {
-		schedule, err := g.cfg.Sources[name].Schedule()
-		if err != nil {
-			errs = append(errs, g.cfg.Mistake("sources."+name+".cron", err))
-		}
-		if schedule == nil {
-			continue
-		}
-		if err := checkSource(g.cfg, name); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		// They may be there in time, and are no reason to serve nobody.
-		if err := checkSourceFiles(g.cfg, name); err != nil {
-			g.log.Error("a source cannot be migrated from yet", "source", name, "error", err)
-		}
-		s.Jobs = append(s.Jobs, ftpbridge.ScheduledJob{
-			Name: name, Schedule: schedule,
-			Last: func(ctx context.Context) (ftpbridge.LastRun, error) {
-				last, _, _, err := g.lastRun(ctx, name)
-				return last, err
-			},
-			Run: func(ctx context.Context) error { return g.runSource(ctx, name) },
-		})
-	}
-	return s, errors.Join(errs...)
-}
-
-func (g *gateway) lastRun(ctx context.Context, name string) (ftpbridge.LastRun, state.Job, []state.Run, error) {
-	src, err := configuredSource(g.cfg, name)
-	if err != nil {
-		return ftpbridge.LastRun{}, state.Job{}, nil, err
-	}
-	to, err := g.place(g.cfg.Sources[name].To)
-	if err != nil {
-		return ftpbridge.LastRun{}, state.Job{}, nil, err
-	}
-	return ftpbridge.ReadLastRun(ctx, g.state, src, ftpbridge.Destination(to.storage, to.name))
-}
-
 // runSource runs a source once, in the background: one line of the log says what
 // came of it, a file in its folder all of it.
 func (g *gateway) runSource(ctx context.Context, name string) error {
@@ -186,6 +167,7 @@ func (g *gateway) runSource(ctx context.Context, name string) error {
 		return err
 	}
 	o.Logger, o.Source.Logger = log, log
+	g.share(name, &o)
 	report, err := ftpbridge.Migrate(ctx, o)
 	if errors.Is(err, state.ErrClaimed) {
 		log.Info("migration did not begin: another run of it is under way")
@@ -193,7 +175,8 @@ func (g *gateway) runSource(ctx context.Context, name string) error {
 	}
 	logReport(ctx, log, report, err)
 	if folder := g.cfg.Sources[name].Reports; folder != "" && !report.Started.IsZero() {
-		if rerr := writeReport(folder, name, report); rerr != nil {
+		rerr := errors.Join(writeReport(folder, name, report), g.writePage(ctx, filepath.Join(folder, name), report, o.Signer))
+		if rerr != nil {
 			log.Error("the report cannot be written", "error", rerr)
 		}
 	}
@@ -224,6 +207,20 @@ func logReport(ctx context.Context, log *slog.Logger, r ftpbridge.Report, err er
 		args = append(args, "error", err)
 	}
 	log.Log(context.WithoutCancel(ctx), level, what, args...)
+}
+
+// writePage writes all of a report into a folder of its own, over that of the run
+// before. A run that was interrupted has none: it goes on at the next start.
+func (g *gateway) writePage(ctx context.Context, dir string, r ftpbridge.Report, signer *integrity.ProvenanceSigner) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err := bridgereport.Prepare(dir, r.Source, r.Destination); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTime)
+	defer cancel()
+	return bridgereport.Write(ctx, bridgereport.Options{Dir: dir, Report: r, Store: g.state, Signer: signer})
 }
 
 // writeReport writes a report to NAME-TIME.json in a folder, which is made, and

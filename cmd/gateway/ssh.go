@@ -22,13 +22,19 @@ type sshFlags struct {
 // add puts them into a source.
 func (f sshFlags) add(src *ftpbridge.Source) error {
 	src.KnownHosts, src.KeyFile, src.LegacySSH = f.KnownHosts, f.Key, f.LegacySSH
-	src.KeyPassphrase = os.Getenv(passphraseVariable)
-	if f.PassphraseFile != "" {
-		data, err := os.ReadFile(f.PassphraseFile)
-		if err != nil {
-			return fmt.Errorf("passphrase file: %w", err)
-		}
-		src.KeyPassphrase = strings.TrimRight(string(data), "\r\n")
+	var err error
+	src.KeyPassphrase, err = keyPassphrase(f.PassphraseFile)
+	return err
+}
+
+// keyPassphrase reads the passphrase of a private key from a file, or else the environment.
+func keyPassphrase(file string) (string, error) {
+	if file == "" {
+		return os.Getenv(passphraseVariable), nil
 	}
-	return nil
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("passphrase file: %w", err)
+	}
+	return strings.TrimRight(string(data), "\r\n"), nil
 }

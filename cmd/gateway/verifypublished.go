@@ -106,7 +106,7 @@ func (v *verifyCmd) publishedPlaces(g *gateway) []string {
 		return v.Paths
 	}
 	var all []string
-	for _, name := range g.cfg.StorageNames() {
+	for _, name := range g.folders() {
 		all = append(all, name+":")
 	}
 	return all
