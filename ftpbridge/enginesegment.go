@@ -400,7 +400,7 @@ func (x *segmented) stage(seg *segment, b []byte) (rest []byte, err error) {
 
 // keep hashes the file from its beginning on while it grows, and makes its
 // progress durable, until the sessions are over and, if all is there, to the end.
-func (x *segmented) keep(ctx context.Context, over <-chan struct{}) error {
+func (x *segmented) keep(ctx context.Context, over <-chan struct{}) (err error) {
 	tick := time.NewTicker(checkpointEvery / 4)
 	defer tick.Stop()
 	last, durable := time.Now(), x.plan.staged()
@@ -416,11 +416,11 @@ func (x *segmented) keep(ctx context.Context, over <-chan struct{}) error {
 		}
 		grown := x.plan.staged() - durable
 		if !ended && (grown >= x.Checkpoint*int64(x.Segments) || grown > 0 && time.Since(last) >= checkpointEvery) {
-			if err := x.secure(ctx); err != nil {
+			if durable, err = x.secure(ctx); err != nil {
 				x.fail(err)
 				return err
 			}
-			last, durable = time.Now(), x.plan.staged()
+			last = time.Now()
 		}
 		if n > 0 {
 			continue
@@ -459,19 +459,21 @@ func (r readerAt) ReadAt(p []byte, off int64) (int, error) {
 	return r.ReaderAt.ReadAt(p, off)
 }
 
-// secure is a checkpoint while the sessions go on.
-func (x *segmented) secure(ctx context.Context) error {
+// secure is a checkpoint while the sessions go on. durable is how many bytes it
+// has: more may be staged by the time it is written down.
+func (x *segmented) secure(ctx context.Context) (durable int64, err error) {
 	x.io.Lock()
 	token, err := x.up.Checkpoint(ctx)
+	durable = x.plan.staged()
 	x.f.Offset, x.f.Ranges = x.plan.ranges()
 	x.io.Unlock()
 	if errors.Is(err, errors.ErrUnsupported) {
-		return nil
+		return durable, nil
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return x.noteSegments(ctx, token)
+	return durable, x.noteSegments(ctx, token)
 }
 
 // noteSegments writes down what is durable, which f has.

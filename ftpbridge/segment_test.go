@@ -18,6 +18,9 @@ import (
 const (
 	wideBytes = 4 << 20
 	widePiece = wideBytes / 4 // what each of four sessions takes
+	heldBytes = widePiece * 3 / 4
+	// wideLong bounds what takes as long as the machine needs.
+	wideLong = 20 * time.Second
 )
 
 // wide is a server with one file that is fetched in four segments, whose transfers
@@ -31,6 +34,7 @@ type wide struct {
 	begun  int
 	all    chan struct{}
 	rests  []int64
+	hold   chan struct{} // no transfer brings more than heldBytes until it is closed; nil: all at once
 	handle func(c *talk, rest int64, call int) (handled bool) // replaces a transfer
 	body   string
 }
@@ -84,7 +88,18 @@ func (w *wide) flow(c *talk, body, end string) {
 		case <-w.all:
 		case <-time.After(max(w.wait, time.Second)):
 		}
-		_, err = io.WriteString(d, body[first:])
+		rest := body[first:]
+		if w.held() != nil && len(body) > heldBytes && err == nil {
+			_, err = io.WriteString(d, body[first:heldBytes])
+			rest = body[heldBytes:]
+			select {
+			case <-w.held():
+			case <-time.After(wideLong):
+			}
+		}
+		if err == nil {
+			_, err = io.WriteString(d, rest)
+		}
 	}
 	d.Close()
 	switch {
@@ -95,6 +110,12 @@ func (w *wide) flow(c *talk, body, end string) {
 	default:
 		c.Close()
 	}
+}
+
+func (w *wide) held() chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hold
 }
 
 func (w *wide) transfers() int {
@@ -276,9 +297,19 @@ func TestSegmentsMoreThanSize(t *testing.T) {
 	equal(t, len(m.files()), 0)
 }
 
-// stopHalfway ends the first run when about half of the file is there.
-func stopHalfway(t *testing.T, m *move) {
+// stopHalfway ends the first run when about half of the file is there. The server
+// has sent no more than heldBytes of each segment by then.
+func (w *wide) stopHalfway(t *testing.T, m *move) {
 	t.Helper()
+	hold := make(chan struct{})
+	w.hold, w.wait = hold, wideLong
+	m.o.Source.Timeout = 2 * wideLong
+	defer func() {
+		w.mu.Lock()
+		w.hold = nil
+		w.mu.Unlock()
+		close(hold)
+	}()
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	m.o.Progress = func(e Event) {
@@ -290,6 +321,9 @@ func stopHalfway(t *testing.T, m *move) {
 		t.Fatal(err)
 	}
 	m.o.Progress = nil
+	if f := m.line("big"); f.Phase != state.Fetching || f.Offset == 0 || len(f.Ranges) == 0 {
+		t.Fatalf("%+v", f)
+	}
 }
 
 func TestSegmentsGoOnInTheNextRun(t *testing.T) {
@@ -298,11 +332,7 @@ func TestSegmentsGoOnInTheNextRun(t *testing.T) {
 			body := random(wideBytes)
 			w := serveWide(t, body)
 			m := w.move(t)
-			stopHalfway(t, m)
-			f := m.line("big")
-			if f.Phase != state.Fetching || f.Offset == 0 || len(f.Ranges) == 0 {
-				t.Fatalf("%+v", f)
-			}
+			w.stopHalfway(t, m)
 			m.o.Segments = segments
 			rep := m.run()
 			equal(t, m.files()["big"] == body, true)
@@ -321,9 +351,12 @@ func TestSegmentsGoOnInTheNextRun(t *testing.T) {
 func TestSegmentsDurable(t *testing.T) {
 	body := random(wideBytes)
 	w := serveWide(t, body)
-	w.want, w.wait = 100, 10*time.Second // until the ledger has it
+	w.want, w.wait = 100, wideLong // until the ledger has it
+	ctx, cancel := context.WithTimeout(t.Context(), wideLong)
+	defer cancel()
 	m := w.move(t)
 	m.o.Checkpoint = 32 << 10
+	m.o.Source.Timeout = 2 * wideLong
 	var once sync.Once
 	seen := make(chan state.File, 1)
 	w.handle = func(c *talk, rest int64, call int) bool {
@@ -331,12 +364,11 @@ func TestSegmentsDurable(t *testing.T) {
 			once.Do(func() {
 				go func() {
 					defer close(w.all) // go on
-					for range 4000 {
-						if f, err := m.store.GetFile(context.Background(), 1, "big"); err == nil && len(f.Ranges) > 1 {
+					for sleep(ctx, 2*time.Millisecond) == nil {
+						if f, err := m.store.GetFile(ctx, 1, "big"); err == nil && len(f.Ranges) == 3 {
 							seen <- f
 							return
 						}
-						time.Sleep(2 * time.Millisecond)
 					}
 				}()
 			})
@@ -361,7 +393,7 @@ func TestSegmentsNeverSpliceRuns(t *testing.T) {
 	after := before[1:] + "x"
 	w := serveWide(t, before)
 	m := w.move(t)
-	stopHalfway(t, m)
+	w.stopHalfway(t, m)
 	w.body = after
 	m.run()
 	equal(t, m.files()["big"] == after, true)
@@ -373,7 +405,7 @@ func TestSegmentsComparedLater(t *testing.T) {
 	after := before[:2*widePiece] + strings.Repeat("new", wideBytes)[:2*widePiece]
 	w := serveWide(t, before)
 	m := w.move(t)
-	stopHalfway(t, m)
+	w.stopHalfway(t, m)
 	f := m.line("big")
 	res := m.o.Dest.(storage.Resumer)
 	up, err := res.Resume(t.Context(), storage.Token(f.Token))
