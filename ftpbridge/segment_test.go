@@ -175,7 +175,7 @@ func TestSegmentsNot(t *testing.T) {
 			c.set(w, m)
 			rep := m.run()
 			equal(t, m.files()["big"] == c.body, true)
-			equal(t, rep.Failed.Total, int64(0))
+			reasons(t, rep.Failed, nil)
 			if c.once && w.transfers() != 1 {
 				t.Errorf("transfers from %v", w.rests)
 			}
@@ -493,6 +493,27 @@ func TestSegmentPlan(t *testing.T) {
 	}
 	if _, rs := p.ranges(); len(rs) != 0 {
 		t.Errorf("%v", rs)
+	}
+
+	// The pieces of the last eighth are small, where that is worth it.
+	for _, c := range []struct{ size, piece, late int64 }{
+		{2 << 30, 448 << 20, 64 << 20},
+		{100 << 30, 1 << 30, 128 << 20},
+		{256 << 20, 64 << 20, 64 << 20},
+	} {
+		p := newSegmentPlan(c.size, nil, min(c.size/4, segmentPiece), segmentLeast)
+		p.dwindle(4)
+		if end := p.pieceEnd(0); end != c.piece {
+			t.Errorf("%d bytes: the first piece ends at %d", c.size, end)
+		}
+		if end := p.pieceEnd(c.size - c.late); end != c.size {
+			t.Errorf("%d bytes: the last piece ends at %d", c.size, end)
+		}
+		for at := int64(0); at < c.size; at = p.pieceEnd(at) {
+			if n := p.pieceEnd(at) - at; n > c.piece || n < min(c.late, segmentLeast) {
+				t.Errorf("%d bytes: a piece of %d from %d on", c.size, n, at)
+			}
+		}
 	}
 
 	// There are never more than the ledger takes.

@@ -31,6 +31,8 @@ type segmentPlan struct {
 	piece int64 // what a session takes at once, at most
 	least int64 // what is left to both when a rest is divided
 
+	lateFrom, late int64 // piece from that offset on; late is 0 where it is the same
+
 	mu    sync.Mutex
 	list  []*segment
 	got   int64         // staged bytes in all segments
@@ -62,6 +64,29 @@ func newSegmentPlan(size int64, have state.Ranges, piece, least int64) *segmentP
 	return p
 }
 
+// dwindle makes pieces of the last eighth of the file as many small ones as there
+// are sessions. Digests go from the beginning to the end, and the pieces of the
+// last round come all at the same time: what is in them is hashed after them.
+func (p *segmentPlan) dwindle(sessions int64) {
+	late := min(p.size/8/sessions, latePiece)
+	if late < p.least {
+		return
+	}
+	p.late, p.lateFrom = late, p.size-late*sessions
+	p.piece = min(p.piece, (p.lateFrom+sessions-1)/sessions)
+}
+
+// pieceEnd is where a piece ends that begins at an offset.
+func (p *segmentPlan) pieceEnd(at int64) int64 {
+	switch {
+	case p.late == 0 || at+p.piece <= p.lateFrom:
+		return at + p.piece
+	case p.lateFrom-at >= p.least:
+		return p.lateFrom
+	}
+	return max(at, p.lateFrom) + p.late
+}
+
 // take gives a segment to fetch: one that waits, or else the second half of the
 // longest rest; nil if there is none that is worth a transfer of its own.
 func (p *segmentPlan) take() *segment {
@@ -69,7 +94,7 @@ func (p *segmentPlan) take() *segment {
 	defer p.mu.Unlock()
 	for i, s := range p.list {
 		if !s.owned && !s.done {
-			p.cut(i, s.pos+p.piece)
+			p.cut(i, p.pieceEnd(s.pos))
 			s.owned = true
 			return s
 		}
@@ -154,7 +179,7 @@ func (p *segmentPlan) extend(s *segment) bool {
 	p.got -= next.pos - next.start
 	s.end = next.end
 	p.list = slices.Delete(p.list, i+1, i+2)
-	p.cut(i, s.pos+p.piece)
+	p.cut(i, p.pieceEnd(s.pos))
 	return true
 }
 
