@@ -34,7 +34,7 @@ type wide struct {
 	begun  int
 	all    chan struct{}
 	rests  []int64
-	hold   chan struct{} // no transfer brings more than heldBytes until it is closed; nil: all at once
+	hold   chan struct{}                                      // no transfer brings more than heldBytes until it is closed; nil: all at once
 	handle func(c *talk, rest int64, call int) (handled bool) // replaces a transfer
 	body   string
 }
