@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -495,24 +496,26 @@ func TestSegmentPlan(t *testing.T) {
 		t.Errorf("%v", rs)
 	}
 
-	// The pieces of the last eighth are small, where that is worth it.
-	for _, c := range []struct{ size, piece, late int64 }{
-		{2 << 30, 448 << 20, 64 << 20},
-		{100 << 30, 1 << 30, 128 << 20},
-		{256 << 20, 64 << 20, 64 << 20},
+	// Pieces become smaller to the end, where that is worth it.
+	for _, c := range []struct{ size, first, last, count int64 }{
+		{6912 << 20, 1 << 30, 64 << 20, 0},
+		{1728 << 20, 288 << 20, 48 << 20, 12},
+		{432 << 20, 72 << 20, 36 << 20, 8},
+		{256 << 20, 64 << 20, 64 << 20, 4},
+		{100 << 30, 1 << 30, 128 << 20, 0},
 	} {
 		p := newSegmentPlan(c.size, nil, min(c.size/4, segmentPiece), segmentLeast)
 		p.dwindle(4)
-		if end := p.pieceEnd(0); end != c.piece {
-			t.Errorf("%d bytes: the first piece ends at %d", c.size, end)
-		}
-		if end := p.pieceEnd(c.size - c.late); end != c.size {
-			t.Errorf("%d bytes: the last piece ends at %d", c.size, end)
-		}
+		var sizes []int64
 		for at := int64(0); at < c.size; at = p.pieceEnd(at) {
-			if n := p.pieceEnd(at) - at; n > c.piece || n < min(c.late, segmentLeast) {
-				t.Errorf("%d bytes: a piece of %d from %d on", c.size, n, at)
-			}
+			sizes = append(sizes, min(p.pieceEnd(at), c.size)-at)
+		}
+		last := sizes[len(sizes)-1]
+		if sizes[0] != c.first || last > c.last || last < c.last/2 || c.count > 0 && int64(len(sizes)) != c.count {
+			t.Errorf("%d bytes: pieces of %d", c.size, sizes)
+		}
+		if slices.Min(sizes) < segmentLeast {
+			t.Errorf("%d bytes: a piece of %d", c.size, slices.Min(sizes))
 		}
 	}
 

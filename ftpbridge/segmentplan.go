@@ -31,7 +31,7 @@ type segmentPlan struct {
 	piece int64 // what a session takes at once, at most
 	least int64 // what is left to both when a rest is divided
 
-	lateFrom, late int64 // piece from that offset on; late is 0 where it is the same
+	sessions int64 // for which pieces dwindle; 0: they do not
 
 	mu    sync.Mutex
 	list  []*segment
@@ -64,27 +64,34 @@ func newSegmentPlan(size int64, have state.Ranges, piece, least int64) *segmentP
 	return p
 }
 
-// dwindle makes pieces of the last eighth of the file as many small ones as there
-// are sessions. Digests go from the beginning to the end, and the pieces of the
-// last round come all at the same time: what is in them is hashed after them.
-func (p *segmentPlan) dwindle(sessions int64) {
-	late := min(p.size/8/sessions, latePiece)
-	if late < p.least {
-		return
-	}
-	p.late, p.lateFrom = late, p.size-late*sessions
-	p.piece = min(p.piece, (p.lateFrom+sessions-1)/sessions)
-}
+// dwindle has the file fetched in rounds in which each session takes one piece: in
+// the first two thirds of it, then two thirds of the rest, down to an eighth.
+// Digests go from the beginning to the end, and the pieces of a round come all at
+// the same time: so most of what came in a round is hashed in the next, and little
+// is left after the last.
+func (p *segmentPlan) dwindle(sessions int64) { p.sessions = sessions }
 
 // pieceEnd is where a piece ends that begins at an offset.
 func (p *segmentPlan) pieceEnd(at int64) int64 {
-	switch {
-	case p.late == 0 || at+p.piece <= p.lateFrom:
+	if p.sessions == 0 {
 		return at + p.piece
-	case p.lateFrom-at >= p.least:
-		return p.lateFrom
 	}
-	return max(at, p.lateFrom) + p.late
+	from, rest := int64(0), p.size
+	for rest > p.size/8 || rest > latePiece*p.sessions {
+		round := rest * 2 / 3
+		if (rest-round)/p.sessions < 2*p.least {
+			break // another transfer would take longer than to hash it
+		}
+		end := at + min(p.piece, (round+p.sessions-1)/p.sessions)
+		switch from += round; {
+		case end+p.least <= from:
+			return end
+		case at+p.least <= from:
+			return from
+		}
+		rest -= round
+	}
+	return max(at, from) + min(p.piece, (rest+p.sessions-1)/p.sessions)
 }
 
 // take gives a segment to fetch: one that waits, or else the second half of the
