@@ -50,7 +50,6 @@ type transferState struct {
 	off     int64
 	durable int64 // of off, at the last checkpoint
 	changes int   // versions that were given up
-	buf     []byte
 }
 
 // openTransfer goes on with what an earlier run left, or begins.
@@ -60,7 +59,9 @@ func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integ
 	if t.pipe, err = newPipe(t.algs); err != nil {
 		return nil, err
 	}
-	t.pipe.Expect(f.Size)
+	if f.Size >= 0 {
+		t.pipe.Expect(f.Size + 1) // so the end is seen with the last bytes
+	}
 	resumed, err := t.resume(ctx)
 	if err != nil || resumed {
 		return t, err
@@ -360,46 +361,6 @@ func (t *transferState) compare(rc io.Reader, from int64) error {
 	return nil
 }
 
-// stage writes and hashes what comes, and makes progress durable as it goes.
-func (t *transferState) stage(ctx context.Context, rc io.Reader) error {
-	if t.buf == nil {
-		t.buf = make([]byte, bufferFor(t.f.Size))
-	}
-	last := time.Now()
-	for {
-		n, err := readFull(rc, t.buf)
-		if n > 0 {
-			if werr := t.write(t.buf[:n]); errors.Is(werr, errChanged) {
-				return t.explain(ctx, werr, t.buf[:n])
-			} else if werr != nil {
-				return werr
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		due := t.off-t.durable >= t.Checkpoint || t.off > t.durable && time.Since(last) >= checkpointEvery
-		if due && t.off != t.f.Size {
-			if err := t.checkpoint(ctx); err != nil {
-				return err
-			}
-			last = time.Now()
-		}
-	}
-}
-
-// bufferFor is how many bytes are read at once of a file of that size. One more
-// than it has: so its end is seen with its last bytes.
-func bufferFor(size int64) int64 {
-	if size < 0 {
-		return fetchBuffer
-	}
-	return min(size+1, fetchBuffer)
-}
-
 // readFull reads until p is full or an error, which comes with the bytes before it.
 func readFull(r io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
@@ -408,25 +369,6 @@ func readFull(r io.Reader, p []byte) (n int, err error) {
 		n += m
 	}
 	return n, err
-}
-
-func (t *transferState) write(p []byte) error {
-	if limit := t.f.Size; limit >= 0 && t.off+int64(len(p)) > limit {
-		return fmt.Errorf("%w: more came than its %d bytes", errChanged, limit)
-	}
-	if t.off+int64(len(p)) > t.MaxFileSize {
-		return fmt.Errorf("%w: more than %d bytes came", ErrTooLarge, t.MaxFileSize)
-	}
-	if _, err := t.up.WriteAt(p, t.off); err != nil {
-		return err
-	}
-	if _, err := t.pipe.Write(p); err != nil {
-		return err
-	}
-	t.off += int64(len(p))
-	t.progress.update(func(r *Report) { r.FetchedBytes += int64(len(p)) })
-	t.progress.event(Event{Kind: EventBytes, Path: t.pathOf(*t.f), Size: t.f.Size, Offset: t.off})
-	return nil
 }
 
 // checkpoint makes the bytes so far survive the process.

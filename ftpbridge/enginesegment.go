@@ -22,6 +22,8 @@ const (
 	// segmentPiece is what a session fetches of it at once, at most. Hashing is
 	// behind by what the others have beyond the first segment.
 	segmentPiece = 1 << 30
+	// latePiece is the same near the end of the file.
+	latePiece = 128 << 20
 	// segmentLeast is the least that is worth a transfer of its own.
 	segmentLeast = 16 << 20
 )
@@ -41,9 +43,12 @@ func (t *transferState) segmentable(s Remote) bool {
 		return true
 	}
 	features := s.Info().Features
-	return t.Segments > 1 && !t.alone && t.sized && t.f.Size >= t.segmentFrom &&
+	return t.sessions() > 1 && !t.alone && t.sized && t.f.Size >= t.segmentFrom &&
 		(len(features) == 0 || s.Info().Has("REST"))
 }
+
+// sessions is how many may take part in a segmented transfer.
+func (t *transferState) sessions() int { return min(t.Segments, t.Source.connections()) }
 
 // fetch transfers what is missing, in one go or in segments.
 func (t *transferState) fetch(ctx context.Context, s Remote) error {
@@ -73,8 +78,11 @@ func (t *transferState) fetch(ctx context.Context, s Remote) error {
 }
 
 func (t *transferState) newPlan(have state.Ranges) *segmentPlan {
-	piece := min((t.f.Size+int64(t.Segments)-1)/int64(t.Segments), t.segmentPiece)
-	return newSegmentPlan(t.f.Size, have, piece, t.segmentLeast)
+	sessions := int64(t.sessions())
+	piece := min((t.f.Size+sessions-1)/sessions, t.segmentPiece)
+	p := newSegmentPlan(t.f.Size, have, piece, t.segmentLeast)
+	p.dwindle(sessions)
+	return p
 }
 
 // resumeSegments goes on with a staged upload of an earlier run that has ranges
@@ -129,7 +137,7 @@ func (t *transferState) readSegments(ctx context.Context, s Remote) error {
 	waiting, enough := context.WithCancel(ctx) // for a session
 	defer enough()
 	var helpers errgroup.Group
-	for range min(t.Segments, t.Source.connections()) - 1 {
+	for range t.sessions() - 1 {
 		helpers.Go(func() error { x.help(ctx, waiting); return nil })
 	}
 	x.lose(x.lead(ctx, s))
@@ -202,13 +210,12 @@ func (x *segmented) lead(ctx context.Context, s Remote) error {
 // as there is something to do. waiting is the context in which it waits for one.
 func (x *segmented) help(ctx, waiting context.Context) {
 	for tries := 1; tries <= x.Tries && !x.single(); tries++ {
-		if x.begun(waiting) != nil {
-			return
-		}
 		s, err := x.pool.Get(waiting)
 		if err == nil {
 			before := x.plan.staged()
-			err = x.helpWith(ctx, s)
+			if err = x.begun(waiting); err == nil {
+				err = x.helpWith(ctx, s)
+			}
 			x.pool.Put(s)
 			if x.plan.staged()-before >= overlap {
 				tries = 0
@@ -229,7 +236,8 @@ func (x *segmented) help(ctx, waiting context.Context) {
 }
 
 // begun waits until the first bytes of the file are there: that the file can be
-// read at all is known then, and with what others are compared.
+// read at all is known then, and with what others are compared. The session has
+// logged in meanwhile.
 func (x *segmented) begun(ctx context.Context) error {
 	for x.plan.prefix() < overlap {
 		if err := sleep(ctx, time.Millisecond); err != nil {
@@ -400,7 +408,7 @@ func (x *segmented) stage(seg *segment, b []byte) (rest []byte, err error) {
 
 // keep hashes the file from its beginning on while it grows, and makes its
 // progress durable, until the sessions are over and, if all is there, to the end.
-func (x *segmented) keep(ctx context.Context, over <-chan struct{}) error {
+func (x *segmented) keep(ctx context.Context, over <-chan struct{}) (err error) {
 	tick := time.NewTicker(checkpointEvery / 4)
 	defer tick.Stop()
 	last, durable := time.Now(), x.plan.staged()
@@ -416,11 +424,11 @@ func (x *segmented) keep(ctx context.Context, over <-chan struct{}) error {
 		}
 		grown := x.plan.staged() - durable
 		if !ended && (grown >= x.Checkpoint*int64(x.Segments) || grown > 0 && time.Since(last) >= checkpointEvery) {
-			if err := x.secure(ctx); err != nil {
+			if durable, err = x.secure(ctx); err != nil {
 				x.fail(err)
 				return err
 			}
-			last, durable = time.Now(), x.plan.staged()
+			last = time.Now()
 		}
 		if n > 0 {
 			continue
@@ -459,19 +467,21 @@ func (r readerAt) ReadAt(p []byte, off int64) (int, error) {
 	return r.ReaderAt.ReadAt(p, off)
 }
 
-// secure is a checkpoint while the sessions go on.
-func (x *segmented) secure(ctx context.Context) error {
+// secure is a checkpoint while the sessions go on. durable is how many bytes it
+// has: more may be staged by the time it is written down.
+func (x *segmented) secure(ctx context.Context) (durable int64, err error) {
 	x.io.Lock()
 	token, err := x.up.Checkpoint(ctx)
+	durable = x.plan.staged()
 	x.f.Offset, x.f.Ranges = x.plan.ranges()
 	x.io.Unlock()
 	if errors.Is(err, errors.ErrUnsupported) {
-		return nil
+		return durable, nil
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return x.noteSegments(ctx, token)
+	return durable, x.noteSegments(ctx, token)
 }
 
 // noteSegments writes down what is durable, which f has.

@@ -237,7 +237,7 @@ func (r *run) fetch(ctx context.Context, f *state.File) (rest func() error, err 
 	}
 	f.Phase, f.Size, f.Offset = state.Fetched, t.off, t.off
 	sums := t.pipe.Sums()
-	t.pipe, t.buf = nil, nil // many may wait for the rest
+	t.pipe = nil // many may wait for the rest
 	return func() error {
 		evidence, err := r.holdAgainst(ctx, *f, evidence, t.up, sums[0])
 		if err != nil {

@@ -31,6 +31,7 @@ type childJob struct {
 	Source, Dest, State, Policy string
 	Fingerprint                 string // of the source
 	Connections                 int
+	SegmentFrom                 int64 // bytes; 0: as by default
 }
 
 // options opens what a childJob names. The caller closes it.
@@ -58,6 +59,7 @@ func (j childJob) options(t *testing.T) (MigrateOptions, func()) {
 	return MigrateOptions{
 		Source: src, Dest: d, DestName: "disk", Folder: "old", Store: store, Policy: policy,
 		Connections: j.Connections, RetryWait: time.Millisecond, Checkpoint: childCheckpoint,
+		segmentFrom: j.SegmentFrom, segmentLeast: j.SegmentFrom / 4,
 	}, func() { store.Close(); d.Close() }
 }
 

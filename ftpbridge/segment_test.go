@@ -18,6 +18,9 @@ import (
 const (
 	wideBytes = 4 << 20
 	widePiece = wideBytes / 4 // what each of four sessions takes
+	heldBytes = widePiece * 3 / 4
+	// wideLong bounds what takes as long as the machine needs.
+	wideLong = 20 * time.Second
 )
 
 // wide is a server with one file that is fetched in four segments, whose transfers
@@ -31,6 +34,7 @@ type wide struct {
 	begun  int
 	all    chan struct{}
 	rests  []int64
+	hold   chan struct{}                                      // no transfer brings more than heldBytes until it is closed; nil: all at once
 	handle func(c *talk, rest int64, call int) (handled bool) // replaces a transfer
 	body   string
 }
@@ -84,7 +88,18 @@ func (w *wide) flow(c *talk, body, end string) {
 		case <-w.all:
 		case <-time.After(max(w.wait, time.Second)):
 		}
-		_, err = io.WriteString(d, body[first:])
+		rest := body[first:]
+		if w.held() != nil && len(body) > heldBytes && err == nil {
+			_, err = io.WriteString(d, body[first:heldBytes])
+			rest = body[heldBytes:]
+			select {
+			case <-w.held():
+			case <-time.After(wideLong):
+			}
+		}
+		if err == nil {
+			_, err = io.WriteString(d, rest)
+		}
 	}
 	d.Close()
 	switch {
@@ -95,6 +110,12 @@ func (w *wide) flow(c *talk, body, end string) {
 	default:
 		c.Close()
 	}
+}
+
+func (w *wide) held() chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hold
 }
 
 func (w *wide) transfers() int {
@@ -140,7 +161,7 @@ func TestSegmentsNot(t *testing.T) {
 		"small":            {body, func(w *wide, m *move) { m.o.segmentFrom = wideBytes + 1 }, true},
 		"one connection":   {body, func(w *wide, m *move) { m.o.Connections = 1 }, true},
 		"no REST in FEAT":  {body, func(w *wide, m *move) { w.feat = []string{"MLST type*;size*;modify*;", "SIZE"} }, true},
-		"REST refused":     {body, func(w *wide, m *move) { w.handlers["REST"] = refuseREST }, true},
+		"REST refused":     {body, func(w *wide, m *move) { w.handlers["REST"] = refuseREST }, false},
 		"no SIZE":          {body, func(w *wide, m *move) { w.handlers["SIZE"] = func(c *talk, _ string) { c.say("502 no") } }, true},
 		"all bytes alike":  {strings.Repeat("\x00", wideBytes), func(w *wide, m *move) {}, false},
 		"REST is ignored":  {body, func(w *wide, m *move) { w.handle = w.from(func(int64) int64 { return 0 }) }, false},
@@ -154,7 +175,7 @@ func TestSegmentsNot(t *testing.T) {
 			c.set(w, m)
 			rep := m.run()
 			equal(t, m.files()["big"] == c.body, true)
-			equal(t, rep.Failed.Total, int64(0))
+			reasons(t, rep.Failed, nil)
 			if c.once && w.transfers() != 1 {
 				t.Errorf("transfers from %v", w.rests)
 			}
@@ -276,9 +297,19 @@ func TestSegmentsMoreThanSize(t *testing.T) {
 	equal(t, len(m.files()), 0)
 }
 
-// stopHalfway ends the first run when about half of the file is there.
-func stopHalfway(t *testing.T, m *move) {
+// stopHalfway ends the first run when about half of the file is there. The server
+// has sent no more than heldBytes of each segment by then.
+func (w *wide) stopHalfway(t *testing.T, m *move) {
 	t.Helper()
+	hold := make(chan struct{})
+	w.hold, w.wait = hold, wideLong
+	m.o.Source.Timeout = 2 * wideLong
+	defer func() {
+		w.mu.Lock()
+		w.hold = nil
+		w.mu.Unlock()
+		close(hold)
+	}()
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	m.o.Progress = func(e Event) {
@@ -290,6 +321,9 @@ func stopHalfway(t *testing.T, m *move) {
 		t.Fatal(err)
 	}
 	m.o.Progress = nil
+	if f := m.line("big"); f.Phase != state.Fetching || f.Offset == 0 || len(f.Ranges) == 0 {
+		t.Fatalf("%+v", f)
+	}
 }
 
 func TestSegmentsGoOnInTheNextRun(t *testing.T) {
@@ -298,11 +332,7 @@ func TestSegmentsGoOnInTheNextRun(t *testing.T) {
 			body := random(wideBytes)
 			w := serveWide(t, body)
 			m := w.move(t)
-			stopHalfway(t, m)
-			f := m.line("big")
-			if f.Phase != state.Fetching || f.Offset == 0 || len(f.Ranges) == 0 {
-				t.Fatalf("%+v", f)
-			}
+			w.stopHalfway(t, m)
 			m.o.Segments = segments
 			rep := m.run()
 			equal(t, m.files()["big"] == body, true)
@@ -321,9 +351,12 @@ func TestSegmentsGoOnInTheNextRun(t *testing.T) {
 func TestSegmentsDurable(t *testing.T) {
 	body := random(wideBytes)
 	w := serveWide(t, body)
-	w.want, w.wait = 100, 10*time.Second // until the ledger has it
+	w.want, w.wait = 100, wideLong // until the ledger has it
+	ctx, cancel := context.WithTimeout(t.Context(), wideLong)
+	defer cancel()
 	m := w.move(t)
 	m.o.Checkpoint = 32 << 10
+	m.o.Source.Timeout = 2 * wideLong
 	var once sync.Once
 	seen := make(chan state.File, 1)
 	w.handle = func(c *talk, rest int64, call int) bool {
@@ -331,12 +364,11 @@ func TestSegmentsDurable(t *testing.T) {
 			once.Do(func() {
 				go func() {
 					defer close(w.all) // go on
-					for range 4000 {
-						if f, err := m.store.GetFile(context.Background(), 1, "big"); err == nil && len(f.Ranges) > 1 {
+					for sleep(ctx, 2*time.Millisecond) == nil {
+						if f, err := m.store.GetFile(ctx, 1, "big"); err == nil && len(f.Ranges) == 3 {
 							seen <- f
 							return
 						}
-						time.Sleep(2 * time.Millisecond)
 					}
 				}()
 			})
@@ -361,7 +393,7 @@ func TestSegmentsNeverSpliceRuns(t *testing.T) {
 	after := before[1:] + "x"
 	w := serveWide(t, before)
 	m := w.move(t)
-	stopHalfway(t, m)
+	w.stopHalfway(t, m)
 	w.body = after
 	m.run()
 	equal(t, m.files()["big"] == after, true)
@@ -373,7 +405,7 @@ func TestSegmentsComparedLater(t *testing.T) {
 	after := before[:2*widePiece] + strings.Repeat("new", wideBytes)[:2*widePiece]
 	w := serveWide(t, before)
 	m := w.move(t)
-	stopHalfway(t, m)
+	w.stopHalfway(t, m)
 	f := m.line("big")
 	res := m.o.Dest.(storage.Resumer)
 	up, err := res.Resume(t.Context(), storage.Token(f.Token))
@@ -398,79 +430,4 @@ func TestSegmentsComparedLater(t *testing.T) {
 	w.body = after
 	m.run()
 	equal(t, m.files()["big"] == after, true)
-}
-
-func TestSegmentPlan(t *testing.T) {
-	const size = 100 << 20
-	whole := func(p *segmentPlan) (order []state.Range) {
-		for s := p.take(); s != nil; s = p.take() {
-			from, _ := p.from(s)
-			for {
-				n := p.room(s, 1<<20)
-				if n > 0 {
-					p.grow(s, n)
-					continue
-				}
-				if p.last(s) || !p.extend(s) {
-					break
-				}
-			}
-			order = append(order, state.Range{From: from, To: s.pos})
-			p.ended(s, make([]byte, overlap))
-			p.leave(s)
-			if fit, _, err := p.join(func([]byte, int64) (bool, error) { return true, nil }); !fit || err != nil {
-				t.Fatal(fit, err)
-			}
-		}
-		return order
-	}
-	for name, have := range map[string]state.Ranges{
-		"new":     nil,
-		"begun":   {{From: 0, To: 5 << 20}},
-		"in two":  {{From: 0, To: 5 << 20}, {From: 50 << 20, To: 60 << 20}},
-		"touch":   {{From: 0, To: 50 << 20}, {From: 50 << 20, To: size}},
-		"tiny":    {{From: 0, To: 10}, {From: 10, To: 20}, {From: 50 << 20, To: 50<<20 + 1}},
-		"all":     {{From: 0, To: size}},
-		"outside": {{From: 0, To: 10 << 20}, {From: 90 << 20, To: size + 1}},
-	} {
-		p := newSegmentPlan(size, have, 25<<20, 1<<20)
-		order := whole(p)
-		if !p.whole() || p.staged() != size || len(order) == 0 {
-			t.Errorf("%s: %v, %d staged", name, order, p.staged())
-		}
-	}
-
-	// Several at it: each gets a part of its own, until the parts are small.
-	p := newSegmentPlan(size, nil, 25<<20, 8<<20)
-	for i := range 4 {
-		if s := p.take(); s == nil || s.start != int64(i)*25<<20 {
-			t.Fatalf("%d: %+v", i, s)
-		}
-	}
-	fifth := p.take()
-	if fifth == nil || fifth.start != 25<<19 {
-		t.Fatalf("%+v", fifth)
-	}
-	for n := 5; ; n++ {
-		if p.take() == nil {
-			break
-		}
-		if n > 12 {
-			t.Fatal("it is divided for ever")
-		}
-	}
-	if _, rs := p.ranges(); len(rs) != 0 {
-		t.Errorf("%v", rs)
-	}
-
-	// There are never more than the ledger takes.
-	p = newSegmentPlan(1<<40, nil, 1, 1)
-	for p.take() != nil {
-	}
-	for _, s := range p.list {
-		p.grow(s, 1)
-	}
-	if _, rs := p.ranges(); len(rs) != state.MaxRanges || !rs.Valid(1) {
-		t.Errorf("%d ranges", len(rs))
-	}
 }

@@ -31,6 +31,8 @@ type segmentPlan struct {
 	piece int64 // what a session takes at once, at most
 	least int64 // what is left to both when a rest is divided
 
+	sessions int64 // for which pieces dwindle; 0: they do not
+
 	mu    sync.Mutex
 	list  []*segment
 	got   int64         // staged bytes in all segments
@@ -62,6 +64,36 @@ func newSegmentPlan(size int64, have state.Ranges, piece, least int64) *segmentP
 	return p
 }
 
+// dwindle has the file fetched in rounds in which each session takes one piece: in
+// the first two thirds of it, then two thirds of the rest, down to an eighth.
+// Digests go from the beginning to the end, and the pieces of a round come all at
+// the same time: so most of what came in a round is hashed in the next, and little
+// is left after the last.
+func (p *segmentPlan) dwindle(sessions int64) { p.sessions = sessions }
+
+// pieceEnd is where a piece ends that begins at an offset.
+func (p *segmentPlan) pieceEnd(at int64) int64 {
+	if p.sessions == 0 {
+		return at + p.piece
+	}
+	from, rest := int64(0), p.size
+	for rest > p.size/8 || rest > latePiece*p.sessions {
+		round := rest * 2 / 3
+		if (rest-round)/p.sessions < 2*p.least {
+			break // another transfer would take longer than to hash it
+		}
+		end := at + min(p.piece, (round+p.sessions-1)/p.sessions)
+		switch from += round; {
+		case end+p.least <= from:
+			return end
+		case at+p.least <= from:
+			return from
+		}
+		rest -= round
+	}
+	return max(at, from) + min(p.piece, (rest+p.sessions-1)/p.sessions)
+}
+
 // take gives a segment to fetch: one that waits, or else the second half of the
 // longest rest; nil if there is none that is worth a transfer of its own.
 func (p *segmentPlan) take() *segment {
@@ -69,7 +101,7 @@ func (p *segmentPlan) take() *segment {
 	defer p.mu.Unlock()
 	for i, s := range p.list {
 		if !s.owned && !s.done {
-			p.cut(i, s.pos+p.piece)
+			p.cut(i, p.pieceEnd(s.pos))
 			s.owned = true
 			return s
 		}
@@ -154,7 +186,7 @@ func (p *segmentPlan) extend(s *segment) bool {
 	p.got -= next.pos - next.start
 	s.end = next.end
 	p.list = slices.Delete(p.list, i+1, i+2)
-	p.cut(i, s.pos+p.piece)
+	p.cut(i, p.pieceEnd(s.pos))
 	return true
 }
 

@@ -393,7 +393,9 @@ func (s *Session) begin(ctx context.Context) (end func(), err error) {
 	stop := context.AfterFunc(ctx, s.kill)
 	s.dial = func(addr string) (net.Conn, error) { return s.src.dial(ctx, addr, maxDataDial) }
 	return func() {
-		stop()
+		if !stop() && ctx.Err() != nil {
+			s.kill() // it may not have happened yet, and must not happen to the next call
+		}
 		s.busy.Store(false)
 	}, nil
 }

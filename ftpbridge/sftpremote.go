@@ -118,7 +118,9 @@ func (s *SFTPSession) begin(ctx context.Context) (end func(), err error) {
 	}
 	stop := context.AfterFunc(ctx, func() { s.conn.cut(ErrBroken) })
 	return func() {
-		stop()
+		if !stop() && ctx.Err() != nil {
+			s.conn.cut(ErrBroken) // as in Session
+		}
 		s.busy.Store(false)
 	}, nil
 }
