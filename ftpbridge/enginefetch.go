@@ -81,7 +81,7 @@ func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integ
 // from the bytes themselves: what the earlier run believed does not count.
 func (t *transferState) resume(ctx context.Context) (bool, error) {
 	res, ok := t.Dest.(storage.Resumer)
-	if !ok || t.f.Token == "" || t.f.Offset <= 0 || t.NoResume {
+	if !ok || t.f.Token == "" || t.f.Offset <= 0 && len(t.f.Ranges) == 0 || t.NoResume {
 		return false, t.discard(ctx, *t.f)
 	}
 	up, err := res.Resume(ctx, storage.Token(t.f.Token))

@@ -423,7 +423,7 @@ func (x *segmented) keep(ctx context.Context, over <-chan struct{}) (err error) 
 			return nil
 		}
 		grown := x.plan.staged() - durable
-		if !ended && (grown >= x.Checkpoint*int64(x.Segments) || grown > 0 && time.Since(last) >= checkpointEvery) {
+		if !ended && (grown >= x.Checkpoint || grown > 0 && time.Since(last) >= checkpointEvery) {
 			if durable, err = x.secure(ctx); err != nil {
 				x.fail(err)
 				return err
