@@ -15,6 +15,9 @@ RACE := $(if $(shell command -v "$${CC:-gcc}"),-race)
 # gotest is go test that tells which tests were left out; in CI that is a failure.
 GOTEST := go run ./tests/gotest
 
+# These start hundreds of processes and sessions, which the race detector makes several times as slow.
+SLOW := ^(TestReal.*Killed.*|TestRealMount|TestRealFetchStop)$$
+
 # All but the end-to-end tests and those of the servers themselves.
 QUICK = $(shell go list ./... | grep -v '^gateway/tests/servers$$' | grep -v '^gateway/tests$$')
 
@@ -32,7 +35,8 @@ build: ## build the binary ./gateway
 
 test: fetch vet ## fetch what the tests need and run them all
 	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector"
-	$(GOTEST) $(RACE) -timeout 14m ./...
+	$(GOTEST) $(RACE) -timeout 14m -skip '$(SLOW)' ./...
+	$(GOTEST) -timeout 14m -run '$(SLOW)' ./ftpbridge
 
 test-quick: ## run all but the end-to-end tests, without the race detector
 	$(GOTEST) -timeout 2m -skip '^TestReal' $(QUICK)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,9 @@ func startSFTP(t *testing.T, e *env) (addr, fingerprint string) {
 	if err := os.WriteFile("gateway.yaml", []byte("sftp:\n  listen: 127.0.0.1:0\nhttps:\n  off: true\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := openGateway(t, e)
+	quiet := *e
+	quiet.err = io.Discard // the server's log, while the commands write theirs
+	g := openGateway(t, &quiet)
 	hash, err := auth.HashPassword("pass word")
 	if err != nil {
 		t.Fatal(err)
