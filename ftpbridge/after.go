@@ -155,9 +155,16 @@ func (r *run) notDisposed(f state.File, why string) {
 	})
 }
 
+// errVersions is for OpenVMS, where a file that goes uncovers its version before,
+// which the next run would take for a change.
+var errVersions = errors.New("OpenVMS keeps older versions of files, and one would take its place; remove it there with all its versions")
+
 // disposeFile does what the line says. Its error ends the run.
 func (r *run) disposeFile(ctx context.Context, f state.File) error {
 	err := r.retry(ctx, func(s Remote) (bool, error) {
+		if s.Info().Dialect == (vmsDialect{}).name() {
+			return false, errVersions
+		}
 		there, err := r.stillThere(ctx, s, f)
 		if err != nil || !there {
 			return false, err // not there: done by the try before, or by somebody else

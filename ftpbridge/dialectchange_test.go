@@ -62,3 +62,25 @@ func TestChangesOfNativeFiles(t *testing.T) {
 		equal(t, srv.count("DELE"), 1)
 	}
 }
+
+// On OpenVMS nothing is taken off the source after a migration: an older version
+// would come to light, and the next run would publish it over the newer one.
+func TestAfterOnVMS(t *testing.T) {
+	for _, tc := range dialectCases() {
+		if tc.dialect != "vms" {
+			continue
+		}
+		srv := tc.begun(t)
+		src := srv.source(t, "")
+		src.URL.Path = "/" + tc.path
+		m := newMove(t, src)
+		m.o.After = After{Action: DeleteSource}
+		rep := m.run()
+		if rep.Published.Files == 0 || rep.NotDisposed.Total != rep.Published.Files || rep.Complete() {
+			t.Errorf("%s: %s", tc.name, text(rep))
+		}
+		if n := srv.count("DELE") + srv.count("RNFR"); n > 0 {
+			t.Errorf("%s: the server was asked %d times", tc.name, n)
+		}
+	}
+}
