@@ -267,6 +267,7 @@ func TestRealCertificates(t *testing.T) {
 	want(t, err, []error{ErrTLS, os.ErrNotExist})
 
 	plain := liveSource(t, srv, "ftp")
+	plain.CAFile = ""
 	_, err = Dial(testContext(t), plain)
 	want(t, err, []error{ErrTLS}, "ftpes://")
 

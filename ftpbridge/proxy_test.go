@@ -101,12 +101,15 @@ func (g *gate) serve(c net.Conn) {
 		return
 	}
 	defer up.Close()
+	upwards := make(chan struct{})
 	g.wg.Go(func() {
+		defer close(upwards)
 		io.Copy(up, br)
 		up.(*net.TCPConn).CloseWrite()
 	})
 	io.Copy(c, up)
 	c.(*net.TCPConn).CloseWrite()
+	<-upwards
 	io.Copy(io.Discard, br)
 }
 
