@@ -196,8 +196,6 @@ func (t *talk) ordinary(verb, arg string) {
 		t.send(s.mlsd, strings.TrimSuffix(t.cwd, "/"))
 	case "RETR":
 		t.send(s.files, t.abs(arg))
-	case "QUIT":
-		t.say("221 bye")
 	default:
 		t.say("502 %s is not for me", verb)
 	}
