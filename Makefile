@@ -39,7 +39,7 @@ test: fetch vet ## fetch what the tests need and run them all
 	$(GOTEST) -timeout 14m -run '$(SLOW)' ./ftpbridge
 
 test-quick: ## run all but the end-to-end tests, without the race detector
-	$(GOTEST) -timeout 2m -skip '^TestReal' $(QUICK)
+	$(GOTEST) -timeout 5m -skip '^TestReal' $(QUICK)
 
 test-kill: fetch ## move 100,000 files and be killed ten times on the way (10 minutes; FILES=n, TMPDIR where there is room)
 	GATEWAY_KILL_FILES=$(or $(FILES),100000) go test ./ftpbridge -run '^TestRealManyKilled$$' -v -count=1 -timeout 60m
