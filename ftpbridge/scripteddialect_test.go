@@ -75,7 +75,7 @@ func (l *legacy) begun(t *testing.T) *legacy {
 			c.say("550 %s: not found", arg)
 		},
 		"FEAT": func(c *talk, _ string) { c.say("500 FEAT: unknown command") },
-		"OPTS": func(c *talk, _ string) { c.say("502 OPTS: not implemented") },
+		"OPTS": func(c *talk, _ string) { c.say("502 OPTS: unknown command") },
 	}
 	for verb, h := range l.more {
 		l.handlers[verb] = h

@@ -101,6 +101,11 @@ func (m *migrateCmd) Run(e *env) error {
 	if rerr := m.writeReport(e, g, report, o.Signer); rerr != nil {
 		return errors.Join(err, rerr)
 	}
+	return ended(e, report, err)
+}
+
+// ended is what a migration or push that was reported ends the command with.
+func ended(e *env, report ftpbridge.Report, err error) error {
 	switch {
 	case e.ctx.Err() != nil:
 		return errors.New("interrupted; run the same command again to go on where it stopped")

@@ -2,10 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"gateway/ftpbridge"
-	"gateway/state"
 )
 
 type pushCmd struct {
@@ -38,17 +36,7 @@ func (p *pushCmd) Run(e *env) error {
 	if perr := printReport(e, report, p.JSON); perr != nil {
 		return errors.Join(err, perr)
 	}
-	switch {
-	case e.ctx.Err() != nil:
-		return errors.New("interrupted; run the same command again to go on where it stopped")
-	case errors.Is(err, state.ErrClaimed):
-		return fmt.Errorf("%w; wait until it has ended, or stop it", err)
-	case err != nil:
-		return err
-	case !report.Complete():
-		return errSilent
-	}
-	return nil
+	return ended(e, report, err)
 }
 
 // options are those of the configured push of this name, or of the folder and URL, and
