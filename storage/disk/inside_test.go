@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gateway/storage"
 )
 
@@ -196,6 +198,23 @@ func TestModes(t *testing.T) {
 	if mode("g") != 0o751 {
 		t.Errorf("the file with a mode of its own has %v", mode("g"))
 	}
+}
+
+// TestSuspendBesideFork has a child process that still holds the staged file, as one
+// does between fork and exec, when the upload is suspended.
+func TestSuspendBesideFork(t *testing.T) {
+	d := open(t, t.TempDir(), Options{})
+	ctx := t.Context()
+	u, err := d.Create(ctx, "f", storage.CreateOptions{Size: -1})
+	must(t, err)
+	held, err := unix.Dup(int(u.(*upload).f.Fd()))
+	must(t, err)
+	defer unix.Close(held)
+	token, err := u.Suspend(ctx, storage.SuspendOptions{})
+	must(t, err)
+	resumed, err := d.Resume(ctx, token)
+	must(t, err)
+	must(t, resumed.Abort(ctx))
 }
 
 // TestTwoProcesses has two Disks on one folder, as two processes would.

@@ -273,6 +273,9 @@ func (u *upload) Abort(context.Context) error {
 // close gives up the lock; nothing was written that is not synced or unwanted, so
 // that there is nothing to learn from its error.
 func (u *upload) close() {
+	// A child process that is being started has u.f open too until it is executed,
+	// and the lock would live as long as that.
+	_ = flock(u.f, unix.LOCK_UN)
 	u.f.Close()
 	u.f = nil
 }

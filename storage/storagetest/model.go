@@ -72,9 +72,11 @@ func testWrites(t *testing.T, fsys storage.FS) {
 				if err != nil {
 					r.Fatal(err)
 				}
-				if u, err = res.Resume(ctx, token); err != nil {
+				resumed, err := res.Resume(ctx, token)
+				if err != nil {
 					r.Fatal(err)
 				}
+				u = resumed
 			},
 			"": func(r *rapid.T) {
 				if u.Size() != int64(len(model)) {
