@@ -132,15 +132,28 @@ func check(f state.File) error {
 	return nil
 }
 
-const putFileQuery = "INSERT OR REPLACE INTO files (" + fileColumns +
-	") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+// A line that is there is updated, so that SQLite leaves alone what is not among
+// the columns that are set: to replace it would be to remove it from every index
+// and to add it again.
+const (
+	updateFileQuery = `UPDATE files SET phase = ?, size = ?, modtime = ?, precision = ?, mdtm = ?, seen = ?,
+		token = ?, "offset" = ?, ranges = ?, sha256 = ?, verdict = ?, reason = ?, retry = ?, tries = ?, updated = ?, after = ?
+		WHERE job = ? AND path = ? AND target = ?`
+	putFileQuery = `INSERT OR REPLACE INTO files (phase, size, modtime, precision, mdtm, seen,
+		token, "offset", ranges, sha256, verdict, reason, retry, tries, updated, after,
+		job, path, target) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+)
 
 func (s *Store) putFiles(ctx context.Context, tx *sql.Tx, files []state.File) error {
-	stmt := tx.StmtContext(ctx, s.writer.prepared.putFile) //nolint:sqlclosecheck // the transaction closes it
+	//nolint:sqlclosecheck // the transaction closes them
+	update, insert := tx.StmtContext(ctx, s.writer.prepared.updateFile), tx.StmtContext(ctx, s.writer.prepared.putFile)
 	for _, f := range files {
-		_, err := stmt.ExecContext(ctx, f.Job, []byte(f.Path), f.Target, string(f.Phase), f.Size,
-			toNano(f.ModTime), int64(f.TimePrecision), toNano(f.MDTM), toNano(f.Seen),
-			f.Token, f.Offset, f.Ranges.String(), f.SHA256, f.Verdict, f.Reason, f.Retry, f.Tries, toNano(f.Updated), f.After)
+		line := []any{
+			string(f.Phase), f.Size, toNano(f.ModTime), int64(f.TimePrecision), toNano(f.MDTM), toNano(f.Seen),
+			f.Token, f.Offset, f.Ranges.String(), f.SHA256, f.Verdict, f.Reason, f.Retry, f.Tries, toNano(f.Updated), f.After,
+			f.Job, []byte(f.Path), f.Target,
+		}
+		err := putFile(ctx, update, insert, line)
 		if isForeignKey(err) {
 			return fmt.Errorf("job %d: %w", f.Job, state.ErrNotFound)
 		}
@@ -149,6 +162,18 @@ func (s *Store) putFiles(ctx context.Context, tx *sql.Tx, files []state.File) er
 		}
 	}
 	return nil
+}
+
+func putFile(ctx context.Context, update, insert *sql.Stmt, line []any) error {
+	r, err := update.ExecContext(ctx, line...)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	_, err = insert.ExecContext(ctx, line...)
+	return err
 }
 
 func scanFile(r row) (f state.File, err error) {

@@ -17,14 +17,14 @@ const gatherTurns = 3
 
 var errClosed = errors.New("state: the store is closed")
 
-// change is what one call wants written, all or none.
+// change is what one call wants written, all or none. It may run twice, the first
+// time without a trace.
 type change func(context.Context, *sql.Tx) error
 
 // prepared are the statements that are run for each file. Reading a statement's
 // text takes SQLite longer than running it.
 type prepared struct {
-	putFile, addPublication *sql.Stmt
-	begin, end              *sql.Stmt // of a savepoint
+	updateFile, putFile, addPublication *sql.Stmt
 }
 
 func prepare(ctx context.Context, db *sql.DB) (p prepared, err error) {
@@ -32,8 +32,7 @@ func prepare(ctx context.Context, db *sql.DB) (p prepared, err error) {
 		to    **sql.Stmt
 		query string
 	}{
-		{&p.putFile, putFileQuery}, {&p.addPublication, addPublicationQuery},
-		{&p.begin, "SAVEPOINT one"}, {&p.end, "RELEASE one"},
+		{&p.updateFile, updateFileQuery}, {&p.putFile, putFileQuery}, {&p.addPublication, addPublicationQuery},
 	} {
 		//nolint:sqlclosecheck // closed with the database
 		if *s.to, err = db.PrepareContext(ctx, s.query); err != nil {
@@ -51,7 +50,8 @@ type request struct {
 
 // writer is the one place that writes. Calls that arrive while a transaction is
 // being flushed share the next one, so that many small calls at once cost one
-// flush. Each has its own savepoint: one that fails takes none with it.
+// flush. If one of them fails, each gets a transaction of its own: failures are
+// rare, and a savepoint around each call would cost more than most calls.
 type writer struct {
 	db       *sql.DB
 	prepared prepared
@@ -118,48 +118,34 @@ func (w *writer) gather(first request) []request {
 	return group
 }
 
-// commit writes a group in one transaction and answers every call in it.
+// commit writes a group in one transaction, if that succeeds, and answers every call in it.
 func (w *writer) commit(group []request) {
-	// Not the callers' contexts: one that gives up must not undo the others.
-	ctx := context.Background()
-	results := make([]error, len(group))
-	tx, err := w.db.BeginTx(ctx, nil)
-	if err == nil {
-		for i, r := range group {
-			if results[i] = r.ctx.Err(); results[i] == nil {
-				results[i] = w.applyOne(ctx, tx, r.do, len(group) == 1)
-			}
-		}
-		if len(group) == 1 && results[0] != nil {
-			err = tx.Rollback()
-		} else {
-			err = tx.Commit()
-		}
-	}
+	together := w.transact(group...)
 	for i, r := range group {
-		if results[i] == nil {
-			results[i] = err
+		err := together
+		if err != nil && len(group) > 1 {
+			err = w.transact(group[i])
 		}
-		r.done <- results[i]
+		r.done <- err
 	}
 }
 
-// applyOne undoes what it did if it fails. alone is for a call that has the
-// transaction to itself, which the caller then undoes.
-func (w *writer) applyOne(ctx context.Context, tx *sql.Tx, do change, alone bool) error {
-	if alone {
-		return do(ctx, tx)
-	}
-	//nolint:sqlclosecheck // the transaction closes it
-	if _, err := tx.StmtContext(ctx, w.prepared.begin).ExecContext(ctx); err != nil {
+// transact writes all of the requests or none.
+func (w *writer) transact(requests ...request) error {
+	// Not the callers' contexts: one that gives up must not undo the others.
+	ctx := context.Background()
+	tx, err := w.db.BeginTx(ctx, nil)
+	if err != nil {
 		return err
 	}
-	err := do(ctx, tx)
-	if err != nil {
-		if _, undo := tx.ExecContext(ctx, "ROLLBACK TO one"); undo != nil {
-			return errors.Join(err, undo)
+	for _, r := range requests {
+		err := r.ctx.Err()
+		if err == nil {
+			err = r.do(ctx, tx)
+		}
+		if err != nil {
+			return errors.Join(err, tx.Rollback())
 		}
 	}
-	_, release := tx.StmtContext(ctx, w.prepared.end).ExecContext(ctx) //nolint:sqlclosecheck // as above
-	return errors.Join(err, release)
+	return tx.Commit()
 }
