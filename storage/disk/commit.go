@@ -113,7 +113,7 @@ func (u *upload) finish(ctx context.Context, s *seal, p *place, old entry, o sto
 	if err := u.still(ctx, s, o.SHA256); err != nil {
 		return err
 	}
-	return u.same()
+	return u.same(s)
 }
 
 // ready checks what needs no lock: that every write succeeded, and the digest.
@@ -187,10 +187,8 @@ func (u *upload) dress(p *place, old entry, modTime time.Time) error {
 		if s, ok := old.Sys().(*syscall.Stat_t); ok {
 			uid, gid = int(s.Uid), int(s.Gid)
 		}
-	} else if dir, err := p.dir.Stat(); err != nil {
-		return err
-	} else if s, ok := dir.Sys().(*syscall.Stat_t); ok && dir.Mode()&fs.ModeSetgid != 0 {
-		gid = int(s.Gid) // as if it had been made here
+	} else if dir := p.dir.stat; dir.Mode&unix.S_ISGID != 0 {
+		gid = int(dir.Gid) // as if it had been made here
 	}
 	if uid >= 0 || gid >= 0 {
 		// A process that may not give files away publishes them as its own.
@@ -201,26 +199,32 @@ func (u *upload) dress(p *place, old entry, modTime time.Time) error {
 	if err := u.f.Chmod(mode); err != nil {
 		return err
 	}
-	return u.d.staging.Chtimes(u.id+partSuffix, time.Time{}, modTime)
+	at, err := unix.TimeToTimespec(modTime)
+	if err != nil {
+		return err
+	}
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, at}
+	return control(u.d.stagingDir, func(staging int) error {
+		return unix.UtimesNanoAt(staging, u.id+partSuffix, times, unix.AT_SYMLINK_NOFOLLOW)
+	})
 }
 
 // publish moves the staged file to p. A rename that refuses to replace is one step;
 // file systems without it have links, which never replace.
 func (d *Disk) publish(id string, p *place, noReplace bool) error {
 	part := id + partSuffix
-	if !noReplace {
-		return rename(d.stagingDir, part, p.dir, p.base, 0)
+	var flags uint
+	if noReplace {
+		flags = unix.RENAME_NOREPLACE
 	}
 	err := error(unix.EINVAL)
-	if !d.o.noRenameat2 {
-		err = rename(d.stagingDir, part, p.dir, p.base, unix.RENAME_NOREPLACE)
+	if !noReplace || !d.o.noRenameat2 {
+		err = control(d.stagingDir, func(from int) error { return rename(from, part, p.dir.fd, p.base, flags) })
 	}
-	if !noFlags(err) {
+	if !noReplace || !noFlags(err) {
 		return err
 	}
-	err = control(d.stagingDir, func(from int) error {
-		return control(p.dir, func(to int) error { return unix.Linkat(from, part, to, p.base, 0) })
-	})
+	err = control(d.stagingDir, func(from int) error { return unix.Linkat(from, part, p.dir.fd, p.base, 0) })
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,7 @@ type Options struct {
 	step        func(string) // told each step of a change, by tests
 	noRenameat2 bool         // take the way for file systems without it
 	noLease     bool         // and without leases
+	noOpenat2   bool         // and on kernels without that call
 }
 
 // Case is the case sensitivity of a folder.
@@ -82,6 +83,7 @@ const (
 type Disk struct {
 	o           Options
 	root        *os.Root
+	top         *os.File // the same as an open file
 	staging     *os.Root
 	stagingDir  *os.File // the same as an open file, for renaming and syncing
 	lockFile    *os.File
@@ -130,6 +132,9 @@ func (d *Disk) open(dir string) error {
 	if d.root, err = os.OpenRoot(dir); err != nil {
 		return err
 	}
+	if d.top, err = d.root.Open("."); err != nil {
+		return err
+	}
 	_, d.escapes = d.root.Lstat("..")
 	d.escapes = cause(d.escapes)
 	info, err := d.root.Stat(".")
@@ -154,7 +159,7 @@ func (d *Disk) Close() error {
 	if d.staging != nil {
 		errs = append(errs, d.staging.Close())
 	}
-	for _, f := range []*os.File{d.stagingDir, d.lockFile} {
+	for _, f := range []*os.File{d.top, d.stagingDir, d.lockFile} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

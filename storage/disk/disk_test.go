@@ -26,8 +26,10 @@ func TestConformance(t *testing.T) {
 	storagetest.Test(t, func(t *testing.T) storage.FS { return open(t, t.TempDir(), Options{}) })
 }
 
-// TestConformanceLinks publishes by links, as on file systems whose rename can
-// only replace.
-func TestConformanceLinks(t *testing.T) {
-	storagetest.Test(t, func(t *testing.T) storage.FS { return open(t, t.TempDir(), Options{noRenameat2: true}) })
+// TestConformanceOld publishes by links, as on file systems whose rename can only
+// replace, and goes through the tree in steps, as on old kernels.
+func TestConformanceOld(t *testing.T) {
+	storagetest.Test(t, func(t *testing.T) storage.FS {
+		return open(t, t.TempDir(), Options{noRenameat2: true, noOpenat2: true})
+	})
 }

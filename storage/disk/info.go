@@ -56,9 +56,13 @@ type inodeID struct{ device, number uint64 }
 
 func inode(info fs.FileInfo) inodeID {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return inodeID{s.Dev, s.Ino}
+		return inodeOf(s)
 	}
 	return inodeID{}
+}
+
+func inodeOf(s *syscall.Stat_t) inodeID {
+	return inodeID{uint64(s.Dev), uint64(s.Ino)} //nolint:unconvert // narrower on some architectures
 }
 
 // links is the number of names that a file has.

@@ -33,7 +33,7 @@ func (d *Disk) list(ctx context.Context, name string, yield func(storage.Info, e
 	} else if !e.IsDir() {
 		return storage.ErrNotDir
 	}
-	dir, err := openDir(d.root, path)
+	dir, err := subRoot(d.root, path)
 	if err != nil {
 		return err
 	}

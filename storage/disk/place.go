@@ -21,43 +21,32 @@ import (
 // changed and synced is in one directory, wherever that is moved meanwhile.
 type place struct {
 	path string
-	root *os.Root // the directory
-	dir  *os.File // the same, for renaming and syncing
+	dir  *directory
 	base string
 	id   inodeID // of the directory
 }
 
 func (d *Disk) place(path string) (*place, error) {
-	parent, base := ".", path
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		parent, base = path[:i], path[i+1:]
-	}
-	p := &place{path: path, base: base}
-	var err error
-	if p.root, err = openDir(d.root, parent); err != nil {
-		return nil, err
-	}
-	if p.dir, err = p.root.Open("."); err != nil {
-		p.root.Close()
-		return nil, err
-	}
-	info, err := p.dir.Stat()
+	base := path[strings.LastIndexByte(path, '/')+1:]
+	dir, err := d.openDir(parentOf(path))
 	if err != nil {
-		p.close()
 		return nil, err
 	}
-	p.id = inode(info)
-	return p, nil
+	return &place{path, dir, base, dir.id()}, nil
 }
 
-// openDir opens a directory below root. With "/." at the end the kernel is asked for a
+func parentOf(path string) string {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i]
+	}
+	return "."
+}
+
+// subRoot opens a directory below root. With "/." at the end the kernel is asked for a
 // directory (O_DIRECTORY); without, os.Root would open, and wait at, a named pipe.
-func openDir(root *os.Root, path string) (*os.Root, error) { return root.OpenRoot(path + "/.") }
+func subRoot(root *os.Root, path string) (*os.Root, error) { return root.OpenRoot(path + "/.") }
 
-func (p *place) close() {
-	p.dir.Close()
-	p.root.Close()
-}
+func (p *place) close() { p.dir.close() }
 
 // changing is place for the operations that change what is at name, the root excepted.
 func (d *Disk) changing(ctx context.Context, name string) (*place, error) {
@@ -73,7 +62,7 @@ func (d *Disk) changing(ctx context.Context, name string) (*place, error) {
 
 // lookAt describes what is at p, like look.
 func (d *Disk) lookAt(p *place) (entry, error) {
-	info, err := p.root.Lstat(p.base)
+	info, err := p.dir.lstat(p.base)
 	if err != nil {
 		return entry{}, err
 	}
@@ -87,13 +76,13 @@ const maxLinks = 40
 // is another.
 func (d *Disk) follow(p *place) (*place, error) {
 	for range maxLinks {
-		info, err := p.root.Lstat(p.base)
+		info, err := p.dir.lstat(p.base)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
 			return p, nil
 		}
 		var target string
 		if err == nil {
-			target, err = p.root.Readlink(p.base)
+			target, err = p.dir.readlink(p.base)
 		}
 		p.close()
 		if err != nil {
@@ -224,17 +213,13 @@ func control(file *os.File, f func(fd int) error) error {
 	return inner
 }
 
-// rename moves oldBase in oldDir to newBase in newDir. The last elements are not
-// followed, and the directories were opened through os.Root.
-func rename(oldDir *os.File, oldBase string, newDir *os.File, newBase string, flags uint) error {
-	return control(oldDir, func(oldFD int) error {
-		return control(newDir, func(newFD int) error {
-			if flags == 0 {
-				return unix.Renameat(oldFD, oldBase, newFD, newBase)
-			}
-			return unix.Renameat2(oldFD, oldBase, newFD, newBase, flags)
-		})
-	})
+// rename moves oldBase in oldDir to newBase in newDir, both directories of the tree.
+// The last elements are not followed.
+func rename(oldDir int, oldBase string, newDir int, newBase string, flags uint) error {
+	if flags == 0 {
+		return unix.Renameat(oldDir, oldBase, newDir, newBase)
+	}
+	return unix.Renameat2(oldDir, oldBase, newDir, newBase, flags)
 }
 
 // noFlags reports whether err says that this file system's rename knows no flags.

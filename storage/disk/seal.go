@@ -100,8 +100,11 @@ func (s *seal) wanted() bool {
 // intact fails with errExchanged if the file is not what it was, and with
 // errWanted if it may soon not be.
 func (s *seal) intact() error {
-	if s.wanted() {
-		return errWanted
+	if s.leased {
+		if s.wanted() {
+			return errWanted
+		}
+		return nil // nobody had it open
 	}
 	now, err := statOf(s.f)
 	if err != nil {
@@ -140,10 +143,6 @@ func statOf(f *os.File) (syscall.Stat_t, error) {
 	}
 	return *s, nil
 }
-
-// fenceFrom is from which expected size on, in bytes, a staged file is fenced. To
-// hash a smaller one again costs less than to make others wait for it.
-const fenceFrom = 1 << 20
 
 // fence seals a file that was just made, while it is empty: if the lease holds
 // until it is published, nobody else can have had it open, and what is in it is
@@ -209,8 +208,8 @@ func (u *upload) still(ctx context.Context, s *seal, sum []byte) error {
 	return err
 }
 
-// same fails with errExchanged if the staged name leads to another file.
-func (u *upload) same() error {
+// same fails with errExchanged if the staged name leads to another file than s.
+func (u *upload) same(s *seal) error {
 	info, err := u.d.staging.Lstat(u.id + partSuffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errExchanged
@@ -218,9 +217,8 @@ func (u *upload) same() error {
 	if err != nil {
 		return err
 	}
-	own, err := u.f.Stat()
-	if err == nil && !os.SameFile(info, own) {
-		err = errExchanged
+	if inode(info) != inodeOf(&s.before) {
+		return errExchanged
 	}
-	return err
+	return nil
 }

@@ -242,7 +242,6 @@ func TestFence(t *testing.T) {
 		"not said":          {o: storage.CreateOptions{ModePerm: 0o644}, commit: storage.CommitOptions{SHA256: wrong[:]}, want: []error{storage.ErrDigest}},
 		"no digest":         {commit: storage.CommitOptions{}},
 		"no leases":         {noLease: true, commit: storage.CommitOptions{SHA256: wrong[:]}, want: []error{storage.ErrDigest}},
-		"small":             {o: storage.CreateOptions{Size: 10}, commit: storage.CommitOptions{SHA256: wrong[:]}, want: []error{storage.ErrDigest}},
 		"somebody looks":    {before: looks, commit: storage.CommitOptions{SHA256: sum[:]}},
 		"looked, and wrong": {before: looks, commit: storage.CommitOptions{SHA256: wrong[:]}, want: []error{storage.ErrDigest}},
 		"somebody writes": {before: func(t *testing.T, dir string) { startMeddler(t, dir, "open late") },

@@ -56,7 +56,7 @@ func (d *Disk) openStaging() error {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok && int(s.Uid) != os.Geteuid() {
 		return fmt.Errorf("belongs to user %d, the gateway runs as %d: change the owner of one", s.Uid, os.Geteuid())
 	}
-	if d.staging, err = openDir(d.root, storage.StagingName); err != nil {
+	if d.staging, err = subRoot(d.root, storage.StagingName); err != nil {
 		return err
 	}
 	if d.stagingDir, err = d.staging.Open("."); err != nil {
@@ -203,7 +203,8 @@ func (d *Disk) writeSidecar(id string, s sidecar) (err error) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return cause(err)
 	}
-	if err := rename(d.stagingDir, id+newSuffix, d.stagingDir, id+sidecarSuffix, 0); err != nil {
+	err = control(d.stagingDir, func(fd int) error { return rename(fd, id+newSuffix, fd, id+sidecarSuffix, 0) })
+	if err != nil {
 		return err
 	}
 	return d.stagingDir.Sync()

@@ -38,7 +38,7 @@ func (s *syncer) sync(p *place) error {
 	s.mu.Lock()
 	r.begun = true
 	s.mu.Unlock()
-	r.err = p.dir.Sync()
+	r.err = p.dir.sync()
 
 	s.mu.Lock()
 	if s.last[p.id] == r {

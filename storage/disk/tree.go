@@ -27,7 +27,7 @@ func (d *Disk) mkdir(ctx context.Context, name string) error {
 		return err
 	}
 	defer p.close()
-	if err := p.root.Mkdir(p.base, d.o.DirMode.Perm()); err != nil {
+	if err := p.dir.mkdir(p.base, d.o.DirMode); err != nil {
 		return err
 	}
 	d.o.step("made")
@@ -39,16 +39,16 @@ func (d *Disk) mkdir(ctx context.Context, name string) error {
 
 // chmodDir undoes the umask and keeps the group that a directory inherits.
 func (d *Disk) chmodDir(p *place) error {
-	f, err := p.root.OpenFile(p.base, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	made, err := p.dir.open(p.base)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || info.Mode().Perm() == d.o.DirMode.Perm() {
-		return err
+	defer made.close()
+	want := uint32(d.o.DirMode.Perm())
+	if made.stat.Mode&0o777 == want {
+		return nil
 	}
-	return f.Chmod(d.o.DirMode.Perm() | info.Mode()&fs.ModeSetgid)
+	return again(func() error { return unix.Fchmod(made.fd, want|made.stat.Mode&unix.S_ISGID) })
 }
 
 func (d *Disk) synced(places ...*place) error {
@@ -71,7 +71,7 @@ func (d *Disk) Remove(ctx context.Context, name string) error {
 		return d.failChanging("remove", name, err)
 	}
 	defer unlock()
-	err = p.root.Remove(p.base)
+	err = p.dir.remove(p.base)
 	d.o.step("removed")
 	if err == nil {
 		err = d.synced(p)
@@ -114,7 +114,7 @@ func (d *Disk) RemoveAll(ctx context.Context, name string) error {
 	}
 	defer unlock()
 	if !e.IsDir() || e.link {
-		err = p.root.Remove(p.base)
+		err = p.dir.remove(p.base)
 	} else {
 		err = d.removeTree(p)
 	}
@@ -128,8 +128,9 @@ func (d *Disk) removeTree(p *place) error {
 	trash := newID() + trashSuffix
 	// It cannot be moved from another file system, or without the right to
 	// write into it.
-	if err := rename(p.dir, p.base, d.stagingDir, trash, 0); err != nil {
-		return p.root.RemoveAll(p.base)
+	err := control(d.stagingDir, func(staging int) error { return rename(p.dir.fd, p.base, staging, trash, 0) })
+	if err != nil {
+		return d.removeAt(p)
 	}
 	d.o.step("trashed")
 	if err := d.syncs.sync(p); err != nil {
@@ -137,6 +138,23 @@ func (d *Disk) removeTree(p *place) error {
 	}
 	time.Sleep(tick) // settle, for all of it
 	return d.staging.RemoveAll(trash)
+}
+
+// removeAt removes the tree at p entry by entry.
+func (d *Disk) removeAt(p *place) error {
+	root, err := subRoot(d.root, parentOf(p.path))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	info, err := root.Stat(".")
+	if err == nil && inode(info) != p.id {
+		err = storage.ErrBusy // it was moved meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	return root.RemoveAll(p.base)
 }
 
 // Rename implements storage.FS.
@@ -196,13 +214,13 @@ func (d *Disk) move(ctx context.Context, src, dst *place, moved entry, replace b
 	respelled := same && src.id == dst.id && src.base != dst.base && d.insensitive
 	switch {
 	case respelled: // "a" to "A", one and the same file
-		return rename(src.dir, src.base, dst.dir, dst.base, 0)
+		return rename(src.dir.fd, src.base, dst.dir.fd, dst.base, 0)
 	case !replace:
 		return fs.ErrExist
 	case src.id == dst.id && src.base == dst.base:
 		return nil
 	case same: // two hard links: the system would do nothing
-		return src.root.Remove(src.base)
+		return src.dir.remove(src.base)
 	case old.IsDir() && !moved.IsDir():
 		return storage.ErrIsDir
 	case !old.IsDir() && moved.IsDir():
@@ -213,7 +231,7 @@ func (d *Disk) move(ctx context.Context, src, dst *place, moved entry, replace b
 			return err
 		}
 	}
-	err = rename(src.dir, src.base, dst.dir, dst.base, 0)
+	err = rename(src.dir.fd, src.base, dst.dir.fd, dst.base, 0)
 	if errors.Is(err, unix.EEXIST) { // POSIX lets it be either
 		return storage.ErrNotEmpty
 	}
@@ -227,21 +245,21 @@ func (d *Disk) moveToNew(src, dst *place) error {
 	d.o.step("moving")
 	err := error(unix.EINVAL)
 	if !d.o.noRenameat2 {
-		err = rename(src.dir, src.base, dst.dir, dst.base, unix.RENAME_NOREPLACE)
+		err = rename(src.dir.fd, src.base, dst.dir.fd, dst.base, unix.RENAME_NOREPLACE)
 	}
 	if noFlags(err) {
-		err = rename(src.dir, src.base, dst.dir, dst.base, 0)
+		err = rename(src.dir.fd, src.base, dst.dir.fd, dst.base, 0)
 	}
 	return renameFault(err)
 }
 
 func (d *Disk) sameEntry(a, b *place) bool {
-	x, err := a.root.Lstat(a.base)
+	x, err := a.dir.lstat(a.base)
 	if err != nil {
 		return false
 	}
-	y, err := b.root.Lstat(b.base)
-	return err == nil && os.SameFile(x, y)
+	y, err := b.dir.lstat(b.base)
+	return err == nil && inode(x) == inode(y)
 }
 
 // renameFault says what the system means by the errors that rename has for
@@ -309,13 +327,17 @@ func (d *Disk) Space(ctx context.Context, name string) (storage.Space, error) {
 		return storage.Space{}, d.failReading("space", name, err)
 	}
 	defer f.Close()
-	space, err := spaceOf(f)
+	var space storage.Space
+	err = control(f, func(fd int) error {
+		space, err = spaceOf(fd)
+		return err
+	})
 	return space, d.fail("space", name, err)
 }
 
-func spaceOf(f *os.File) (space storage.Space, err error) {
+func spaceOf(fd int) (space storage.Space, err error) {
 	var s unix.Statfs_t
-	err = control(f, func(fd int) error { return unix.Fstatfs(fd, &s) })
+	err = again(func() error { return unix.Fstatfs(fd, &s) })
 	unit := int64(s.Frsize) //nolint:unconvert // narrower on some architectures
 	if unit == 0 {
 		unit = int64(s.Bsize) //nolint:unconvert // as above

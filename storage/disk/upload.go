@@ -50,7 +50,7 @@ func (d *Disk) create(ctx context.Context, name string, o storage.CreateOptions)
 	case !exists && o.Edit:
 		return nil, fs.ErrNotExist
 	}
-	if err := hasRoom(p.dir, o.Size); err != nil {
+	if err := hasRoom(p.dir.fd, o.Size); err != nil {
 		return nil, err
 	}
 	id, f, err := d.newPart()
@@ -58,7 +58,7 @@ func (d *Disk) create(ctx context.Context, name string, o storage.CreateOptions)
 		return nil, err
 	}
 	u := newUpload(d, id, name, f, o)
-	if o.Hashed && !o.Edit && (o.Size < 0 || o.Size >= fenceFrom) {
+	if o.Hashed && !o.Edit {
 		u.fence = d.fence(f)
 	}
 	if o.Edit {
@@ -71,8 +71,12 @@ func (d *Disk) create(ctx context.Context, name string, o storage.CreateOptions)
 	return u, nil
 }
 
-func hasRoom(dir *os.File, size int64) error {
-	if size <= 0 {
+// roomFrom is from which size on, in bytes, it is asked whether an upload has room:
+// the writes of a smaller one tell soon enough.
+const roomFrom = 1 << 20
+
+func hasRoom(dir int, size int64) error {
+	if size < roomFrom {
 		return nil
 	}
 	space, err := spaceOf(dir)
