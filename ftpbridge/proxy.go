@@ -19,6 +19,7 @@ import (
 
 const (
 	keepAlive     = 30 * time.Second
+	noKeepAlive   = -1      // for data connections: silence ends them, and they are many
 	maxProxyReply = 8 << 10 // bytes of a proxy's answer to CONNECT
 	maxSOCKSWord  = 255     // bytes of user or password, RFC 1929 section 2
 )
@@ -64,8 +65,9 @@ func badProxy(u *url.URL) string {
 }
 
 // dial makes a connection to addr, through the proxy if there is one, within limit.
-func (s Source) dial(ctx context.Context, addr string, limit time.Duration) (net.Conn, error) {
-	d := &net.Dialer{Timeout: min(s.timeout(), limit), KeepAlive: keepAlive}
+// probe is how often an idle peer is asked whether it is there; below 0 it is not.
+func (s Source) dial(ctx context.Context, addr string, limit, probe time.Duration) (net.Conn, error) {
+	d := &net.Dialer{Timeout: min(s.timeout(), limit), KeepAlive: probe}
 	if s.Proxy == nil {
 		return d.DialContext(ctx, "tcp", addr)
 	}

@@ -129,7 +129,7 @@ func dial(ctx context.Context, src Source, know *knowledge) (*Session, error) {
 }
 
 func (s *Session) connect(ctx context.Context) (net.Conn, error) {
-	raw, err := s.src.dial(ctx, s.src.addr(), maxDialTime)
+	raw, err := s.src.dial(ctx, s.src.addr(), maxDialTime, keepAlive)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w; check host, port and firewall", ErrUnreachable, err)
 	}
@@ -391,7 +391,7 @@ func (s *Session) begin(ctx context.Context) (end func(), err error) {
 		return nil, ErrInUse
 	}
 	stop := context.AfterFunc(ctx, s.kill)
-	s.dial = func(addr string) (net.Conn, error) { return s.src.dial(ctx, addr, maxDataDial) }
+	s.dial = func(addr string) (net.Conn, error) { return s.src.dial(ctx, addr, maxDataDial, noKeepAlive) }
 	return func() {
 		if !stop() && ctx.Err() != nil {
 			s.kill() // it may not have happened yet, and must not happen to the next call

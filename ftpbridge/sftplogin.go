@@ -71,7 +71,7 @@ func (l *sshLogin) connect(ctx context.Context) (net.Conn, *ssh.Client, error) {
 		return nil, nil, err
 	}
 	timeout := l.src.timeout()
-	raw, err := l.src.dial(ctx, l.src.addr(), maxDialTime)
+	raw, err := l.src.dial(ctx, l.src.addr(), maxDialTime, keepAlive)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w; check host, port and firewall", ErrUnreachable, err)
 	}

@@ -6,14 +6,15 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // maxGroup bounds how many calls share one transaction, and so one flush.
 const maxGroup = 128
 
-// gatherTurns is how often others are let run before a group is closed. It costs
-// an idle process nothing, and a busy one makes larger groups.
-const gatherTurns = 3
+// gatherTime is how long a group waits for more calls while there are several
+// callers. One that calls alone never waits.
+const gatherTime = 3 * time.Millisecond
 
 var errClosed = errors.New("state: the store is closed")
 
@@ -94,25 +95,41 @@ func (w *writer) apply(ctx context.Context, do change) error {
 
 func (w *writer) run() {
 	defer close(w.ended)
-	for {
+	for several := false; ; {
 		select {
 		case <-w.quit:
 			return
 		case r := <-w.requests:
-			w.commit(w.gather(r))
+			group := w.gather(r, several)
+			several = len(group) > 1
+			w.commit(group)
 		}
 	}
 }
 
-func (w *writer) gather(first request) []request {
+// gather adds to the first call those that are waiting, and if several callers
+// are likely those of the next moment.
+func (w *writer) gather(first request, several bool) []request {
 	group := []request{first}
-	for idle := 0; len(group) < maxGroup && idle < gatherTurns; {
+	if !several {
+		runtime.Gosched() // those who are about to call may do so now
+		for len(group) < maxGroup {
+			select {
+			case r := <-w.requests:
+				group = append(group, r)
+			default:
+				return group
+			}
+		}
+		return group
+	}
+	over := time.After(gatherTime)
+	for len(group) < maxGroup {
 		select {
 		case r := <-w.requests:
-			group, idle = append(group, r), 0
-		default:
-			runtime.Gosched() // those who are about to call may do so now
-			idle++
+			group = append(group, r)
+		case <-over:
+			return group
 		}
 	}
 	return group

@@ -49,11 +49,13 @@ func (u *upload) commit(ctx context.Context, o storage.CommitOptions) (storage.I
 		return storage.Info{}, err
 	}
 	defer p.close()
-	unlock, err := d.lock(ctx, p)
-	if err != nil {
-		return storage.Info{}, err
+	if !noReplace { // else the publish itself refuses to replace
+		unlock, err := d.lock(ctx, p)
+		if err != nil {
+			return storage.Info{}, err
+		}
+		defer unlock()
 	}
-	defer unlock()
 
 	old, err := d.conditions(ctx, p, o.IfMatch, noReplace)
 	if err != nil {
@@ -94,7 +96,7 @@ func (u *upload) finish(ctx context.Context, s *seal, p *place, old entry, o sto
 	if err := u.dress(p, old, o.ModTime); err != nil {
 		return err
 	}
-	if hashed {
+	if hashed && !s.leased {
 		if err := s.look(); err != nil {
 			return err
 		}

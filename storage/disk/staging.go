@@ -118,8 +118,7 @@ const partTries = 10
 func (d *Disk) newPart() (id string, f *os.File, err error) {
 	for range partTries {
 		id = newID()
-		f, err = d.staging.OpenFile(id+partSuffix, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
+		if f, err = d.makePart(id + partSuffix); err != nil {
 			return "", nil, err
 		}
 		err = d.ownPart(f)
@@ -133,6 +132,21 @@ func (d *Disk) newPart() (id string, f *os.File, err error) {
 	}
 	_ = d.removeStaged(id + partSuffix)
 	return "", nil, err
+}
+
+// makePart is os.Root's OpenFile without asking whether the file can be waited for.
+func (d *Disk) makePart(name string) (f *os.File, err error) {
+	fd := -1
+	err = control(d.stagingDir, func(staging int) error {
+		return again(func() (err error) {
+			fd, err = unix.Openat(staging, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // openPart opens and locks the staged file of an upload that nobody has open:

@@ -229,6 +229,9 @@ func (u *upload) Suspend(_ context.Context, o storage.SuspendOptions) (storage.T
 	if err != nil && !u.checkpointed {
 		_ = u.d.forget(u.id) // else the sweep does
 	}
+	// A child process that is being started has u.f open too until it is executed,
+	// and the lock would live as long as that.
+	_ = flock(u.f, unix.LOCK_UN)
 	u.close()
 	return t, err
 }
@@ -277,9 +280,6 @@ func (u *upload) Abort(context.Context) error {
 // close gives up the lock; nothing was written that is not synced or unwanted, so
 // that there is nothing to learn from its error.
 func (u *upload) close() {
-	// A child process that is being started has u.f open too until it is executed,
-	// and the lock would live as long as that.
-	_ = flock(u.f, unix.LOCK_UN)
 	u.f.Close()
 	u.f = nil
 }
