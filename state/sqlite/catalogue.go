@@ -24,16 +24,15 @@ func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) 
 	if err != nil {
 		return wrap(err, "publish")
 	}
-	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := s.putFiles(ctx, tx, []state.File{f}); err != nil {
+	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
+		if err := putFiles(ctx, tx, []state.File{f}); err != nil {
 			return err
 		}
 		sum := p.SHA256
 		if sum == nil {
 			sum = []byte{}
 		}
-		//nolint:sqlclosecheck // the transaction closes it
-		_, err := tx.StmtContext(ctx, s.writer.prepared.addPublication).ExecContext(ctx,
+		_, err := tx.prepared.addPublication.ExecContext(ctx,
 			p.Target, f.Job, p.Source, p.Size, sum, p.Verdict, p.Reason, p.Provenance, toNano(p.Published))
 		return err
 	}), "publish")

@@ -19,7 +19,7 @@ func (s *Store) KeepEvidence(ctx context.Context, e state.Evidence) error {
 	case len(e.Manifest) > state.MaxEvidence || len(e.Signature) > state.MaxEvidence:
 		return wrap(fmt.Errorf("more than %d bytes: %w", state.MaxEvidence, state.ErrTooLarge), op)
 	}
-	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		manifest, err := putBytes(ctx, tx, e.Manifest)
 		if err != nil {
 			return err
@@ -38,7 +38,7 @@ func (s *Store) KeepEvidence(ctx context.Context, e state.Evidence) error {
 }
 
 // putBytes stores data, or finds it, as the last to go, and returns its digest.
-func putBytes(ctx context.Context, tx *sql.Tx, data []byte) ([]byte, error) {
+func putBytes(ctx context.Context, tx *transaction, data []byte) ([]byte, error) {
 	if data == nil {
 		return nil, nil
 	}
@@ -59,7 +59,7 @@ func putBytes(ctx context.Context, tx *sql.Tx, data []byte) ([]byte, error) {
 }
 
 // makeRoom removes what was used longest ago until the rest fits.
-func makeRoom(ctx context.Context, tx *sql.Tx, limit int64) error {
+func makeRoom(ctx context.Context, tx *transaction, limit int64) error {
 	for {
 		var total int64
 		if err := tx.QueryRowContext(ctx, "SELECT bytes FROM evidence_total").Scan(&total); err != nil || total <= limit {

@@ -30,12 +30,12 @@ func (s *Store) AddGeneration(ctx context.Context, g state.Generation, after []b
 	if g.Source == "" || g.Name == "" || len(g.SHA256) == 0 {
 		return wrap(state.ErrInvalid, op)
 	}
-	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		return addGeneration(ctx, tx, g, after)
 	}), op)
 }
 
-func addGeneration(ctx context.Context, tx *sql.Tx, g state.Generation, after []byte) error {
+func addGeneration(ctx context.Context, tx *transaction, g state.Generation, after []byte) error {
 	var id int64
 	var newest []byte
 	err := tx.QueryRowContext(ctx, `SELECT id, sha256 FROM generations

@@ -26,7 +26,7 @@ func (s *Store) OpenJob(ctx context.Context, source, destination string) (state.
 	if !errors.Is(err, sql.ErrNoRows) {
 		return j, wrap(err, "open job")
 	}
-	err = s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx,
 			"INSERT INTO jobs (source, destination) VALUES (?, ?) ON CONFLICT DO NOTHING", source, destination)
 		return err
@@ -59,7 +59,7 @@ func (s *Store) FinishJob(ctx context.Context, id int64, at time.Time) error {
 }
 
 func (s *Store) stampJob(ctx context.Context, id int64, query string, at time.Time) error {
-	return s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		r, err := tx.ExecContext(ctx, query, toNano(at), id)
 		if err != nil {
 			return err
@@ -115,8 +115,8 @@ func (s *Store) PutFiles(ctx context.Context, files ...state.File) error {
 	if len(files) == 0 {
 		return nil
 	}
-	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return s.putFiles(ctx, tx, files)
+	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
+		return putFiles(ctx, tx, files)
 	}), "put files")
 }
 
@@ -144,16 +144,14 @@ const (
 		job, path, target) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-func (s *Store) putFiles(ctx context.Context, tx *sql.Tx, files []state.File) error {
-	//nolint:sqlclosecheck // the transaction closes them
-	update, insert := tx.StmtContext(ctx, s.writer.prepared.updateFile), tx.StmtContext(ctx, s.writer.prepared.putFile)
+func putFiles(ctx context.Context, tx *transaction, files []state.File) error {
 	for _, f := range files {
 		line := []any{
 			string(f.Phase), f.Size, toNano(f.ModTime), int64(f.TimePrecision), toNano(f.MDTM), toNano(f.Seen),
 			f.Token, f.Offset, f.Ranges.String(), f.SHA256, f.Verdict, f.Reason, f.Retry, f.Tries, toNano(f.Updated), f.After,
 			f.Job, []byte(f.Path), f.Target,
 		}
-		err := putFile(ctx, update, insert, line)
+		err := putFile(ctx, tx, f.Phase == state.Found, line)
 		if isForeignKey(err) {
 			return fmt.Errorf("job %d: %w", f.Job, state.ErrNotFound)
 		}
@@ -164,15 +162,19 @@ func (s *Store) putFiles(ctx context.Context, tx *sql.Tx, files []state.File) er
 	return nil
 }
 
-func putFile(ctx context.Context, update, insert *sql.Stmt, line []any) error {
-	r, err := update.ExecContext(ctx, line...)
-	if err != nil {
-		return err
+// putFile writes one line. A new one, which is most of those that were just found,
+// is not looked for.
+func putFile(ctx context.Context, tx *transaction, isNew bool, line []any) error {
+	if !isNew {
+		r, err := tx.prepared.updateFile.ExecContext(ctx, line...)
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n > 0 {
+			return err
+		}
 	}
-	if n, err := r.RowsAffected(); err != nil || n > 0 {
-		return err
-	}
-	_, err = insert.ExecContext(ctx, line...)
+	_, err := tx.prepared.putFile.ExecContext(ctx, line...)
 	return err
 }
 

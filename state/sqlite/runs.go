@@ -15,7 +15,7 @@ func (s *Store) AddRun(ctx context.Context, r state.Run) error {
 	if !r.Result.Valid() {
 		return wrap(fmt.Errorf("unknown result %q: %w", r.Result, state.ErrInvalid), "add run")
 	}
-	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			r.Job, toNano(r.Started), toNano(r.Finished), string(r.Result), r.Error,
 			r.Published, r.Unchanged, r.Held, r.Failed, r.Removed, r.FetchedBytes, int64(r.Fetching))
@@ -52,8 +52,8 @@ func (s *Store) Withdraw(ctx context.Context, f state.File, target string, at ti
 	if err := check(f); err != nil {
 		return wrap(err, "withdraw")
 	}
-	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := s.putFiles(ctx, tx, []state.File{f}); err != nil {
+	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
+		if err := putFiles(ctx, tx, []state.File{f}); err != nil {
 			return err
 		}
 		var id, job int64

@@ -20,7 +20,13 @@ var errClosed = errors.New("state: the store is closed")
 
 // change is what one call wants written, all or none. It may run twice, the first
 // time without a trace.
-type change func(context.Context, *sql.Tx) error
+type change func(context.Context, *transaction) error
+
+// transaction has the prepared statements too, in it.
+type transaction struct {
+	*sql.Tx
+	prepared prepared
+}
 
 // prepared are the statements that are run for each file. Reading a statement's
 // text takes SQLite longer than running it.
@@ -155,10 +161,16 @@ func (w *writer) transact(requests ...request) error {
 	if err != nil {
 		return err
 	}
+	//nolint:sqlclosecheck // the transaction closes them
+	within := &transaction{tx, prepared{
+		updateFile:     tx.StmtContext(ctx, w.prepared.updateFile),
+		putFile:        tx.StmtContext(ctx, w.prepared.putFile),
+		addPublication: tx.StmtContext(ctx, w.prepared.addPublication),
+	}}
 	for _, r := range requests {
 		err := r.ctx.Err()
 		if err == nil {
-			err = r.do(ctx, tx)
+			err = r.do(ctx, within)
 		}
 		if err != nil {
 			return errors.Join(err, tx.Rollback())
