@@ -13,8 +13,12 @@ import (
 const maxGroup = 128
 
 // gatherTime is how long a group waits for more calls while there are several
-// callers. One that calls alone never waits.
-const gatherTime = 3 * time.Millisecond
+// callers: until lonely groups in a row had one call only. Who calls alone after
+// that never waits.
+const (
+	gatherTime = 5 * time.Millisecond
+	lonely     = 4
+)
 
 var errClosed = errors.New("state: the store is closed")
 
@@ -101,13 +105,15 @@ func (w *writer) apply(ctx context.Context, do change) error {
 
 func (w *writer) run() {
 	defer close(w.ended)
-	for several := false; ; {
+	for alone := lonely; ; {
 		select {
 		case <-w.quit:
 			return
 		case r := <-w.requests:
-			group := w.gather(r, several)
-			several = len(group) > 1
+			group := w.gather(r, alone < lonely)
+			if alone++; len(group) > 1 {
+				alone = 0
+			}
 			w.commit(group)
 		}
 	}
