@@ -2,6 +2,7 @@ package listing
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"unicode/utf8"
 )
@@ -11,10 +12,10 @@ const maxEvidence = 4 << 10
 
 // Detector gathers what the names of one server say about its charset. One name says little; the names of a
 // directory usually say enough, and where they do not, those seen before decide. It is safe for concurrent use and
-// of fixed size. The zero value is not ready; use NewDetector.
+// of fixed size. The zero value has seen nothing, as NewDetector.
 type Detector struct {
 	mu     sync.Mutex
-	scores scores
+	scores scores // nil until a name that is neither ASCII nor UTF-8 came: the models take long to make
 	tally  tally
 	seen   byteSet
 }
@@ -31,7 +32,7 @@ func (t *tally) names() int { return t.utf8 + t.jis + t.other }
 
 // NewDetector returns a Detector that has seen nothing.
 func NewDetector() *Detector {
-	return &Detector{scores: make(scores, len(readings()))}
+	return &Detector{}
 }
 
 // Observe adds names to what is known of the server. Parse and Reader do this by themselves.
@@ -80,6 +81,9 @@ func (d *Detector) add(ev *evidence, own scores) {
 		d.seen[i] = d.seen[i] || in
 	}
 	top := d.tally.names()
+	if d.scores == nil && own != nil {
+		d.scores = make(scores, len(own))
+	}
 	for i, s := range own {
 		d.scores[i] += s
 		top = max(top, d.scores[i], -d.scores[i])
@@ -112,13 +116,13 @@ func (d *Detector) decide(ev *evidence) (string, float64) {
 	own := ev.scores()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	sum := make(scores, len(own))
+	sum := slices.Clone(own)
 	best := 0
 	for _, s := range d.scores {
 		best = max(best, s)
 	}
-	for i, s := range own {
-		sum[i] = s - min(maxBias, best-d.scores[i])
+	for i, s := range d.scores {
+		sum[i] -= min(maxBias, best-s)
 	}
 	d.add(ev, own)
 	return sum.choose(&ev.seen)

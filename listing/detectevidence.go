@@ -173,8 +173,13 @@ func better(name []byte, among []reading) int {
 	return best - (chance(name) - shape(utf) - cheapest)
 }
 
-// scores is how well each reading explains the names.
-func (ev *evidence) scores() scores { return ev.score(readings()) }
+// scores is how well each reading explains the names, nil where there is nothing to be explained.
+func (ev *evidence) scores() scores {
+	if len(ev.kept) == 0 {
+		return nil
+	}
+	return ev.score(readings())
+}
 
 // What one name can say at most against a charset, and against a language where others of the charset explain it:
 // one odd name must not outweigh all the others.
