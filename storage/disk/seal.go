@@ -168,7 +168,7 @@ func (u *upload) fenced(s *seal, useful bool) bool {
 	if f == nil {
 		return false
 	}
-	if !useful || f.wanted() || f.look() != nil || f.before.Size != u.size.Load() {
+	if !useful {
 		f.release()
 		return false
 	}
