@@ -362,8 +362,11 @@ func (t *transferState) compare(rc io.Reader, from int64) error {
 }
 
 // readFull reads until p is full or an error, which comes with the bytes before it.
-func readFull(r io.Reader, p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
+func readFull(r io.Reader, p []byte) (n int, err error) { return readAtLeast(r, p, len(p)) }
+
+// readAtLeast is readFull for p's first least bytes, and what more is there already.
+func readAtLeast(r io.Reader, p []byte, least int) (n int, err error) {
+	for n < least && err == nil {
 		var m int
 		m, err = r.Read(p[n:])
 		n += m

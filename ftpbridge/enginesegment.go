@@ -270,14 +270,19 @@ func (x *segmented) helpWith(ctx context.Context, s Remote) error {
 func (x *segmented) segment(ctx context.Context, s Remote, seg *segment) error {
 	err := x.fetchSegment(ctx, s, seg)
 	x.plan.leave(seg)
-	fit, at, jerr := x.plan.join(x.same)
+	x.join()
+	return err
+}
+
+// join joins what is known to fit, and ends all of it if something does not.
+func (x *segmented) join() {
+	fit, at, err := x.plan.join(x.same)
 	switch {
-	case jerr != nil:
-		x.fail(jerr)
+	case err != nil:
+		x.fail(err)
 	case !fit:
 		x.fail(fmt.Errorf("%w: the parts of it that meet at offset %d are of two versions, or the server ignores offsets", errChanged, at))
 	}
-	return err
 }
 
 func (x *segmented) same(b []byte, at int64) (bool, error) {
@@ -296,6 +301,7 @@ func (x *segmented) fetchSegment(ctx context.Context, s Remote, seg *segment) er
 	}
 	enough, err := x.stream(x.limit(ctx, rc), seg, from, fresh)
 	if stop, ok := rc.(stopper); ok && enough {
+		x.join()        // to stop takes some round trips; hashing need not wait for it
 		_ = stop.stop() // if it fails the session is broken, no more
 		return err
 	}

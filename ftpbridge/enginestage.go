@@ -33,7 +33,9 @@ func (t *transferState) stage(ctx context.Context, rc io.Reader) error {
 }
 
 // stepReader reads what comes until the next checkpoint is due, which it reports
-// as the end. Each read is of a whole buffer, so that writes are long.
+// as the end. Each read is of fetchBuffer bytes and more, up to all of the pipe's
+// buffer if they are there: long writes and long hashing leave little to the
+// scheduler.
 type stepReader struct {
 	in    io.Reader
 	left  int64
@@ -45,7 +47,7 @@ func (r *stepReader) Read(p []byte) (int, error) {
 	if r.left <= 0 || time.Now().After(r.until) {
 		return 0, io.EOF
 	}
-	n, err := readFull(r.in, p[:min(len(p), fetchBuffer)])
+	n, err := readAtLeast(r.in, p, min(len(p), fetchBuffer))
 	r.left -= int64(n)
 	r.ended = err == io.EOF //nolint:errorlint // as Pipe.Copy does: a wrapped EOF is not the end
 	return n, err

@@ -34,7 +34,7 @@ const (
 	partialKept     = 30 * 24 * time.Hour // how long an unfinished file waits for the next run
 	maxChanges      = 3                   // versions of one file that are tried in one run
 	overlap         = 64 << 10            // bytes read again and compared before a transfer goes on
-	fetchBuffer     = 256 << 10           // bytes in one write to the destination
+	fetchBuffer     = 256 << 10           // bytes in one write to the destination, at least
 	clockSkew       = time.Minute         // between the source's clock and this machine's
 	maxPublishing   = 32                  // files that are fetched and not yet published
 	scanBatch       = 512                 // entries of the walk in one transaction of the ledger

@@ -65,10 +65,11 @@ func newSegmentPlan(size int64, have state.Ranges, piece, least int64) *segmentP
 }
 
 // dwindle has the file fetched in rounds in which each session takes one piece: in
-// the first two thirds of it, then two thirds of the rest, down to an eighth.
-// Digests go from the beginning to the end, and the pieces of a round come all at
-// the same time: so most of what came in a round is hashed in the next, and little
-// is left after the last.
+// the first seven eighths of it, then the same of the rest while that is much, and
+// then the rest. Digests go from the beginning to the end, and the pieces of a
+// round come all at the same time: so most of what came in a round is hashed in the
+// next, and little is left after the last. To go from one piece to the next takes
+// some six round trips in which nothing comes, so that the rounds are few.
 func (p *segmentPlan) dwindle(sessions int64) { p.sessions = sessions }
 
 // pieceEnd is where a piece ends that begins at an offset.
@@ -78,7 +79,7 @@ func (p *segmentPlan) pieceEnd(at int64) int64 {
 	}
 	from, rest := int64(0), p.size
 	for rest > p.size/8 || rest > latePiece*p.sessions {
-		round := rest * 2 / 3
+		round := rest / 8 * 7
 		if (rest-round)/p.sessions < 2*p.least {
 			break // another transfer would take longer than to hash it
 		}

@@ -72,11 +72,11 @@ func TestSegmentPlan(t *testing.T) {
 
 	// Pieces become smaller to the end, where that is worth it.
 	for _, c := range []struct{ size, first, last, count int64 }{
-		{6912 << 20, 1 << 30, 64 << 20, 0},
-		{1728 << 20, 288 << 20, 48 << 20, 12},
-		{432 << 20, 72 << 20, 36 << 20, 8},
+		{6912 << 20, 1 << 30, 216 << 20, 10},
+		{1728 << 20, 378 << 20, 54 << 20, 8},
+		{432 << 20, 108 << 20, 108 << 20, 4},
 		{256 << 20, 64 << 20, 64 << 20, 4},
-		{100 << 30, 1 << 30, 128 << 20, 0},
+		{100 << 30, 1 << 30, 50 << 20, 0},
 	} {
 		p := newSegmentPlan(c.size, nil, min(c.size/4, segmentPiece), segmentLeast)
 		p.dwindle(4)

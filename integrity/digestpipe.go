@@ -10,8 +10,8 @@ import (
 // Sizes of a Pipe: what it hands over at once, and how many such buffers it has
 // at most. A pipe that never falls behind makes two or three.
 const (
-	PipeBufferBytes = 512 << 10
-	MaxPipeBuffers  = 8
+	PipeBufferBytes = 1 << 20
+	MaxPipeBuffers  = 4
 
 	minPipeBuffer = 512
 )

@@ -145,7 +145,7 @@ func TestPipeCopyErrors(t *testing.T) {
 		})
 	}
 	p := NewPipe(mustDigester(t))
-	if n, err := p.Copy(&limitedWriter{lie: 1 << 20}, bytes.NewReader(data)); n != 0 || err == nil {
+	if n, err := p.Copy(&limitedWriter{lie: PipeBufferBytes + 1}, bytes.NewReader(data)); n != 0 || err == nil {
 		t.Errorf("a writer that claims too much: %d, %v", n, err)
 	}
 	if n, err := p.Copy(io.Discard, lyingReader{}); n != 0 || err == nil {
