@@ -65,6 +65,7 @@ func (m *migrateCmd) Validate() error {
 // Run migrates and reports. The exit status is 0 only if everything on the
 // source is published.
 func (m *migrateCmd) Run(e *env) error {
+	collectLess()
 	g, err := e.open()
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ type pushCmd struct {
 
 // Run sends and reports. The exit status is 0 only if the partner has everything.
 func (p *pushCmd) Run(e *env) error {
+	collectLess()
 	g, err := e.open()
 	if err != nil {
 		return err
