@@ -130,6 +130,9 @@ func (c *control) await() (reply, error) {
 		if r.code == 229 && c.verb != "EPSV" || c.early.state == earlyAsked && r.code/100 == 5 {
 			return reply{}, c.outOfStep(r) // a server that heeds commands during a transfer
 		}
+		if c.early.state == earlySent {
+			c.early.state = earlyAsked
+		}
 		c.last = r
 		if c.log.Enabled(context.Background(), slog.LevelDebug) {
 			c.log.Debug("ftp reply", "command", c.verb, "reply", quoteReply(r.code, r.text()))
@@ -243,6 +246,10 @@ func (c *control) sendLines(line string) error {
 		if debug && c.verb != "PASS" && c.verb != "ACCT" {
 			c.log.Debug("ftp command", "command", c.verb, "argument", arg)
 		}
+	}
+	if c.verb == "RETR" && c.early.deaf && c.wantsEarly() {
+		line += "\r\nEPSV"
+		c.early.state = earlySent
 	}
 	return c.write(line)
 }

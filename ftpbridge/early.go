@@ -21,9 +21,12 @@ const (
 // early is the data port of the next transfer, asked for when the data of one
 // ends and before its final reply is read. This saves a round trip for each of
 // many small files. Servers that read one command after the other answer in
-// that order; one that does not is not asked so again, by no session.
+// that order; one that does not is not asked so again, by no session. One that
+// reads no commands at all while it sends a file is asked together with the
+// transfer, which saves another round trip.
 type early struct {
 	off   *atomic.Bool // shared by the sessions of a source
+	deaf  bool         // the server reads nothing during a transfer
 	state earlyState
 	reply reply
 	at    time.Time // of the reply
@@ -39,19 +42,24 @@ type earlyState uint8
 
 const (
 	earlyNone     earlyState = iota
+	earlySent                // together with a transfer command whose first reply has not come
 	earlyAsked               // its reply comes next, behind that of the transfer
 	earlyAnswered            // the reply is here
 )
 
 // askEarly sends EPSV where another transfer is likely to come.
 func (c *control) askEarly() {
-	e := &c.early
-	if !e.works || !e.run || e.state != earlyNone || c.noEPSV || e.off.Load() || c.dead.Load() {
+	if !c.wantsEarly() || c.dead.Load() {
 		return
 	}
 	if err := c.write("EPSV"); err == nil {
-		e.state = earlyAsked
+		c.early.state = earlyAsked
 	}
+}
+
+func (c *control) wantsEarly() bool {
+	e := &c.early
+	return e.works && e.run && e.state == earlyNone && !c.noEPSV && !e.off.Load()
 }
 
 // transferBegins and transferEnds tell one of many from a single one.
@@ -156,6 +164,10 @@ func (c *control) awaitAhead() error {
 	c.ahead.reply = r
 	return nil
 }
+
+// isDeaf are the servers, by their Software, that read no command while they send
+// a file. Others look for ABOR, and what they find in its place disturbs them.
+func isDeaf(software string) bool { return software == "vsftpd" }
 
 // inFlights names the servers, by their Software, that are known to read commands
 // one after the other when several arrive at once.

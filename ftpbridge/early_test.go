@@ -1,8 +1,10 @@
 package ftpbridge
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -56,6 +58,40 @@ func TestEarlyEPSV(t *testing.T) {
 	// The one for a transfer that never came.
 	if n := srv.count("EPSV"); n < 6 || n > 7 {
 		t.Errorf("%d EPSV for 6 transfers", n)
+	}
+	if s.Broken() {
+		t.Error("the session is broken")
+	}
+}
+
+// A server that reads nothing while it sends a file is asked together with the
+// transfer, also where there turns out to be nothing to send.
+func TestEarlyTogether(t *testing.T) {
+	files := fiveFiles()
+	together := 0
+	srv := (&scripted{greeting: "220 (vsFTPd 3.0.5)\r\n", files: files, handlers: map[string]func(*talk, string){
+		"RETR": func(c *talk, path string) {
+			if next, _ := c.br.Peek(c.br.Buffered()); string(next) == "EPSV\r\n" {
+				together++
+			}
+			c.send(files, path)
+		},
+	}}).start(t)
+	s := srv.dial(t)
+	if n := fetchEach(t, s, files); n != 0 {
+		t.Errorf("%d fetches failed", n)
+	}
+	if _, err := s.Fetch(testContext(t), "/missing", 0); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	if _, err := s.Size(testContext(t), "/f3"); err != nil {
+		t.Error(err)
+	}
+	if n := fetchEach(t, s, map[string]string{"/f4": files["/f4"]}); n != 0 {
+		t.Error("after a missing file the fetch failed")
+	}
+	if together < 4 {
+		t.Errorf("%d of the transfers had EPSV beside them", together)
 	}
 	if s.Broken() {
 		t.Error("the session is broken")

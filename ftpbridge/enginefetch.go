@@ -67,8 +67,14 @@ func (r *run) openTransfer(ctx context.Context, f *state.File, evidence []*integ
 		return t, err
 	}
 	f.Token, f.Offset, f.Ranges = "", 0, nil
-	o := storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1), Hashed: true}
+	o := storage.CreateOptions{Owner: r.owner, Size: max(f.Size, -1), Hashed: true, Exclusive: expectNew(*f)}
 	t.up, err = r.Dest.Create(ctx, f.Target, o)
+	if o.Exclusive && (errors.Is(err, fs.ErrExist) || errors.Is(err, storage.ErrIsDir)) {
+		o.Exclusive = false
+		if err = r.mayPublish(ctx, *f); err == nil {
+			t.up, err = r.Dest.Create(ctx, f.Target, o)
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) { // its folder went away since the walk
 		if err = storage.MkdirAll(ctx, r.Dest, parent(f.Target)); err == nil {
 			t.up, err = r.Dest.Create(ctx, f.Target, o)

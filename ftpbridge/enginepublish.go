@@ -71,12 +71,11 @@ func sameBytes(ctx context.Context, fsys storage.FS, name string, size int64, su
 	return bytes.Equal(digester.Sums()[0].Sum, sum), info, nil
 }
 
-// precheck refuses what can be known to be refused before it is fetched. A small
-// file is fetched in less time, at first.
-func (p *publisher) precheck(ctx context.Context, f state.File) error {
-	if f.Tries == 0 && f.Size >= 0 && f.Size <= newTarget {
-		return nil
-	}
+// expectNew reports whether f's target is taken to be new until it turns out not to be.
+func expectNew(f state.File) bool { return f.Tries == 0 && f.Size >= 0 && f.Size <= newTarget }
+
+// mayPublish refuses what can be known to be refused before it is fetched.
+func (p *publisher) mayPublish(ctx context.Context, f state.File) error {
 	info, err := p.fsys.Stat(ctx, f.Target)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -109,8 +108,8 @@ func (p *publisher) ours(ctx context.Context, f state.File) (*state.Publication,
 	return &pub, nil
 }
 
-// newTarget is up to which size, in bytes, a target is taken to be new until a
-// commit fails: of small files looking takes longer than trying again.
+// newTarget is up to which size, in bytes, a target is taken to be new until
+// something fails: of small files looking takes longer than trying again.
 const newTarget = 1 << 20
 
 // commit publishes staged bytes, over nothing or over this job's own earlier

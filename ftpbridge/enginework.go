@@ -215,8 +215,10 @@ func (r *run) fetch(ctx context.Context, f *state.File) (rest func() error, err 
 		return nil, errors.New("it is no longer on the source")
 	}
 	f.Verdict, f.Reason, f.Retry = "", "", false
-	if err := r.precheck(ctx, *f); err != nil {
-		return nil, err
+	if !expectNew(*f) {
+		if err := r.mayPublish(ctx, *f); err != nil {
+			return nil, err
+		}
 	}
 	evidence, err := r.evidenceFor(ctx, subject(*f, r.Folder, nil).Path)
 	if err != nil {

@@ -125,7 +125,7 @@ func (r *run) planFile(ctx context.Context, l seen) error {
 	case f.Size > r.MaxFileSize:
 		refused = ErrTooLarge
 	default:
-		if refused = r.precheck(ctx, f); isFatal(refused) || ctx.Err() != nil {
+		if refused = r.mayPublish(ctx, f); isFatal(refused) || ctx.Err() != nil {
 			return refused
 		}
 	}

@@ -264,6 +264,7 @@ func (s *Session) ask(context.Context) error {
 	}
 	s.info.Features = s.ctl.features
 	s.info.Software = software(s.info.Greeting, s.info.Syst)
+	s.ctl.early.deaf = isDeaf(s.info.Software)
 	s.know.mu.Lock()
 	if s.know.doubling == doublingUnknown {
 		s.know.doubling = knownDoubling(s.info.Software)
