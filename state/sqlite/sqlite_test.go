@@ -24,7 +24,7 @@ func open(t testing.TB, dir string) state.Store {
 	return s
 }
 
-func TestContract(t *testing.T) { statetest.Test(t, open) }
+func TestContract(t *testing.T) { statetest.Test(t, statetest.Suite{Open: open}) }
 
 func TestOpenOddNames(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b?mode=memory&x%41#é")

@@ -22,11 +22,18 @@ import (
 // others, and closes what it opened.
 type Open func(t testing.TB, dir string) state.Store
 
+// Suite is what the suite needs to know of a Store.
+type Suite struct {
+	Open Open
+	// Lease is for how long a claim may outlive the process that held it.
+	Lease time.Duration
+}
+
 // Test runs the suite. It must be called from a top-level test function: for the
 // tests that kill a process it runs that function again in a child.
-func Test(t *testing.T, open Open) {
+func Test(t *testing.T, suite Suite) {
 	if dir := os.Getenv(childEnv); dir != "" {
-		runChild(t, open(t, dir), os.Getenv(childModeEnv))
+		runChild(t, suite.Open(t, dir), os.Getenv(childModeEnv))
 		return
 	}
 	for name, test := range map[string]func(*testing.T, Open){
@@ -49,12 +56,16 @@ func Test(t *testing.T, open Open) {
 		"Cancelled":         testCancelled,
 		"Reopen":            testReopen,
 		"ConcurrentWriters": testConcurrentWriters,
+		"OddText":           testOddText,
+		"LongNames":         testLongNames,
 		"Claim":             testClaim,
-		"ClaimOfKilled":     testClaimOfKilled,
+		"ClaimUnderWay":     testClaimUnderWay,
+		"ClaimsAtOnce":      testClaimsAtOnce,
 		"KilledWriter":      testKilledWriter,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, open) })
+		t.Run(name, func(t *testing.T) { test(t, suite.Open) })
 	}
+	t.Run("ClaimOfKilled", func(t *testing.T) { testClaimOfKilled(t, suite) })
 }
 
 // at is a time with nanoseconds, so that rounding shows.
