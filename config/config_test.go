@@ -66,6 +66,13 @@ func TestLoad(t *testing.T) {
 		{name: "migration into a mount", yaml: "storages:\n  old: {source: a}\nsources:\n  a: {url: 'ftp://h'}\n  b:\n    url: ftp://i\n    to: old:x\n", want: []string{":7: sources.b.to: storage old is a mount of the source a"}},
 		{name: "mount by schedule", yaml: "storages:\n  old: {source: a}\nsources:\n  a: {url: 'ftp://h', every: 1h}\n", want: []string{":4: sources.a: to is missing"}},
 		{name: "storage among mounts", yaml: "data: d\nstorages:\n  a: {path: d/mounts/a/spool}\n", want: []string{"storages.a:", "lies among them"}},
+		{name: "shared state", yaml: "state: {url: 'postgres://gateway@db/gateway?sslmode=verify-full', password_env: DB, lease: 10s, connections: 4}\n"},
+		{name: "state without a url", yaml: "state:\n  lease: 10s\n", want: []string{":1: state: url is missing"}},
+		{name: "state with a password", yaml: "state:\n  url: postgres://u:hush@db/x\n", want: []string{":2: state.url: leave the password out"}},
+		{name: "state with a hidden password", yaml: "state:\n  url: postgres://u@db/x?password=hush\n", want: []string{":2: state.url: leave the password out"}},
+		{name: "state elsewhere", yaml: "state:\n  url: mysql://u@db/x\n", want: []string{":2: state.url: it begins with \"mysql://\""}},
+		{name: "state of no url", yaml: "state:\n  url: 'postgres://u:hush@db/%zz'\n", want: []string{":2: state.url: it is not a URL"}},
+		{name: "state limits", yaml: "state:\n  url: postgres://u@db/x\n  lease: 1ms\n  connections: -1\n  password_file: a\n  password_env: B\n", want: []string{":3: state.lease", ":4: state.connections", ":6: state.password_env"}},
 		{name: "syntax", yaml: "data: [\n", want: []string{"gateway.yaml:"}},
 		{name: "key twice", yaml: "data: a\ndata: b\n", want: []string{"gateway.yaml:2:", "already defined"}},
 	}

@@ -15,6 +15,8 @@ import (
 
 	"gateway/auth"
 	"gateway/config"
+	"gateway/state"
+	"gateway/state/postgres"
 	"gateway/state/sqlite"
 	"gateway/storage"
 	"gateway/storage/disk"
@@ -25,7 +27,7 @@ type gateway struct {
 	cfg   config.Config
 	log   *slog.Logger
 	users *auth.Users
-	state *sqlite.Store
+	state state.Store
 	// storages are the folders on this machine, by storage: those with a path, and of
 	// mounted sources with a policy what was proved.
 	storages map[string]*disk.Disk
@@ -75,8 +77,31 @@ func (g *gateway) open(ctx context.Context) error {
 		}
 		g.storages[name] = d
 	}
-	g.state, err = sqlite.Open(ctx, g.cfg.StateFile())
+	g.state, err = openState(ctx, g.cfg)
 	return err
+}
+
+// openState opens the database, the one in the data folder unless the configuration
+// names another.
+func openState(ctx context.Context, c config.Config) (state.Store, error) {
+	if !c.State.Shared() {
+		s, err := sqlite.Open(ctx, c.StateFile())
+		if err != nil {
+			return nil, err // and no typed nil
+		}
+		return s, nil
+	}
+	password, err := c.State.Password()
+	if err != nil {
+		return nil, err
+	}
+	s, err := postgres.Open(ctx, c.State.URL, postgres.Options{
+		Password: password, Lease: c.State.Lease, Connections: c.State.Connections,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // openFolder opens a folder as a storage. It is made if it is not there.
