@@ -3,6 +3,7 @@ package ftpbridge
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,14 @@ import (
 type every time.Duration
 
 func (e every) Next(t time.Time) time.Time { return t.Add(time.Duration(e)) }
+
+// skewed is a schedule by a clock that is late.
+type skewed struct {
+	Schedule
+	late time.Duration
+}
+
+func (s skewed) Next(t time.Time) time.Time { return s.Schedule.Next(t).Add(s.late) }
 
 type never struct{}
 
@@ -153,7 +162,28 @@ func TestScheduler(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := &fakeJob{last: LastRun{Started: time.Now()}, err: state.ErrClaimed}
 			runFor(t, 10*time.Minute-time.Second, f.job(t, every(time.Hour)))
-			equal(t, len(f.begun), 10)
+			equal(t, len(f.begun), 60)
+		})
+	})
+	t.Run("on two nodes, whose clocks differ", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{takes: time.Second}
+			var claim sync.Mutex
+			node := func(late time.Duration) ScheduledJob {
+				j := f.job(t, every(time.Hour))
+				inner := j.Run
+				j.Schedule = skewed{every(time.Hour), late}
+				j.Run = func(ctx context.Context) error {
+					if !claim.TryLock() {
+						return state.ErrClaimed
+					}
+					defer claim.Unlock()
+					return inner(ctx)
+				}
+				return j
+			}
+			runFor(t, 4*time.Hour-time.Minute, node(0), node(5*time.Second))
+			hours(t, f, 0, 1, 2, 3)
 		})
 	})
 	t.Run("unreadable", func(t *testing.T) {
