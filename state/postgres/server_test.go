@@ -353,3 +353,44 @@ func TestRealPlans(t *testing.T) {
 	}
 	check()
 }
+
+// A database of each version before this one is brought up to date, with all it holds.
+func TestRealUpgradeOlder(t *testing.T) {
+	server, ctx := servers.StartPostgres(t).URL(""), t.Context()
+	for version := range int64(2) {
+		url := schemaURL(t, server, fmt.Sprint("from", version))
+		if err := postgres.MigrateTo(ctx, url, version); err != nil {
+			t.Fatal(err)
+		}
+		s, err := postgres.Open(ctx, url, postgres.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := newJob(t, s)
+		l := state.Lock{Token: "t", Root: "/a", User: "u", Timeout: time.Hour}
+		_, err = s.CreateLock(ctx, l)
+		if err = errors.Join(err, s.PutFiles(ctx, line(j.ID, "a")), s.Close()); err != nil {
+			t.Error(err)
+		}
+		if err := postgres.MigrateTo(ctx, url, 1); err != nil {
+			t.Fatal(err)
+		}
+		s = openURL(t, url)
+		if f, err := s.GetFile(ctx, j.ID, "a"); err != nil || f.Phase != state.Found {
+			t.Errorf("taken back to 1 and brought up again: %+v, %v", f, err)
+		}
+		if _, err := s.CreateLock(ctx, l); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func openURL(t testing.TB, url string) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), url, postgres.Options{Lease: lease})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}

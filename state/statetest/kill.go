@@ -29,15 +29,27 @@ const (
 	killAfter = 40 // calls a child may acknowledge before it is killed
 )
 
-// runChild writes for ever and prints each number once its write returned.
+// runChild does what its mode says, or else writes for ever and prints each number
+// once its write returned.
 func runChild(t *testing.T, s state.Store, mode string) {
 	ctx := context.Background()
 	j := newJob(t, s)
-	if mode == "claim" {
+	switch mode {
+	case "claim":
 		_, _, err := s.Claim(ctx, j.ID, at)
 		must(t, err)
 		fmt.Println("ack 0")
 		select {}
+	case "lock":
+		l := exclusive("child", "/a")
+		l.Timeout = lockOfChild
+		_, err := s.CreateLock(ctx, l)
+		must(t, err)
+		fmt.Println("ack 0")
+		select {}
+	case "fail":
+		failInChild(ctx, t, s)
+		return
 	}
 	for n := 1; ; n++ {
 		files := make([]state.File, batch)

@@ -62,8 +62,21 @@ func Test(t *testing.T, suite Suite) {
 		"ClaimUnderWay":     testClaimUnderWay,
 		"ClaimsAtOnce":      testClaimsAtOnce,
 		"KilledWriter":      testKilledWriter,
+		"LockOfKilled":      testLockOfKilled,
+		"LockReopen":        testLockReopen,
+		"Bans":              testBans,
+		"BansEnd":           testBansEnd,
+		"BansAtOnce":        testBansAtOnce,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, suite.Open) })
+	}
+	locks := func(t testing.TB, dir string) state.Locks {
+		s := suite.Open(t, dir)
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+	for name, test := range LockTests(locks) {
+		t.Run(name, test)
 	}
 	t.Run("ClaimOfKilled", func(t *testing.T) { testClaimOfKilled(t, suite) })
 }
