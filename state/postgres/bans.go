@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,7 +10,7 @@ import (
 	"gateway/state"
 )
 
-// forgetEvery is how many failures pass, about, until what counts no more is
+// forgetEvery is how many failures a node counts until what counts no more is
 // removed.
 const forgetEvery = 100
 
@@ -23,7 +22,7 @@ func (s *Store) AddFailure(ctx context.Context, network string, l state.FailureL
 	}
 	err := s.transact(ctx, "count failed login of "+network, func(ctx context.Context, tx pgx.Tx) (err error) {
 		f, err = addFailure(ctx, tx, network, l)
-		if err == nil && rand.IntN(forgetEvery) == 0 {
+		if err == nil && s.failures.Add(1)%forgetEvery == 1 {
 			err = forgetSome(ctx, tx)
 		}
 		return err

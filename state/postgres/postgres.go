@@ -23,6 +23,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -74,7 +75,8 @@ type Store struct {
 	lease    time.Duration
 	patience time.Duration
 
-	maxEvidence int64 // bytes
+	maxEvidence int64         // bytes
+	failures    atomic.Uint64 // that were counted
 }
 
 var _ state.Store = (*Store)(nil)
@@ -166,7 +168,7 @@ func beDurable(ctx context.Context, c *pgx.Conn) error {
 }
 
 // upgrade runs the embedded migrations, one node at a time.
-func upgrade(ctx context.Context, cfg *pgx.ConnConfig) error {
+func upgrade(ctx context.Context, cfg *pgx.ConnConfig) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, upgradeTime)
 	defer cancel()
 	cfg = cfg.Copy()
@@ -178,7 +180,9 @@ func upgrade(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close(context.WithoutCancel(ctx)) // which gives up the lock
+	defer func() { // which gives up the lock
+		_ = lock.Close(context.WithoutCancel(ctx))
+	}()
 	if err := lockUpgrade(ctx, lock); err != nil {
 		return err
 	}
@@ -186,7 +190,7 @@ func upgrade(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	defer closeDB()
+	defer func() { err = errors.Join(err, closeDB()) }()
 	have, want, err := p.GetVersions(ctx)
 	if err != nil {
 		return err

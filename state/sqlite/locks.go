@@ -30,7 +30,7 @@ type queryer interface {
 // locksWhere returns the locks that a condition holds for and that have not expired.
 func locksWhere(ctx context.Context, db queryer, condition string, args ...any) ([]state.Lock, error) {
 	now := time.Now()
-	return query(ctx, db, scanLock(now), "SELECT "+lockColumns+" FROM locks WHERE ("+condition+") AND expires > ? ORDER BY root, token", //nolint:gosec // only texts of this file
+	return query(ctx, db, scanLock(now), "SELECT "+lockColumns+" FROM locks WHERE ("+condition+") AND expires > ? ORDER BY root, token",
 		append(args, now.UnixNano())...)
 }
 
@@ -163,7 +163,7 @@ func (s *Store) RemoveLocksBelow(ctx context.Context, key string, self bool) err
 		where, args = where+" OR root = ?", append(args, key)
 	}
 	var one int
-	err := s.read.QueryRowContext(ctx, "SELECT 1 FROM locks WHERE "+where+" LIMIT 1", args...).Scan(&one) //nolint:gosec // only texts of this file
+	err := s.read.QueryRowContext(ctx, "SELECT 1 FROM locks WHERE "+where+" LIMIT 1", args...).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
