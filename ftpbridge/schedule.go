@@ -25,7 +25,7 @@ const (
 	// nodes run it too.
 	readAgain = time.Minute
 	// busyAgain is the same while somebody else runs it: who may die.
-	busyAgain = 10 * time.Second
+	busyAgain = 5 * time.Second
 )
 
 // Schedule says when something is due next after a time; the zero time is never.
