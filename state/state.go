@@ -276,5 +276,6 @@ type Store interface {
 	EvidenceStore
 	Locks
 	Bans
+	Quotas
 	Close() error
 }

@@ -162,3 +162,35 @@ func TestNodesShareLocks(t *testing.T) {
 		waitFor(t, "the ban", func() bool { return status(n, n.url("f")) == "429" })
 	}
 }
+
+// TestNodesShareQuota: uploads on several nodes together stay within the quota.
+func TestNodesShareQuota(t *testing.T) {
+	two := nodes(t, 2, servers.StartPostgres(t), "")
+	file := filepath.Join(t.TempDir(), "file")
+	for _, n := range two {
+		user := filepath.Join(n.data, "users", n.user+".yaml")
+		data, err := os.ReadFile(user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, user, append(data, "quota: 1MB\n"...))
+		n.start(n.config)
+	}
+	put := func(n *node, name string, size int, want string) {
+		t.Helper()
+		writeFile(t, file, make([]byte, size))
+		if got := n.curl("-o", "/dev/null", "-w", "%{http_code}", "-T", file, n.url(name)).out; got != want {
+			t.Errorf("%d bytes to %s: %s, want %s", size, name, got, want)
+		}
+	}
+	put(two[1], "a", 100_000, "201") // it has counted now
+	put(two[0], "b", 700_000, "201")
+	put(two[1], "c", 300_000, "507")
+	put(two[1], "c", 100_000, "201")
+	two[0].kill()
+	put(two[1], "d", 200_000, "507")
+	if got := two[1].curl("-X", "DELETE", two[1].url("b")); got.code != 0 {
+		t.Error(got)
+	}
+	put(two[1], "d", 100_000, "201")
+}

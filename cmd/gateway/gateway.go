@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"gateway/auth"
 	"gateway/config"
@@ -33,8 +32,7 @@ type gateway struct {
 	storages map[string]*disk.Disk
 	mounts   mounts
 
-	mu     sync.Mutex
-	quotas map[string]*userQuota
+	quotas quotas
 }
 
 // open builds it; the folders and the database are made at first use.
@@ -47,7 +45,6 @@ func (e *env) open() (*gateway, error) {
 		cfg:      cfg,
 		log:      newLogger(e.err, cfg.Log),
 		storages: map[string]*disk.Disk{},
-		quotas:   map[string]*userQuota{},
 	}
 	if err := g.open(e.ctx); err != nil {
 		return nil, errors.Join(err, g.Close())
@@ -127,13 +124,6 @@ func (g *gateway) Close() error {
 	return errors.Join(errs...)
 }
 
-// userQuota is one user's quota, shared by all their sessions. It is made anew
-// when the limit in the user's file changes.
-type userQuota struct {
-	limit auth.Bytes
-	quota *storage.Quota
-}
-
 // view is the tree that a user sees. Both front ends get it from here.
 func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error) {
 	u := id.User
@@ -158,21 +148,7 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 		}
 		mounts = append(mounts, storage.Mount{Path: m.Path, FS: d, Root: folder, Permissions: storage.Permission(m.Permissions)})
 	}
-	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u, mounts)})
-}
-
-func (g *gateway) quota(u auth.User, mounts []storage.Mount) *storage.Quota {
-	if u.Quota == 0 {
-		return nil
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	q := g.quotas[u.Name]
-	if q == nil || q.limit != u.Quota {
-		q = &userQuota{limit: u.Quota, quota: storage.NewQuota(int64(u.Quota))}
-		g.quotas[u.Name] = q
-	}
-	return q.quota
+	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u)})
 }
 
 // place is a folder or file of a storage, as it is written on a command line.

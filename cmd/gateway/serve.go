@@ -266,6 +266,9 @@ func (s *serving) run(ctx context.Context) error {
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.cert) })
 	}
 	start("sweep", s.g.sweep)
+	if s.g.cfg.State.Shared() {
+		start("quotas", s.g.shareQuotas)
+	}
 	start("migrations", s.migrations)
 	context.AfterFunc(ctx, func() {
 		s.g.log.Info("stopping: transfers may go on for 30 s; a second signal cuts them off")

@@ -394,3 +394,21 @@ func openURL(t testing.TB, url string) *postgres.Store {
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
+
+// What a node reserved that is gone counts as added.
+func TestRealQuotaOfGone(t *testing.T) {
+	s := openAt(t, servers.StartPostgres(t).URL(""), "d", postgres.Options{})
+	ctx := t.Context()
+	for _, holder := range []string{"gone", "here"} {
+		if _, _, ok, err := s.ReserveQuota(ctx, "anna", holder, 1, 10, 100); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	if _, err := s.Pool().Exec(ctx, "UPDATE reservations SET until = clock_timestamp() WHERE holder = 'gone'"); err != nil {
+		t.Fatal(err)
+	}
+	added, reserved, ok, err := s.ReserveQuota(ctx, "anna", "here", 1, 20, 100)
+	if added != 13 || reserved != 20 || !ok || err != nil {
+		t.Errorf("%d added, %d reserved, %v, %v", added, reserved, ok, err)
+	}
+}

@@ -67,6 +67,8 @@ func Test(t *testing.T, suite Suite) {
 		"Bans":              testBans,
 		"BansEnd":           testBansEnd,
 		"BansAtOnce":        testBansAtOnce,
+		"Quotas":            testQuotas,
+		"QuotasAtOnce":      testQuotasAtOnce,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, suite.Open) })
 	}

@@ -27,6 +27,22 @@ CREATE TABLE failures (
 CREATE INDEX failures_by_end ON failures (forget);
 CREATE INDEX failures_by_ban ON failures (banned) WHERE banned IS NOT NULL;
 
+-- What was ever added under a user's quota, and what its holders reserve.
+CREATE TABLE quotas (
+    user  TEXT    NOT NULL PRIMARY KEY,
+    added INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE reservations (
+    user     TEXT    NOT NULL,
+    holder   TEXT    NOT NULL,
+    reserved INTEGER NOT NULL,
+    until    INTEGER NOT NULL,
+    PRIMARY KEY (user, holder)
+) STRICT, WITHOUT ROWID;
+
 -- +goose Down
+DROP TABLE reservations;
+DROP TABLE quotas;
 DROP TABLE failures;
 DROP TABLE locks;

@@ -27,5 +27,20 @@ CREATE TABLE failures (
 CREATE INDEX failures_by_end ON failures (forget);
 CREATE INDEX failures_by_ban ON failures (banned) WHERE banned IS NOT NULL;
 
+-- What was ever added under a user's quota, and what its holders reserve. Who
+-- changes anything of a user's locks the line of quotas first.
+CREATE TABLE quotas (
+    of_user bytea  PRIMARY KEY,
+    added   bigint NOT NULL
+);
+
+CREATE TABLE reservations (
+    of_user  bytea       NOT NULL,
+    holder   text        NOT NULL,
+    reserved bigint      NOT NULL,
+    until    timestamptz NOT NULL,
+    PRIMARY KEY (of_user, holder)
+);
+
 -- +goose Down
-DROP TABLE failures, locks;
+DROP TABLE reservations, quotas, failures, locks;
