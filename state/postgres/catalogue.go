@@ -35,7 +35,7 @@ func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) 
 		sum = []byte{}
 	}
 	err = s.send(ctx, "publish", func(b *pgx.Batch) {
-		putFile(b, f)
+		putFiles(b, f)
 		b.Queue(addPublicationQuery, text(p.Target), f.Job, text(p.Source), p.Size, sum, text(p.Verdict), text(p.Reason), p.Provenance, toNano(p.Published))
 	})
 	return unknownJob(err, "publish")
@@ -49,7 +49,7 @@ func (s *Store) Withdraw(ctx context.Context, f state.File, target string, at ti
 	}
 	err := s.transact(ctx, "withdraw", func(ctx context.Context, tx pgx.Tx) error {
 		b := &pgx.Batch{}
-		putFile(b, f)
+		putFiles(b, f)
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 const (
 	pageSize  = 512 // lines read at a time by Files
 	batchSize = 256 // paths asked for at a time by GetFiles
+	putSize   = 512 // lines written by one statement
 )
 
 const fileColumns = `job, path, target, phase, size, modtime, precision, mdtm, seen,
@@ -120,17 +121,29 @@ func (s *Store) PutFiles(ctx context.Context, files ...state.File) error {
 	if len(files) == 0 {
 		return nil
 	}
-	// In one order, so that two calls at once do not wait for each other.
+	files = inOrder(files)
+	err := s.send(ctx, "put files", func(b *pgx.Batch) {
+		for chunk := range slices.Chunk(files, putSize) {
+			putFiles(b, chunk...)
+		}
+	})
+	return unknownJob(err, "put files")
+}
+
+// inOrder sorts lines by their keys, so that two calls at once do not wait for each
+// other, and leaves out those that a later one of the same key replaces.
+func inOrder(files []state.File) []state.File {
 	files = slices.Clone(files)
 	slices.SortStableFunc(files, func(a, b state.File) int {
 		return cmp.Or(cmp.Compare(a.Job, b.Job), strings.Compare(a.Path, b.Path))
 	})
-	err := s.send(ctx, "put files", func(b *pgx.Batch) {
-		for _, f := range files {
-			putFile(b, f)
+	last := files[:0]
+	for i, f := range files {
+		if i+1 == len(files) || f.Job != files[i+1].Job || f.Path != files[i+1].Path {
+			last = append(last, f)
 		}
-	})
-	return unknownJob(err, "put files")
+	}
+	return last
 }
 
 // unknownJob translates the failure of a line whose job there is not.
@@ -153,18 +166,47 @@ func check(f state.File) error {
 	return nil
 }
 
-const putFileQuery = "INSERT INTO files (" + fileColumns + `)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+// putFilesQuery takes an array for each column.
+const putFilesQuery = "INSERT INTO files (" + fileColumns + `)
+	SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+		$10::bytea[], $11::bigint[], $12::text[], $13::bytea[], $14::bytea[], $15::bytea[], $16::boolean[], $17::bigint[], $18::bigint[], $19::bytea[])
 	ON CONFLICT (job, substr(path, 1, 1024), (CASE WHEN length(path) > 1024 THEN sha256(path) ELSE ''::bytea END))
 	DO UPDATE SET target = excluded.target, phase = excluded.phase, size = excluded.size, modtime = excluded.modtime,
 		precision = excluded.precision, mdtm = excluded.mdtm, seen = excluded.seen, token = excluded.token,
 		"offset" = excluded."offset", ranges = excluded.ranges, sha256 = excluded.sha256, verdict = excluded.verdict,
 		reason = excluded.reason, retry = excluded.retry, tries = excluded.tries, updated = excluded.updated, after = excluded.after`
 
-func putFile(b *pgx.Batch, f state.File) {
-	b.Queue(putFileQuery, f.Job, text(f.Path), text(f.Target), string(f.Phase), f.Size,
-		toNano(f.ModTime), int64(f.TimePrecision), toNano(f.MDTM), toNano(f.Seen),
-		text(f.Token), f.Offset, f.Ranges.String(), f.SHA256, text(f.Verdict), text(f.Reason), f.Retry, f.Tries, toNano(f.Updated), text(f.After))
+// putFiles writes lines, none of which may have the key of another.
+func putFiles(b *pgx.Batch, files ...state.File) {
+	b.Queue(putFilesQuery,
+		column(files, func(f state.File) int64 { return f.Job }),
+		column(files, func(f state.File) []byte { return []byte(f.Path) }),
+		column(files, func(f state.File) []byte { return []byte(f.Target) }),
+		column(files, func(f state.File) string { return string(f.Phase) }),
+		column(files, func(f state.File) int64 { return f.Size }),
+		column(files, func(f state.File) *int64 { return toNano(f.ModTime) }),
+		column(files, func(f state.File) int64 { return int64(f.TimePrecision) }),
+		column(files, func(f state.File) *int64 { return toNano(f.MDTM) }),
+		column(files, func(f state.File) *int64 { return toNano(f.Seen) }),
+		column(files, func(f state.File) []byte { return []byte(f.Token) }),
+		column(files, func(f state.File) int64 { return f.Offset }),
+		column(files, func(f state.File) string { return f.Ranges.String() }),
+		column(files, func(f state.File) []byte { return f.SHA256 }),
+		column(files, func(f state.File) []byte { return []byte(f.Verdict) }),
+		column(files, func(f state.File) []byte { return []byte(f.Reason) }),
+		column(files, func(f state.File) bool { return f.Retry }),
+		column(files, func(f state.File) int64 { return int64(f.Tries) }),
+		column(files, func(f state.File) *int64 { return toNano(f.Updated) }),
+		column(files, func(f state.File) []byte { return []byte(f.After) }))
+}
+
+// column is one field of all files.
+func column[T any](files []state.File, of func(state.File) T) []T {
+	list := make([]T, len(files))
+	for i, f := range files {
+		list[i] = of(f)
+	}
+	return list
 }
 
 func scanFile(r pgx.Row) (f state.File, err error) {

@@ -178,6 +178,14 @@ func testFiles(t *testing.T, open Open) {
 	must(t, err)
 	equal(t, got, bare)
 
+	// Of two lines with one key in one call the last counts.
+	older, newer := line(j.ID, "twice"), line(j.ID, "twice")
+	older.Tries, newer.Tries = 1, 2
+	must(t, s.PutFiles(ctx, older, line(j.ID, "other"), newer))
+	got, err = s.GetFile(ctx, j.ID, "twice")
+	must(t, err)
+	equal(t, got, newer)
+
 	_, err = s.GetFile(ctx, j.ID, "nothing")
 	wantErr(t, err, state.ErrNotFound)
 	_, err = s.GetFile(ctx, j.ID+1, full.Path)
