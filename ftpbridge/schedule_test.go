@@ -167,20 +167,31 @@ func TestScheduler(t *testing.T) {
 	})
 	t.Run("on two nodes, whose clocks differ", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			f := &fakeJob{takes: time.Second}
-			var claim sync.Mutex
+			var claim, mu sync.Mutex
+			var last LastRun
+			f, began := &fakeJob{}, time.Now()
 			node := func(late time.Duration) ScheduledJob {
-				j := f.job(t, every(time.Hour))
-				inner := j.Run
-				j.Schedule = skewed{every(time.Hour), late}
-				j.Run = func(ctx context.Context) error {
-					if !claim.TryLock() {
-						return state.ErrClaimed
-					}
-					defer claim.Unlock()
-					return inner(ctx)
-				}
-				return j
+				return ScheduledJob{Name: "job", Schedule: skewed{every(time.Hour), late},
+					Last: func(context.Context) (LastRun, error) {
+						mu.Lock()
+						defer mu.Unlock()
+						return last, nil
+					},
+					Run: func(ctx context.Context) error {
+						if !claim.TryLock() {
+							return state.ErrClaimed
+						}
+						defer claim.Unlock()
+						mu.Lock()
+						f.begun = append(f.begun, time.Since(began))
+						last = LastRun{Started: time.Now()}
+						mu.Unlock()
+						_ = sleep(ctx, time.Second)
+						mu.Lock()
+						defer mu.Unlock()
+						last.Finished = time.Now()
+						return nil
+					}}
 			}
 			runFor(t, 4*time.Hour-time.Minute, node(0), node(5*time.Second))
 			hours(t, f, 0, 1, 2, 3)

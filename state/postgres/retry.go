@@ -18,7 +18,7 @@ import (
 // The pauses between tries to reach a server.
 const (
 	firstPause = 20 * time.Millisecond
-	maxPause   = time.Second
+	maxPause   = 500 * time.Millisecond
 )
 
 // SQLSTATE codes, PostgreSQL appendix A; GW001 is our own.
@@ -44,8 +44,8 @@ func (s *Store) read(ctx context.Context, op string, do func(context.Context) er
 }
 
 // write runs what may be run again after an answer that was lost. Once it was sent
-// the answer is waited for, whatever becomes of ctx, so that an error means "not
-// written" as long as the server answers.
+// the answer is waited for also if ctx is cancelled, up to its deadline, so that an
+// error means "not written" as long as the server answers.
 func (s *Store) write(ctx context.Context, op string, do func(context.Context) error) error {
 	return wrap(persist(ctx, s.patience, func(try context.Context) error {
 		deadline, _ := try.Deadline()

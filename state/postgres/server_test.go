@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ func TestRealRestart(t *testing.T) {
 	j, ctx := newJob(t, s), t.Context()
 	stop, ended := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
-	var acked [4]int
+	var acked [4]atomic.Int64
 	for w := range acked {
 		wg.Go(func() {
 			for n := 0; ; n++ {
@@ -70,24 +71,34 @@ func TestRealRestart(t *testing.T) {
 					t.Errorf("%s: %v", name, err)
 					return
 				}
-				acked[w] = n + 1
+				acked[w].Store(int64(n + 1))
 			}
 		})
 	}
 	go func() { wg.Wait(); close(ended) }()
+	progress := func() {
+		t.Helper()
+		for w := range acked {
+			before, deadline := acked[w].Load(), time.Now().Add(30*time.Second)
+			for acked[w].Load() < before+3 && !t.Failed() {
+				if time.Now().After(deadline) {
+					t.Errorf("writer %d does not go on after %d lines", w, before)
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+	}
 	for _, end := range []func(){server.Stop, server.Crash, server.Crash} {
-		time.Sleep(200 * time.Millisecond)
+		progress()
 		end()
 		time.Sleep(300 * time.Millisecond)
 		server.Start()
 	}
-	time.Sleep(200 * time.Millisecond)
+	progress()
 	close(stop)
 	<-ended
-	for w, n := range acked {
-		if n < 10 {
-			t.Errorf("writer %d wrote %d lines", w, n)
-		}
+	for w := range acked {
+		n := int(acked[w].Load())
 		for i := range n {
 			name := fmt.Sprintf("%d/%d", w, i)
 			f, err := s.GetFile(ctx, j.ID, name)
