@@ -16,7 +16,8 @@ func (s *Store) AddFailure(ctx context.Context, network string, l state.FailureL
 	if network == "" || l.Failures < 1 || l.Window <= 0 || l.Ban <= 0 {
 		return f, wrap(state.ErrInvalid, "count failed login")
 	}
-	err := s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
+		f.Count = 0 // it may run twice
 		now := time.Now()
 		var last int64
 		var banned sql.NullInt64
@@ -45,7 +46,7 @@ func (s *Store) AddFailure(ctx context.Context, network string, l state.FailureL
 }
 
 // forgetSome removes what counts no more, and one beyond the bound.
-func forgetSome(ctx context.Context, tx *sql.Tx, now time.Time) error {
+func forgetSome(ctx context.Context, tx *transaction, now time.Time) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM failures WHERE forget <= ?", now.UnixNano()); err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (s *Store) FailuresOf(ctx context.Context, network string) (state.Failures,
 
 // ForgetFailures implements state.Bans.
 func (s *Store) ForgetFailures(ctx context.Context, network string) error {
-	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM failures WHERE network = ? AND (banned IS NULL OR banned <= ?)", network, time.Now().UnixNano())
 		return err
 	}), "forget failed logins of "+network)

@@ -55,7 +55,7 @@ func (s *Store) CreateLock(ctx context.Context, l state.Lock) (state.Lock, error
 		return state.Lock{}, wrap(err, "lock")
 	}
 	var held state.Lock
-	err := s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		now := time.Now()
 		_, err := tx.ExecContext(ctx, "DELETE FROM locks WHERE expires <= ?", now.UnixNano())
 		if err != nil {
@@ -79,7 +79,7 @@ func (s *Store) CreateLock(ctx context.Context, l state.Lock) (state.Lock, error
 }
 
 // inTheWay returns the first lock that conflicts, with ErrLocked.
-func inTheWay(ctx context.Context, tx *sql.Tx, l state.Lock) (state.Lock, error) {
+func inTheWay(ctx context.Context, tx *transaction, l state.Lock) (state.Lock, error) {
 	where, args := coveringWhere(l.Root)
 	found, err := locksWhere(ctx, tx, where, args...)
 	if err == nil && l.Infinite {
@@ -100,7 +100,7 @@ func inTheWay(ctx context.Context, tx *sql.Tx, l state.Lock) (state.Lock, error)
 }
 
 // roomForLock keeps the bounds of state.Locks.
-func roomForLock(ctx context.Context, tx *sql.Tx, l state.Lock) error {
+func roomForLock(ctx context.Context, tx *transaction, l state.Lock) error {
 	var all, mine int
 	err := tx.QueryRowContext(ctx, "SELECT count(*), coalesce(sum(user = ?), 0) FROM locks", l.User).Scan(&all, &mine)
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *Store) RefreshLock(ctx context.Context, token string, timeout time.Dura
 	if timeout <= 0 {
 		return l, wrap(fmt.Errorf("a lock for %v: %w", timeout, state.ErrInvalid), "refresh lock")
 	}
-	err = s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
+	err = s.writer.apply(ctx, func(ctx context.Context, tx *transaction) (err error) {
 		now := time.Now()
 		l, err = scanLock(now)(tx.QueryRowContext(ctx, "UPDATE locks SET timeout = ?, expires = ? WHERE token = ? AND expires > ? RETURNING "+lockColumns,
 			int64(timeout), now.Add(timeout).UnixNano(), token, now.UnixNano()))
@@ -130,7 +130,7 @@ func (s *Store) RefreshLock(ctx context.Context, token string, timeout time.Dura
 
 // RemoveLock implements state.Locks.
 func (s *Store) RemoveLock(ctx context.Context, token string) error {
-	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		r, err := tx.ExecContext(ctx, "DELETE FROM locks WHERE token = ? AND expires > ?", token, time.Now().UnixNano())
 		if err != nil {
 			return err
@@ -168,7 +168,7 @@ func (s *Store) RemoveLocksBelow(ctx context.Context, key string, self bool) err
 		return nil
 	}
 	if err == nil {
-		err = s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		err = s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 			_, err := tx.ExecContext(ctx, "DELETE FROM locks WHERE "+where, args...) //nolint:gosec // only texts of this file
 			return err
 		})

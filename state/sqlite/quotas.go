@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"gateway/state"
@@ -13,7 +12,7 @@ func (s *Store) ReserveQuota(ctx context.Context, user, holder string, added, re
 	if user == "" || holder == "" || added < 0 || reserved < 0 {
 		return 0, 0, false, wrap(state.ErrInvalid, "reserve quota")
 	}
-	err = s.writer.apply(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		now := time.Now()
 		if err := endReservations(ctx, tx, user, now); err != nil {
 			return err
@@ -44,7 +43,7 @@ func (s *Store) ReserveQuota(ctx context.Context, user, holder string, added, re
 }
 
 // endReservations counts what those reserved that are gone as added.
-func endReservations(ctx context.Context, tx *sql.Tx, user string, now time.Time) error {
+func endReservations(ctx context.Context, tx *transaction, user string, now time.Time) error {
 	var gone int64
 	err := tx.QueryRowContext(ctx, "SELECT coalesce(sum(reserved), 0) FROM reservations WHERE user = ? AND until <= ?", user, now.UnixNano()).Scan(&gone)
 	if err != nil || gone == 0 {
@@ -56,7 +55,7 @@ func endReservations(ctx context.Context, tx *sql.Tx, user string, now time.Time
 	return addToQuota(ctx, tx, user, gone)
 }
 
-func addToQuota(ctx context.Context, tx *sql.Tx, user string, n int64) error {
+func addToQuota(ctx context.Context, tx *transaction, user string, n int64) error {
 	if n == 0 {
 		return nil
 	}
