@@ -152,7 +152,10 @@ func (s Scheduler) runJob(ctx context.Context, j ScheduledJob, room chan struct{
 	for {
 		last, err := j.Last(ctx)
 		due := NextRun(j.Name, j.Schedule, last)
-		if err != nil && ctx.Err() == nil {
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
 			s.Logger.Error("what is known of a job cannot be read", "job", j.Name, "error", err)
 			due = time.Now().Add(readAgain)
 		}
