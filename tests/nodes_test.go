@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -193,4 +194,53 @@ func TestNodesShareQuota(t *testing.T) {
 		t.Error(got)
 	}
 	put(two[1], "d", 100_000, "201")
+}
+
+// TestNodesProveMounts: each node proves for itself what a mounted source may show.
+func TestNodesProveMounts(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "root")
+	good := []byte("good")
+	sums := fmt.Sprintf("%x  good\n%x  bad\n", sha256.Sum256(good), sha256.Sum256(good))
+	for name, body := range map[string]string{"good": "good", "bad": "not so good", "SHA256SUMS": sums} {
+		writeFile(t, mkdirFor(t, filepath.Join(root, name)), []byte(body))
+	}
+	server := servers.Start(t, servers.VSFTPD, servers.Options{Root: root})
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "pass"), []byte(server.Pass))
+	writeFile(t, filepath.Join(dir, "policy.yaml"), []byte(`rules:
+  - {paths: SHA256SUMS, require: all, evidence: [{manifest: SHA256SUMS}], on_missing: publish}
+  - {paths: "**", require: all, evidence: [{manifest: SHA256SUMS}], on_weak: publish}
+`))
+	two := nodes(t, 2, servers.StartPostgres(t), fmt.Sprintf(`  old:
+    source: legacy
+sources:
+  legacy:
+    url: ftp://%s@%s/
+    password_file: %s/pass
+    policy: %s/policy.yaml
+`, server.User, server.Addr, dir, dir))
+	for _, n := range two {
+		user := filepath.Join(n.data, "users", n.user+".yaml")
+		data, err := os.ReadFile(user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, user, bytes.Replace(data, []byte("mounts:\n"), []byte("mounts:\n    - path: /old\n      storage: old\n      permissions: read-only\n"), 1))
+		n.start(n.config)
+	}
+	for _, n := range two {
+		if got := n.curl(n.url("old/good")).out; got != string(good) {
+			t.Errorf("got %q", got)
+		}
+		if got := n.status("old/bad"); got != "403" {
+			t.Errorf("a file that its checksum does not fit: %s", got)
+		}
+		if out := n.must("--config", n.config, "quarantine", "list"); !strings.Contains(out, "old:/bad") {
+			t.Errorf("it is not in the quarantine:\n%s", out)
+		}
+		if out := n.must("--config", n.config, "explain", "old:good"); !strings.Contains(out, "SHA256SUMS") {
+			t.Errorf("%s", out)
+		}
+		n.must("--config", n.config, "verify", "--published", "old:good")
+	}
 }

@@ -31,6 +31,8 @@ type gateway struct {
 	// mounted sources with a policy what was proved.
 	storages map[string]*disk.Disk
 	mounts   mounts
+	// ledgers are those of storages that are not in state.
+	ledgers map[string]state.Store
 
 	quotas quotas
 }
@@ -45,6 +47,7 @@ func (e *env) open() (*gateway, error) {
 		cfg:      cfg,
 		log:      newLogger(e.err, cfg.Log),
 		storages: map[string]*disk.Disk{},
+		ledgers:  map[string]state.Store{},
 	}
 	if err := g.open(e.ctx); err != nil {
 		return nil, errors.Join(err, g.Close())
@@ -74,8 +77,10 @@ func (g *gateway) open(ctx context.Context) error {
 		}
 		g.storages[name] = d
 	}
-	g.state, err = openState(ctx, g.cfg)
-	return err
+	if g.state, err = openState(ctx, g.cfg); err != nil {
+		return err
+	}
+	return g.openLedgers(ctx)
 }
 
 // openState opens the database, the one in the data folder unless the configuration
@@ -115,6 +120,9 @@ func (g *gateway) folders() []string { return slices.Sorted(maps.Keys(g.storages
 // Close closes the database and the storages.
 func (g *gateway) Close() error {
 	errs := []error{g.mounts.close()}
+	for _, own := range g.ledgers {
+		errs = append(errs, own.Close())
+	}
 	if g.state != nil {
 		errs = append(errs, g.state.Close())
 	}
