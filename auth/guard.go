@@ -100,8 +100,11 @@ func (g *Guard) readBans(ctx context.Context) {
 	defer g.mu.Unlock()
 	g.reading = false
 	g.readAt = g.now().Add(max(bansEvery, bansPortion*took))
+	g.makeRoom(g.now())
 	for _, f := range list {
-		if network, err := netip.ParsePrefix(f.Network); err == nil {
+		network, err := netip.ParsePrefix(f.Network)
+		// To make room for each would take long; Decide asks for what is left out.
+		if err == nil && (g.seen[network] != nil || len(g.seen) < maxAddresses) {
 			g.learn(network, f)
 		}
 	}

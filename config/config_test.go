@@ -67,6 +67,8 @@ func TestLoad(t *testing.T) {
 		{name: "mount by schedule", yaml: "storages:\n  old: {source: a}\nsources:\n  a: {url: 'ftp://h', every: 1h}\n", want: []string{":4: sources.a: to is missing"}},
 		{name: "storage among mounts", yaml: "data: d\nstorages:\n  a: {path: d/mounts/a/spool}\n", want: []string{"storages.a:", "lies among them"}},
 		{name: "shared state", yaml: "state: {url: 'postgres://gateway@db/gateway?sslmode=verify-full', password_env: DB, lease: 10s, connections: 4}\n"},
+		{name: "state on several hosts", yaml: "state: {url: 'postgres://gateway@a:5432,b:5433/gateway?target_session_attrs=read-write'}\n"},
+		{name: "state with a password on several hosts", yaml: "state: {url: 'postgres://u:hush@a:1,b:2/x'}\n", want: []string{"leave the password out"}},
 		{name: "state without a url", yaml: "state:\n  lease: 10s\n", want: []string{":1: state: url is missing"}},
 		{name: "state with a password", yaml: "state:\n  url: postgres://u:hush@db/x\n", want: []string{":2: state.url: leave the password out"}},
 		{name: "state with a hidden password", yaml: "state:\n  url: postgres://u@db/x?password=hush\n", want: []string{":2: state.url: leave the password out"}},

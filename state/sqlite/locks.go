@@ -169,7 +169,7 @@ func (s *Store) RemoveLocksBelow(ctx context.Context, key string, self bool) err
 	}
 	if err == nil {
 		err = s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
-			_, err := tx.ExecContext(ctx, "DELETE FROM locks WHERE "+where, args...) //nolint:gosec // only texts of this file
+			_, err := tx.ExecContext(ctx, "DELETE FROM locks WHERE "+where, args...)
 			return err
 		})
 	}
