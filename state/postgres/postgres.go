@@ -139,31 +139,36 @@ func parse(connection string, o Options) (*pgxpool.Config, error) {
 		cfg.MaxConns = int32(min(o.Connections, 10_000))
 	}
 	cfg.ConnConfig.ConnectTimeout = connectTime
-	set := cfg.ConnConfig.RuntimeParams
-	if set["application_name"] == "" {
+	if set := cfg.ConnConfig.RuntimeParams; set["application_name"] == "" {
 		set["application_name"] = "gateway"
 	}
-	set["statement_timeout"] = milliseconds(statementTime)
-	set["idle_in_transaction_session_timeout"] = milliseconds(tryTime)
-	// Every statement has an index to go by, which gives the order too. A plan that
-	// was made while a table was small, and reads all of it, would be kept while it
-	// grows.
-	for _, way := range otherPlans() {
-		set[way] = "off"
-	}
-	cfg.AfterConnect = beDurable
+	cfg.AfterConnect = prepareSession
 	return cfg, nil
 }
 
-// otherPlans are ways of reading a table that are right for Counts alone.
+// otherPlans are ways of reading a table that are right for Counts alone. Every other
+// statement has an index to go by, which gives the order too. A plan that was made
+// while a table was small, and reads all of it, would be kept while it grows.
 func otherPlans() []string { return []string{"enable_seqscan", "enable_bitmapscan", "enable_sort"} }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// beDurable has the session wait until its commits are flushed.
-func beDurable(ctx context.Context, c *pgx.Conn) error {
-	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
+// prepareSession bounds what statements may take and has commits wait until they are
+// flushed. Poolers refuse most settings at the connection itself.
+func prepareSession(ctx context.Context, c *pgx.Conn) error {
+	settings := "SET statement_timeout = " + milliseconds(statementTime) +
+		"; SET idle_in_transaction_session_timeout = " + milliseconds(tryTime)
+	for _, way := range otherPlans() {
+		settings += "; SET " + way + " = off"
+	}
+	_, err := c.Exec(ctx, settings+`; SELECT set_config('synchronous_commit', 'on', false)
 		WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`)
+	return err
+}
+
+// prepareUpgrade lets migrations of large tables take long.
+func prepareUpgrade(ctx context.Context, c *pgx.Conn) error {
+	_, err := c.Exec(ctx, "SET statement_timeout = 0")
 	return err
 }
 
@@ -171,11 +176,6 @@ func beDurable(ctx context.Context, c *pgx.Conn) error {
 func upgrade(ctx context.Context, cfg *pgx.ConnConfig) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, upgradeTime)
 	defer cancel()
-	cfg = cfg.Copy()
-	cfg.RuntimeParams["statement_timeout"] = "0" // a large table may take long
-	for _, way := range otherPlans() {
-		delete(cfg.RuntimeParams, way)
-	}
 	lock, err := connect(ctx, cfg)
 	if err != nil {
 		return err
@@ -231,7 +231,7 @@ func newMigrations(cfg *pgx.ConnConfig) (*goose.Provider, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db := stdlib.OpenDB(*cfg)
+	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(prepareUpgrade))
 	p, err := goose.NewProvider(goose.DialectPostgres, db, sub,
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
