@@ -1,9 +1,13 @@
 package auth
 
 import (
+	"context"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
+
+	"gateway/state"
 )
 
 // Bounds of the guard.
@@ -11,17 +15,32 @@ const (
 	maxAddresses = 1 << 16                // remembered at once; beyond it the oldest goes
 	firstDelay   = 250 * time.Millisecond // after the first failure; doubled with each
 	maxDelay     = 4 * time.Second
+
+	// Of a guard that shares its counts: how old the bans of others may be, how much
+	// of the time may go into reading them, and for how long the database is waited for.
+	bansEvery   = time.Second
+	bansPortion = 20 // one in
+	bansTime    = 3 * time.Second
 )
 
 // Guard counts failed logins by address, delays the next answer and bans.
 // IPv6 addresses count by their /64, since that is what one person has.
+//
+// One that is shared counts together with all that share its database. It asks the
+// database when a login is decided; at connections and requests it goes by what it
+// read of it at most a second before the latest of them. While the database is away
+// it counts alone.
 // Safe for concurrent use.
 type Guard struct {
 	limits GuardLimits
 	now    func() time.Time
+	shared state.Bans // nil: it counts alone
+	log    *slog.Logger
 
-	mu   sync.Mutex
-	seen map[netip.Prefix]*record
+	mu      sync.Mutex
+	seen    map[netip.Prefix]*record
+	reading bool      // somebody reads the bans
+	readAt  time.Time // when they are to be read next
 }
 
 // GuardLimits are the limits of a Guard.
@@ -42,27 +61,124 @@ func NewGuard(l GuardLimits) *Guard {
 	return &Guard{limits: l, now: time.Now, seen: map[netip.Prefix]*record{}}
 }
 
+// NewSharedGuard returns a guard that counts together with others, and knows the
+// bans that are in force.
+func NewSharedGuard(ctx context.Context, l GuardLimits, bans state.Bans, log *slog.Logger) *Guard {
+	g := NewGuard(l)
+	g.shared, g.log = bans, log
+	g.reading = true
+	g.readBans(ctx)
+	return g
+}
+
 // Allowed is nil, or ErrBanned while the address is banned.
 func (g *Guard) Allowed(from netip.Addr) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if r := g.seen[Network(from)]; r != nil && g.now().Before(r.until) {
+	now := g.now()
+	if g.shared != nil && !g.reading && !now.Before(g.readAt) {
+		g.reading = true
+		go g.readBans(context.Background())
+	}
+	if r := g.seen[Network(from)]; r != nil && now.Before(r.until) {
 		return ErrBanned
 	}
 	return nil
 }
 
-// Failed counts a failure and says for how long to hold back the answer.
-func (g *Guard) Failed(from netip.Addr) time.Duration {
+// readBans learns of the bans of others.
+func (g *Guard) readBans(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, bansTime)
+	defer cancel()
+	began := time.Now()
+	list, err := g.shared.Banned(ctx)
+	took := time.Since(began)
+	if err != nil {
+		g.log.Warn("the bans of other nodes cannot be read", "error", err)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	key, now := Network(from), g.now()
-	r := g.seen[key]
+	g.reading = false
+	g.readAt = g.now().Add(max(bansEvery, bansPortion*took))
+	g.makeRoom(g.now())
+	for _, f := range list {
+		network, err := netip.ParsePrefix(f.Network)
+		// To make room for each would take long; Decide asks for what is left out.
+		if err == nil && (g.seen[network] != nil || len(g.seen) < maxAddresses) {
+			g.learn(network, f)
+		}
+	}
+}
+
+// learn notes what the database knows of a network.
+func (g *Guard) learn(network netip.Prefix, f state.Failures) *record {
+	now := g.now()
+	r := g.record(network, now)
+	r.failures = f.Count
+	if f.Count > 0 {
+		r.last = now
+	}
+	if f.Banned > 0 {
+		r.until = now.Add(f.Banned)
+	}
+	return r
+}
+
+// record finds or makes what is known of a network.
+func (g *Guard) record(network netip.Prefix, now time.Time) *record {
+	r := g.seen[network]
 	if r == nil {
 		g.makeRoom(now)
 		r = &record{}
-		g.seen[key] = r
+		g.seen[network] = r
 	}
+	return r
+}
+
+// Decide is Allowed when a login is decided: others may have brought the ban.
+func (g *Guard) Decide(ctx context.Context, from netip.Addr) error {
+	network := Network(from)
+	if g.shared != nil {
+		ctx, cancel := context.WithTimeout(ctx, bansTime)
+		defer cancel()
+		f, err := g.shared.FailuresOf(ctx, network.String())
+		g.mu.Lock()
+		if err != nil {
+			g.log.Warn("the failed logins of other nodes cannot be read", "error", err)
+		} else if f.Count > 0 || f.Banned > 0 {
+			g.learn(network, f)
+		}
+		g.mu.Unlock()
+	}
+	return g.Allowed(from)
+}
+
+// Failed counts a failure and says for how long to hold back the answer.
+func (g *Guard) Failed(from netip.Addr) time.Duration {
+	network := Network(from)
+	if g.shared == nil {
+		return g.count(network)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bansTime)
+	defer cancel()
+	f, err := g.shared.AddFailure(ctx, network.String(), state.FailureLimits(g.limits))
+	if err != nil {
+		g.log.Warn("a failed login cannot be counted for other nodes", "error", err)
+		return g.count(network)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.learn(network, f)
+	r.last = g.now()
+	return delayAfter(r.failures)
+}
+
+// count counts a failure alone.
+func (g *Guard) count(network netip.Prefix) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	r := g.record(network, now)
 	if now.Sub(r.last) > g.limits.Window {
 		r.failures = 0
 	}
@@ -72,15 +188,31 @@ func (g *Guard) Failed(from netip.Addr) time.Duration {
 		r.until = now.Add(g.limits.Ban)
 		r.failures = 0
 	}
-	return min(firstDelay<<min(max(r.failures-1, 0), 10), maxDelay)
+	return delayAfter(r.failures)
 }
 
-// Succeeded forgets the failures of an address, but not a ban.
+func delayAfter(failures int) time.Duration {
+	return min(firstDelay<<min(max(failures-1, 0), 10), maxDelay)
+}
+
+// Succeeded forgets the failures of an address, but not a ban. It costs nothing
+// where there are none.
 func (g *Guard) Succeeded(from netip.Addr) {
+	network := Network(from)
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if r := g.seen[Network(from)]; r != nil && !g.now().Before(r.until) {
-		delete(g.seen, Network(from))
+	r := g.seen[network]
+	known := r != nil && !g.now().Before(r.until)
+	if known {
+		delete(g.seen, network)
+	}
+	g.mu.Unlock()
+	if !known || g.shared == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bansTime)
+	defer cancel()
+	if err := g.shared.ForgetFailures(ctx, network.String()); err != nil {
+		g.log.Warn("failed logins cannot be forgotten for other nodes", "error", err)
 	}
 }
 

@@ -49,7 +49,7 @@ func (l *Logins) Password(ctx context.Context, from netip.Addr, user, password s
 		return Identity{}, fmt.Errorf("check password: %w", err)
 	}
 	// Asked again: guesses that ran beside this one may have brought the ban.
-	if err := l.guard.Allowed(from); err != nil {
+	if err := l.guard.Decide(ctx, from); err != nil {
 		return Identity{}, err
 	}
 	switch {

@@ -29,6 +29,8 @@ const DefaultStorage = "default"
 type Config struct {
 	// Data is the folder for the state database, host keys, certificate and users.
 	Data string `yaml:"data"`
+	// State is where it is kept if not in Data.
+	State State `yaml:"state"`
 	// Storages by name; "default" is the disk folder Data/files if it is not given.
 	Storages map[string]Storage `yaml:"storages"`
 	SFTP     Listener           `yaml:"sftp"`
@@ -126,6 +128,7 @@ func (c *Config) relativeTo(dir string) {
 		}
 	}
 	join(&c.Data)
+	join(&c.State.PasswordFile)
 	join(&c.HTTPS.Certificate)
 	join(&c.HTTPS.Key)
 	for name, s := range c.Storages {
@@ -170,7 +173,7 @@ func (c Config) UsersDir() string { return filepath.Join(c.Data, "users") }
 // KeysDir is the folder of SSH host keys and the self-signed certificate.
 func (c Config) KeysDir() string { return filepath.Join(c.Data, "keys") }
 
-// StateFile is the embedded database.
+// StateFile is the embedded database, used unless State is shared.
 func (c Config) StateFile() string { return filepath.Join(c.Data, "state.db") }
 
 var storageName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
@@ -181,6 +184,7 @@ func (c Config) validate(raw []byte) error {
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, &Error{File: c.file, Line: lineOf(raw, key), Msg: key + ": " + fmt.Sprintf(format, args...)})
 	}
+	c.State.validate(bad)
 	c.validateStorages(bad)
 	checkListen := func(key string, l Listener) {
 		if l.Off {

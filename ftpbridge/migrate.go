@@ -222,8 +222,10 @@ func Migrate(ctx context.Context, o MigrateOptions) (Report, error) {
 	err = r.migrate(held)
 	stop()
 	stopped := ctx.Err() != nil
-	// What is known is written down and reported also when ctx ended.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	err = lostClaim(held, err, stopped)
+	// What is known is written down and reported also when ctx ended, but not into the
+	// run of who took the job over when the claim was lost.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(held), time.Minute)
 	defer cancel()
 	err = errors.Join(err, r.finish(ctx, err == nil))
 	err = errors.Join(err, r.keepRun(ctx, err, stopped), release())
@@ -235,6 +237,14 @@ func Migrate(ctx context.Context, o MigrateOptions) (Report, error) {
 		return r.report, fmt.Errorf("migrate %s to %s: %w", r.job.Source, r.destination, err)
 	}
 	return r.report, nil
+}
+
+// lostClaim is what ended a run whose claim was lost; err of any other one.
+func lostClaim(held context.Context, err error, stopped bool) error {
+	if cause := context.Cause(held); err != nil && !stopped && errors.Is(cause, state.ErrClaimed) {
+		return cause
+	}
+	return err
 }
 
 // run is one run of a job.

@@ -139,8 +139,9 @@ func Push(ctx context.Context, o PushOptions) (Report, error) {
 	}
 	err = p.push(held)
 	stopped := ctx.Err() != nil
-	// What is known is written down and reported also when ctx ended.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	err = lostClaim(held, err, stopped)
+	// As Migrate ends.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(held), time.Minute)
 	defer cancel()
 	err = errors.Join(err, p.finish(ctx))
 	err = errors.Join(err, o.Store.AddRun(ctx, runOf(p.report, err, stopped)), release())

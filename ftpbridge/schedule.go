@@ -21,9 +21,11 @@ const (
 	// that jobs of one schedule do not all begin at once; a tenth of the time to the
 	// next run if that is less.
 	maxJitter = 5 * time.Minute
-	// readAgain is after how long what is known of a job is asked for again, where
-	// that failed or the job was busy.
+	// readAgain is after how long what is known of a job is asked for again: other
+	// nodes run it too.
 	readAgain = time.Minute
+	// busyAgain is the same while somebody else runs it: who may die.
+	busyAgain = 5 * time.Second
 )
 
 // Schedule says when something is due next after a time; the zero time is never.
@@ -150,7 +152,10 @@ func (s Scheduler) runJob(ctx context.Context, j ScheduledJob, room chan struct{
 	for {
 		last, err := j.Last(ctx)
 		due := NextRun(j.Name, j.Schedule, last)
-		if err != nil && ctx.Err() == nil {
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
 			s.Logger.Error("what is known of a job cannot be read", "job", j.Name, "error", err)
 			due = time.Now().Add(readAgain)
 		}
@@ -158,11 +163,11 @@ func (s Scheduler) runJob(ctx context.Context, j ScheduledJob, room chan struct{
 			due = notBefore
 		}
 		s.Logger.Debug("job waits", "job", j.Name, "due", due)
-		if sleep(ctx, time.Until(due)) != nil {
-			return
-		}
-		if err != nil {
-			continue
+		if wait := time.Until(due); wait > 0 {
+			if sleep(ctx, min(wait, readAgain)) != nil {
+				return
+			}
+			continue // another node may have run it meanwhile, or have died while it did
 		}
 		select {
 		case room <- struct{}{}:
@@ -172,13 +177,18 @@ func (s Scheduler) runJob(ctx context.Context, j ScheduledJob, room chan struct{
 		began := time.Now()
 		err = j.Run(ctx)
 		<-room
-		if err != nil && !errors.Is(err, state.ErrClaimed) {
+		busy := errors.Is(err, state.ErrClaimed)
+		if err != nil && !busy {
 			failures++
 		} else {
 			failures = 0
 		}
 		// Whatever the store says, a job is not run again and again without a pause.
+		pause := readAgain
+		if busy {
+			pause = busyAgain
+		}
 		interval := max(j.Schedule.Next(began).Sub(began), time.Second)
-		notBefore = began.Add(max(min(interval, readAgain), pauseAfter(interval, failures)))
+		notBefore = began.Add(max(min(interval, pause), pauseAfter(interval, failures)))
 	}
 }

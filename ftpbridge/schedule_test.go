@@ -3,6 +3,7 @@ package ftpbridge
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,14 @@ import (
 type every time.Duration
 
 func (e every) Next(t time.Time) time.Time { return t.Add(time.Duration(e)) }
+
+// skewed is a schedule by a clock that is late.
+type skewed struct {
+	Schedule
+	late time.Duration
+}
+
+func (s skewed) Next(t time.Time) time.Time { return s.Schedule.Next(t).Add(s.late) }
 
 type never struct{}
 
@@ -153,7 +162,39 @@ func TestScheduler(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := &fakeJob{last: LastRun{Started: time.Now()}, err: state.ErrClaimed}
 			runFor(t, 10*time.Minute-time.Second, f.job(t, every(time.Hour)))
-			equal(t, len(f.begun), 10)
+			equal(t, len(f.begun), 120)
+		})
+	})
+	t.Run("on two nodes, whose clocks differ", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var claim, mu sync.Mutex
+			var last LastRun
+			f, began := &fakeJob{}, time.Now()
+			node := func(late time.Duration) ScheduledJob {
+				return ScheduledJob{Name: "job", Schedule: skewed{every(time.Hour), late},
+					Last: func(context.Context) (LastRun, error) {
+						mu.Lock()
+						defer mu.Unlock()
+						return last, nil
+					},
+					Run: func(ctx context.Context) error {
+						if !claim.TryLock() {
+							return state.ErrClaimed
+						}
+						defer claim.Unlock()
+						mu.Lock()
+						f.begun = append(f.begun, time.Since(began))
+						last = LastRun{Started: time.Now()}
+						mu.Unlock()
+						_ = sleep(ctx, time.Second)
+						mu.Lock()
+						defer mu.Unlock()
+						last.Finished = time.Now()
+						return nil
+					}}
+			}
+			runFor(t, 4*time.Hour-time.Minute, node(0), node(5*time.Second))
+			hours(t, f, 0, 1, 2, 3)
 		})
 	})
 	t.Run("unreadable", func(t *testing.T) {

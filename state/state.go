@@ -1,8 +1,10 @@
 // Package state is what the gateway remembers between runs: the ledger of
-// migrations, what was published with which proof, what is in quarantine, and
-// which versions of signed evidence were accepted.
+// migrations, what was published with which proof, what is in quarantine, which
+// versions of signed evidence were accepted, which files are locked, and who may
+// not log in for a while.
 //
-// The interfaces are here; state/sqlite is the embedded default. Package
+// The interfaces are here; state/sqlite is the embedded default, state/postgres is
+// for several nodes. Package
 // statetest holds every implementation to the contract. A call that returned
 // nil is durable.
 //
@@ -26,6 +28,10 @@ var (
 	ErrInvalid = errors.New("invalid record")
 	// ErrTooLarge is for bytes past a bound of this package.
 	ErrTooLarge = errors.New("too large to be kept")
+	// ErrLocked is for a lock that cannot be held together with another one.
+	ErrLocked = errors.New("a conflicting lock is held")
+	// ErrLimit is for one record more than a bound of this package.
+	ErrLimit = errors.New("too many are kept")
 )
 
 // Phase is where a file of a job stands.
@@ -157,7 +163,9 @@ type Ledger interface {
 	// Claim takes the job for one run: it stamps Started, clears Finished, and
 	// keeps every other run out, in this process and in others, with ErrClaimed.
 	// held is done when ctx is or when the claim was lost; the run works under
-	// it. The claim ends with release, or with the process, however it dies.
+	// it. The claim ends with release, or with the process, however it dies: at
+	// once, or when its lease is over. What is written under held after the claim was
+	// lost fails with ErrClaimed where another process could have the job.
 	Claim(ctx context.Context, id int64, at time.Time) (held context.Context, release func() error, err error)
 	// FinishJob stamps the end of a run; ErrNotFound.
 	FinishJob(ctx context.Context, id int64, at time.Time) error
@@ -266,5 +274,8 @@ type Store interface {
 	Catalogue
 	History
 	EvidenceStore
+	Locks
+	Bans
+	Quotas
 	Close() error
 }

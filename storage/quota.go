@@ -33,6 +33,13 @@ type Quota struct {
 	counted  time.Time
 	stale    bool // something went, or was counted twice, since
 	open     map[Token]int
+
+	// Of a quota that is shared, used is what was counted, and what was added since
+	// is known from the others.
+	shared  *sharing
+	granted int64 // what it has reserved with the others
+	owed    int64 // what was added and not told yet; a part of granted
+	base    int64 // what all had added when it was counted
 }
 
 // fresh is for how long a count is trusted while nothing is removed through the
@@ -75,6 +82,9 @@ const recounts = 3
 
 // add reserves n bytes.
 func (q *Quota) add(ctx context.Context, n int64, count counter) error {
+	if q.shared != nil {
+		return q.addShared(ctx, n, count)
+	}
 	for range recounts + 1 {
 		q.mu.Lock()
 		counted := q.counted
@@ -114,6 +124,13 @@ func (q *Quota) recount(ctx context.Context, seen time.Time, count counter) erro
 	q.stale = false
 	q.mu.Unlock()
 
+	if q.shared != nil {
+		err := q.countShared(ctx, count)
+		if err != nil {
+			q.freed()
+		}
+		return err
+	}
 	n, err := count(ctx)
 
 	q.mu.Lock()
@@ -226,8 +243,12 @@ func (r *reservation) end(used int64) {
 	r.q.mu.Lock()
 	defer r.q.mu.Unlock()
 	r.q.reserved -= r.n
-	r.q.used += used
-	r.q.during += used
+	if r.q.shared != nil {
+		r.q.settled(used)
+	} else {
+		r.q.used += used
+		r.q.during += used
+	}
 	if r.token != "" {
 		if r.q.open[r.token]--; r.q.open[r.token] == 0 {
 			delete(r.q.open, r.token)
@@ -249,6 +270,10 @@ func (v *View) Usage(ctx context.Context) (used, limit int64, err error) {
 		if err := q.recount(ctx, counted, v.usage); err != nil {
 			return 0, 0, PathError("usage", "", err)
 		}
+	}
+	if q.shared != nil {
+		used, err := q.usageShared(ctx)
+		return used, q.limit, err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -1,7 +1,7 @@
 #!/bin/bash
 # fetch-debs.sh [NAME...]
 #
-# Downloads the FTP servers and the clients that the tests run, as Debian 12 packages, and unpacks
+# Downloads the servers and the clients that the tests run, as Debian 12 packages, and unpacks
 # each with the libraries that this machine lacks into a folder of its own: .cache/debs/NAME.
 # Nothing is installed and nothing outside .cache is written: the servers conflict with one another
 # as packages, so no machine could have them all installed. Root is not needed.
@@ -34,10 +34,11 @@ packages() {
     openssl) echo openssl ;;
     minisign) echo minisign ;;
     signify) echo signify-openbsd ;;
+    postgresql) echo postgresql-15 ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql)
 
 # The programs of each folder that get a wrapper.
 programs() {

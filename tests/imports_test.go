@@ -33,7 +33,7 @@ func allowed() map[string][]string {
 		// The contracts.
 		"storage":                  nil,
 		"storage/internal/keylock": nil,
-		"auth":                     {"config", "storage", "internal/durable"},
+		"auth":                     {"config", "storage", "state", "internal/durable"},
 		"state":                    nil,
 
 		// What fulfils them.

@@ -120,7 +120,7 @@ func (q *request) move(ctx context.Context) error {
 	}
 	// Locks do not move with what they were on (RFC 4918 section 7.6).
 	after := context.WithoutCancel(ctx)
-	if err := q.h.locks.removeTree(after, q.lockKey(t.from), true); err != nil {
+	if err := q.h.locks.RemoveLocksBelow(after, q.lockKey(t.from), true); err != nil {
 		return err
 	}
 	return q.transferred(after, t)
@@ -208,7 +208,7 @@ func (q *request) copyReplacing(ctx context.Context, t *transfer, do func() erro
 
 // transferred ends the locks below what was replaced, and answers.
 func (q *request) transferred(ctx context.Context, t *transfer) error {
-	if err := q.h.locks.removeTree(ctx, q.lockKey(t.to), false); err != nil {
+	if err := q.h.locks.RemoveLocksBelow(ctx, q.lockKey(t.to), false); err != nil {
 		return err
 	}
 	if t.exists {

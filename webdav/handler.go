@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gateway/auth"
+	"gateway/state"
 	"gateway/storage"
 )
 
@@ -23,6 +24,9 @@ type Config struct {
 	// Open returns the tree the user sees. It is called at a login, which is
 	// remembered for a minute; what it returns serves all requests of that time.
 	Open func(ctx context.Context, id auth.Identity) (storage.FS, error)
+	// Locks keeps the locks: for all nodes, and beyond the end of the process, where
+	// those of a database are given. nil keeps them in memory.
+	Locks state.Locks
 	// Logger takes one Info record per changing request, Debug for the rest.
 	// Passwords are never in it. nil means none.
 	Logger *slog.Logger
@@ -70,7 +74,7 @@ type Handler struct {
 	cfg    Config
 	log    *slog.Logger
 	logins *loginCache
-	locks  lockStore
+	locks  state.Locks
 	origin *http.CrossOriginProtection
 	now    func() time.Time
 }
@@ -91,6 +95,9 @@ func New(cfg Config) (*Handler, error) {
 		cfg.ProgressTimeout < 0 || cfg.ShutdownTimeout < 0 {
 		return nil, errors.New("webdav: limits and time-outs must not be negative")
 	}
+	if cfg.Locks == nil {
+		cfg.Locks = newMemoryLocks(time.Now)
+	}
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -98,7 +105,7 @@ func New(cfg Config) (*Handler, error) {
 	h := &Handler{
 		cfg:    cfg,
 		log:    log,
-		locks:  newMemoryLocks(time.Now),
+		locks:  cfg.Locks,
 		now:    time.Now,
 		origin: http.NewCrossOriginProtection(),
 	}

@@ -149,12 +149,12 @@ func (q *request) holds(ctx context.Context, l ifList) (bool, error) {
 		etag   string
 	)
 	if local {
-		locks, err := q.h.locks.covering(ctx, q.lockKey(name))
+		locks, err := q.h.locks.LocksCovering(ctx, q.lockKey(name))
 		if err != nil {
 			return false, err
 		}
 		for _, k := range locks {
-			tokens = append(tokens, k.token)
+			tokens = append(tokens, k.Token)
 		}
 		info, err := q.fs.Stat(ctx, name)
 		if err != nil && !absent(err) {

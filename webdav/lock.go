@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"gateway/state"
 	"gateway/storage"
 )
 
@@ -34,7 +35,7 @@ type effect struct {
 func (q *request) confirm(ctx context.Context, effects ...effect) error {
 	var blocked []string
 	check := func(key, name string, dir bool) error {
-		locks, err := q.h.locks.covering(ctx, key)
+		locks, err := q.h.locks.LocksCovering(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -56,12 +57,12 @@ func (q *request) confirm(ctx context.Context, effects ...effect) error {
 		if !e.tree {
 			continue
 		}
-		locks, err := q.h.locks.below(ctx, key)
+		locks, err := q.h.locks.LocksBelow(ctx, key)
 		if err != nil {
 			return err
 		}
 		for _, l := range locks {
-			if err := check(l.root, e.name+l.root[len(key):], false); err != nil {
+			if err := check(l.Root, e.name+l.Root[len(key):], false); err != nil {
 				return err
 			}
 		}
@@ -75,8 +76,8 @@ func (q *request) confirm(ctx context.Context, effects ...effect) error {
 
 // opens reports whether the request may use the lock: the token was submitted,
 // and by the user who made the lock.
-func (q *request) opens(l lock) bool {
-	return l.user == q.id.User.Name && slices.Contains(q.tokens, l.token)
+func (q *request) opens(l state.Lock) bool {
+	return l.User == q.id.User.Name && slices.Contains(q.tokens, l.Token)
 }
 
 // lock serves LOCK (RFC 4918 section 9.10).
@@ -100,8 +101,8 @@ func (q *request) lock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.root, l.infinite = q.lockKey(q.name), depth == depthInfinity
-	l.user, l.timeout = q.id.User.Name, timeout
+	l.Root, l.Infinite = q.lockKey(q.name), depth == depthInfinity
+	l.Token, l.User, l.Timeout = newToken(), q.id.User.Name, timeout
 	_, err = q.fs.Stat(ctx, q.name)
 	unmapped := absent(err)
 	if err != nil && !unmapped {
@@ -110,12 +111,12 @@ func (q *request) lock(ctx context.Context) error {
 	if err := q.mayLock(ctx, l, unmapped); err != nil {
 		return err
 	}
-	l, err = q.h.locks.create(ctx, l)
+	l, err = q.h.locks.CreateLock(ctx, l)
 	switch {
-	case errors.Is(err, errLockConflict):
+	case errors.Is(err, state.ErrLocked):
 		return &statusError{status: http.StatusLocked, condition: "no-conflicting-lock",
 			hrefs: []string{q.lockRoot(q.name, l)}}
-	case errors.Is(err, errLockLimit):
+	case errors.Is(err, state.ErrLimit):
 		return refuse(http.StatusInsufficientStorage, "too many locks are held")
 	case err != nil:
 		return err
@@ -124,24 +125,24 @@ func (q *request) lock(ctx context.Context) error {
 	if unmapped {
 		status = http.StatusCreated
 		if err := q.createLocked(ctx); err != nil {
-			_ = q.h.locks.remove(context.WithoutCancel(ctx), l.token)
+			_ = q.h.locks.RemoveLock(context.WithoutCancel(ctx), l.Token)
 			return err
 		}
 	}
-	q.w.Header().Set("Lock-Token", "<"+l.token+">")
+	q.w.Header().Set("Lock-Token", "<"+l.Token+">")
 	return q.writeLock(status, l)
 }
 
 // mayLock decides who may lock what. A lock keeps others from writing, so it
 // takes the right to write.
-func (q *request) mayLock(ctx context.Context, l lock, unmapped bool) error {
+func (q *request) mayLock(ctx context.Context, l state.Lock, unmapped bool) error {
 	if unmapped {
 		return q.confirm(ctx, effect{name: q.name, member: true})
 	}
 	if !q.may(q.name, storage.PermOverwrite) {
 		return fs.ErrPermission
 	}
-	if l.infinite && len(q.mountsBelow(q.name)) > 0 {
+	if l.Infinite && len(q.mountsBelow(q.name)) > 0 {
 		return refuse(http.StatusForbidden, "this folder has mounts below it; lock one of those, or with Depth 0")
 	}
 	return nil
@@ -172,9 +173,9 @@ func (q *request) refreshLock(ctx context.Context, timeout time.Duration) error 
 	if _, err := q.coveringLock(ctx, q.tokens[0], http.StatusPreconditionFailed); err != nil {
 		return err
 	}
-	l, err := q.h.locks.refresh(ctx, q.tokens[0], timeout)
+	l, err := q.h.locks.RefreshLock(ctx, q.tokens[0], timeout)
 	if err != nil {
-		return as(err, http.StatusPreconditionFailed, "there is no such lock", errNoLock)
+		return as(err, http.StatusPreconditionFailed, "there is no such lock", state.ErrNotFound)
 	}
 	return q.writeLock(http.StatusOK, l)
 }
@@ -189,7 +190,7 @@ func (q *request) unlock(ctx context.Context) error {
 	if _, err := q.coveringLock(ctx, token, http.StatusConflict); err != nil {
 		return err
 	}
-	if err := q.h.locks.remove(ctx, token); err != nil && !errors.Is(err, errNoLock) {
+	if err := q.h.locks.RemoveLock(ctx, token); err != nil && !errors.Is(err, state.ErrNotFound) {
 		return err
 	}
 	q.w.WriteHeader(http.StatusNoContent)
@@ -198,26 +199,26 @@ func (q *request) unlock(ctx context.Context) error {
 
 // coveringLock returns the lock with this token if it covers the target and
 // belongs to the user. Where there is none the status is missing.
-func (q *request) coveringLock(ctx context.Context, token string, missing int) (lock, error) {
-	locks, err := q.h.locks.covering(ctx, q.lockKey(q.name))
+func (q *request) coveringLock(ctx context.Context, token string, missing int) (state.Lock, error) {
+	locks, err := q.h.locks.LocksCovering(ctx, q.lockKey(q.name))
 	if err != nil {
-		return lock{}, err
+		return state.Lock{}, err
 	}
 	for _, l := range locks {
-		if l.token != token {
+		if l.Token != token {
 			continue
 		}
-		if l.user != q.id.User.Name {
-			return lock{}, refuse(http.StatusForbidden, "the lock is another user's")
+		if l.User != q.id.User.Name {
+			return state.Lock{}, refuse(http.StatusForbidden, "the lock is another user's")
 		}
 		return l, nil
 	}
-	return lock{}, &statusError{status: missing, condition: "lock-token-matches-request-uri"}
+	return state.Lock{}, &statusError{status: missing, condition: "lock-token-matches-request-uri"}
 }
 
 // parseLockInfo reads a lockinfo element (RFC 4918 section 14.11).
-func parseLockInfo(root *element) (lock, error) {
-	var l lock
+func parseLockInfo(root *element) (state.Lock, error) {
+	var l state.Lock
 	bad := refuse(http.StatusBadRequest, "the lockinfo element is not one")
 	if root.xmlName != dav("lockinfo") {
 		return l, bad
@@ -226,14 +227,14 @@ func parseLockInfo(root *element) (lock, error) {
 	if scope == nil || kind == nil || kind.child(dav("write")) == nil {
 		return l, bad
 	}
-	l.shared = scope.child(dav("shared")) != nil
-	if l.shared == (scope.child(dav("exclusive")) != nil) {
+	l.Shared = scope.child(dav("shared")) != nil
+	if l.Shared == (scope.child(dav("exclusive")) != nil) {
 		return l, bad
 	}
 	if owner := root.child(dav("owner")); owner != nil {
 		var b strings.Builder
 		writeContent(&b, owner)
-		if l.owner = b.String(); len(l.owner) > maxLockOwner {
+		if l.Owner = b.String(); len(l.Owner) > state.MaxLockOwner {
 			return l, refuse(http.StatusRequestEntityTooLarge, "the owner element is too large")
 		}
 	}
@@ -255,7 +256,7 @@ func lockTimeout(header string) time.Duration {
 	return maxLockTimeout
 }
 
-func (q *request) writeLock(status int, l lock) error {
+func (q *request) writeLock(status int, l state.Lock) error {
 	body := xml.Header + `<D:prop xmlns:D="DAV:"><D:lockdiscovery>` +
 		q.activeLock(q.name, l) + "</D:lockdiscovery></D:prop>\n"
 	hd := q.w.Header()
@@ -268,24 +269,24 @@ func (q *request) writeLock(status int, l lock) error {
 
 // activeLock is the activelock element of a lock that covers name. Only the
 // user whose lock it is reads the token.
-func (q *request) activeLock(name string, l lock) string {
+func (q *request) activeLock(name string, l state.Lock) string {
 	scope, depth := "exclusive", "0"
-	if l.shared {
+	if l.Shared {
 		scope = "shared"
 	}
-	if l.infinite {
+	if l.Infinite {
 		depth = "infinity"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:%s/></D:lockscope><D:depth>%s</D:depth>",
 		scope, depth)
-	if l.owner != "" {
-		b.WriteString("<D:owner>" + l.owner + "</D:owner>")
+	if l.Owner != "" {
+		b.WriteString("<D:owner>" + l.Owner + "</D:owner>")
 	}
-	left := (max(l.expires.Sub(q.h.now()), 0) + time.Second - 1) / time.Second
+	left := (max(l.Left, 0) + time.Second - 1) / time.Second
 	fmt.Fprintf(&b, "<D:timeout>Second-%d</D:timeout>", left)
-	if l.user == q.id.User.Name {
-		b.WriteString("<D:locktoken><D:href>" + l.token + "</D:href></D:locktoken>")
+	if l.User == q.id.User.Name {
+		b.WriteString("<D:locktoken><D:href>" + l.Token + "</D:href></D:locktoken>")
 	}
 	b.WriteString("<D:lockroot><D:href>" + escapeXML(q.lockRoot(name, l)) + "</D:href></D:lockroot></D:activelock>")
 	return b.String()
@@ -293,12 +294,12 @@ func (q *request) activeLock(name string, l lock) string {
 
 // lockRoot is the path at which the user sees the root of a lock that conflicts
 // with name or covers it: above it as many levels as the keys are apart.
-func (q *request) lockRoot(name string, l lock) string {
+func (q *request) lockRoot(name string, l state.Lock) string {
 	key := q.lockKey(name)
-	if storage.Within(l.root, key) {
-		return href(name+l.root[len(key):], false)
+	if storage.Within(l.Root, key) {
+		return href(name+l.Root[len(key):], false)
 	}
-	for range strings.Count(key, "/") - strings.Count(l.root, "/") {
+	for range strings.Count(key, "/") - strings.Count(l.Root, "/") {
 		name, _ = storage.Split(name)
 	}
 	return href(name, false)

@@ -3,10 +3,16 @@ package webdav
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"gateway/state"
+	"gateway/state/sqlite"
+	"gateway/state/statetest"
 )
 
 const (
@@ -265,65 +271,61 @@ func TestLockComesDuringUpload(t *testing.T) {
 }
 
 func TestMemoryLocks(t *testing.T) {
-	now := time.Unix(1e9, 0)
-	m := newMemoryLocks(func() time.Time { return now })
-	ctx := t.Context()
-	l, err := m.create(ctx, lock{root: "/a/b", user: "u", infinite: true, timeout: time.Minute})
-	if err != nil || !regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(l.token) {
-		t.Fatal(l, err)
-	}
-	for key, want := range map[string]int{"/a/b": 1, "/a/b/c": 1, "/a": 0, "": 0, "/a/bc": 0, "/a/c": 0} {
-		if got, _ := m.covering(ctx, key); len(got) != want {
-			t.Errorf("%q: %d locks", key, len(got))
+	var mu sync.Mutex
+	kept := map[string]*memoryLocks{}
+	for name, test := range statetest.LockTests(func(_ testing.TB, dir string) state.Locks {
+		mu.Lock()
+		defer mu.Unlock()
+		if kept[dir] == nil {
+			kept[dir] = newMemoryLocks(time.Now)
 		}
+		return kept[dir]
+	}) {
+		t.Run(name, test)
 	}
-	for key, want := range map[string]int{"/a/b": 0, "/a": 1, "": 1, "/x": 0} {
-		if got, _ := m.below(ctx, key); len(got) != want {
-			t.Errorf("below %q: %d locks", key, len(got))
-		}
-	}
-	now = now.Add(30 * time.Second)
-	if _, err := m.refresh(ctx, l.token, time.Minute); err != nil {
-		t.Error(err)
-	}
-	now = now.Add(time.Minute)
-	if got, _ := m.covering(ctx, "/a/b"); len(got) != 0 {
-		t.Error("an expired lock still holds")
-	}
-	if _, err := m.refresh(ctx, l.token, time.Minute); !errors.Is(err, errNoLock) {
-		t.Error(err)
-	}
-	if err := m.remove(ctx, l.token); !errors.Is(err, errNoLock) {
-		t.Error(err)
-	}
-	var limit error
-	for i := range maxLocks + 1 {
-		if _, limit = m.create(ctx, lock{root: fmt.Sprint("/", i), user: fmt.Sprint(i / maxLocksPerUser), timeout: time.Hour}); limit != nil {
-			break
-		}
-		if i > 200 { // the bound itself, without a quadratic test
-			m.mu.Lock()
-			for j := i; len(m.byToken) < maxLocks; j++ {
-				m.byToken[fmt.Sprint(j)] = lock{token: fmt.Sprint(j), root: fmt.Sprint("/x", j), user: "many", timeout: time.Hour, expires: now.Add(time.Hour)}
-			}
-			m.mu.Unlock()
-		}
-	}
-	if !errors.Is(limit, errLockLimit) {
-		t.Error(limit)
+	if token := newToken(); !regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(token) {
+		t.Error(token)
 	}
 }
 
-func TestSharedLocksAreBounded(t *testing.T) {
+func TestMemoryLocksInAll(t *testing.T) {
 	m := newMemoryLocks(time.Now)
-	for range maxLocksPerName {
-		if _, err := m.create(t.Context(), lock{root: "/a", shared: true, infinite: true, timeout: time.Hour}); err != nil {
-			t.Fatal(err)
-		}
+	for i := range state.MaxLocks {
+		name := fmt.Sprint("/x", i)
+		m.byToken[name] = memoryLock{state.Lock{Token: name, Root: name, User: name}, time.Now().Add(time.Hour)}
 	}
-	if _, err := m.create(t.Context(), lock{root: "/a/b", shared: true, timeout: time.Hour}); !errors.Is(err, errLockLimit) {
+	l := state.Lock{Token: "t", Root: "/a", User: "u", Timeout: time.Hour}
+	if _, err := m.CreateLock(t.Context(), l); !errors.Is(err, state.ErrLimit) {
 		t.Error(err)
 	}
+}
+
+// What is locked on one node is locked on the others, and still after a restart.
+func TestSharedLocks(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state.db")
+	node := func() (*server, state.Store) {
+		db, err := sqlite.Open(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return startWith(t, settings{config: func(c *Config) { c.Locks = db }}), db
+	}
+	a, first := node()
+	b, _ := node()
+	token := a.hold(step{path: "/f", body: exclusive, want: 201})
+	b.run(step{method: "PUT", path: "/f", body: "x", want: 423})
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := node()
+	c.run(step{method: "PUT", path: "/f", body: "x", want: 423},
+		step{method: "PUT", path: "/f", header: "If: (<" + token + ">)", body: "x", want: 201})
+	if a := c.send(step{method: "PROPFIND", path: "/f", header: "Depth: 0"}); !strings.Contains(a.body, token) {
+		t.Error("the lock is not to be seen on another node:", a.body)
+	}
+	c.run(step{method: "UNLOCK", path: "/f", header: "Lock-Token: <" + token + ">", want: 204})
+	b.run(step{method: "PUT", path: "/f", body: "x", want: 201})
 }
 
 func TestLockTimeout(t *testing.T) {

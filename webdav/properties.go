@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gateway/state"
 	"gateway/storage"
 )
 
@@ -27,9 +28,9 @@ func liveNames() []xmlName {
 type properties struct {
 	q     *request
 	query query
-	names []xmlName // that are looked up for each resource
-	locks []lock    // all that may cover one of them
-	space *space    // nil until asked for
+	names []xmlName    // that are looked up for each resource
+	locks []state.Lock // all that may cover one of them
+	space *space       // nil until asked for
 	ctx   context.Context
 
 	found, missing bytes.Buffer // of one resource; reused
@@ -50,7 +51,7 @@ func (q *request) newProperties(ctx context.Context, want query) (*properties, e
 	}
 	// Once for all resources of the answer.
 	for _, key := range append(q.mountsBelow(q.name), q.lockKey(q.name)) {
-		for _, find := range []func(context.Context, string) ([]lock, error){q.h.locks.covering, q.h.locks.below} {
+		for _, find := range []func(context.Context, string) ([]state.Lock, error){q.h.locks.LocksCovering, q.h.locks.LocksBelow} {
 			locks, err := find(ctx, key)
 			if err != nil {
 				return nil, err
@@ -58,8 +59,8 @@ func (q *request) newProperties(ctx context.Context, want query) (*properties, e
 			p.locks = append(p.locks, locks...)
 		}
 	}
-	slices.SortFunc(p.locks, func(a, b lock) int { return strings.Compare(a.token, b.token) })
-	p.locks = slices.CompactFunc(p.locks, func(a, b lock) bool { return a.token == b.token })
+	slices.SortFunc(p.locks, func(a, b state.Lock) int { return strings.Compare(a.Token, b.Token) })
+	p.locks = slices.CompactFunc(p.locks, func(a, b state.Lock) bool { return a.Token == b.Token })
 	return p, nil
 }
 
@@ -129,7 +130,7 @@ func (p *properties) lockDiscovery(name string) string {
 	key := p.q.lockKey(name)
 	var b strings.Builder
 	for _, l := range p.locks {
-		if l.covers(key) {
+		if l.Covers(key) {
 			b.WriteString(p.q.activeLock(name, l))
 		}
 	}

@@ -44,7 +44,7 @@ func (q *request) delete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := q.h.locks.removeTree(context.WithoutCancel(ctx), q.lockKey(q.name), true); err != nil {
+	if err := q.h.locks.RemoveLocksBelow(context.WithoutCancel(ctx), q.lockKey(q.name), true); err != nil {
 		return err
 	}
 	q.w.WriteHeader(http.StatusNoContent)

@@ -22,6 +22,11 @@ func (checkConfigCmd) Run(e *env) error {
 		file = "no configuration file: the defaults"
 	}
 	fmt.Fprintf(e.out, "configuration  %s\ndata           %s\n", file, c.Data)
+	var badState error
+	if c.State.Shared() {
+		fmt.Fprintf(e.out, "state          %s\n", c.State.URL)
+		_, badState = c.State.Password()
+	}
 	var badStorages error
 	for _, name := range c.StorageNames() {
 		fmt.Fprintf(e.out, "storage        %s = %s\n", name, storagePlace(c, name))
@@ -40,7 +45,8 @@ func (checkConfigCmd) Run(e *env) error {
 	if c.HTTPS.Certificate != "" {
 		_, badCertificate = loadCertificate(c.HTTPS)
 	}
-	return errors.Join(badStorages, badSources, badCertificate, checkUsers(e, c, badStorages == nil && badSources == nil && badCertificate == nil))
+	bad := errors.Join(badState, badStorages, badSources, badCertificate)
+	return errors.Join(bad, checkUsers(e, c, bad == nil))
 }
 
 // storagePlace is where the files of a storage are.

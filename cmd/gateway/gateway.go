@@ -11,10 +11,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"gateway/auth"
 	"gateway/config"
+	"gateway/state"
+	"gateway/state/postgres"
 	"gateway/state/sqlite"
 	"gateway/storage"
 	"gateway/storage/disk"
@@ -25,14 +26,15 @@ type gateway struct {
 	cfg   config.Config
 	log   *slog.Logger
 	users *auth.Users
-	state *sqlite.Store
+	state state.Store
 	// storages are the folders on this machine, by storage: those with a path, and of
 	// mounted sources with a policy what was proved.
 	storages map[string]*disk.Disk
 	mounts   mounts
+	// ledgers are those of storages that are not in state.
+	ledgers map[string]state.Store
 
-	mu     sync.Mutex
-	quotas map[string]*userQuota
+	quotas quotas
 }
 
 // open builds it; the folders and the database are made at first use.
@@ -45,7 +47,7 @@ func (e *env) open() (*gateway, error) {
 		cfg:      cfg,
 		log:      newLogger(e.err, cfg.Log),
 		storages: map[string]*disk.Disk{},
-		quotas:   map[string]*userQuota{},
+		ledgers:  map[string]state.Store{},
 	}
 	if err := g.open(e.ctx); err != nil {
 		return nil, errors.Join(err, g.Close())
@@ -75,8 +77,33 @@ func (g *gateway) open(ctx context.Context) error {
 		}
 		g.storages[name] = d
 	}
-	g.state, err = sqlite.Open(ctx, g.cfg.StateFile())
-	return err
+	if g.state, err = openState(ctx, g.cfg); err != nil {
+		return err
+	}
+	return g.openLedgers(ctx)
+}
+
+// openState opens the database, the one in the data folder unless the configuration
+// names another.
+func openState(ctx context.Context, c config.Config) (state.Store, error) {
+	if !c.State.Shared() {
+		s, err := sqlite.Open(ctx, c.StateFile())
+		if err != nil {
+			return nil, err // and no typed nil
+		}
+		return s, nil
+	}
+	password, err := c.State.Password()
+	if err != nil {
+		return nil, err
+	}
+	s, err := postgres.Open(ctx, c.State.URL, postgres.Options{
+		Password: password, Lease: c.State.Lease, Connections: c.State.Connections,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // openFolder opens a folder as a storage. It is made if it is not there.
@@ -93,6 +120,9 @@ func (g *gateway) folders() []string { return slices.Sorted(maps.Keys(g.storages
 // Close closes the database and the storages.
 func (g *gateway) Close() error {
 	errs := []error{g.mounts.close()}
+	for _, own := range g.ledgers {
+		errs = append(errs, own.Close())
+	}
 	if g.state != nil {
 		errs = append(errs, g.state.Close())
 	}
@@ -100,13 +130,6 @@ func (g *gateway) Close() error {
 		errs = append(errs, d.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// userQuota is one user's quota, shared by all their sessions. It is made anew
-// when the limit in the user's file changes.
-type userQuota struct {
-	limit auth.Bytes
-	quota *storage.Quota
 }
 
 // view is the tree that a user sees. Both front ends get it from here.
@@ -133,21 +156,7 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 		}
 		mounts = append(mounts, storage.Mount{Path: m.Path, FS: d, Root: folder, Permissions: storage.Permission(m.Permissions)})
 	}
-	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u, mounts)})
-}
-
-func (g *gateway) quota(u auth.User, mounts []storage.Mount) *storage.Quota {
-	if u.Quota == 0 {
-		return nil
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	q := g.quotas[u.Name]
-	if q == nil || q.limit != u.Quota {
-		q = &userQuota{limit: u.Quota, quota: storage.NewQuota(int64(u.Quota))}
-		g.quotas[u.Name] = q
-	}
-	return q.quota
+	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u)})
 }
 
 // place is a folder or file of a storage, as it is written on a command line.

@@ -114,7 +114,7 @@ func (g *gateway) proveOptions(name string) (*ftpbridge.MigrateOptions, error) {
 		return nil, err
 	}
 	return &ftpbridge.MigrateOptions{
-		Dest: g.storages[name], DestName: name, Policy: policy, Store: g.state, Signer: signer,
+		Dest: g.storages[name], DestName: name, Policy: policy, Store: g.ledger(name), Signer: signer,
 		Logger: g.log.With("storage", name, "source", source),
 	}, nil
 }

@@ -86,7 +86,7 @@ func (g *gateway) published(e *env, path string) (place, state.Publication, erro
 	if err != nil {
 		return at, state.Publication{}, err
 	}
-	pub, err := g.state.Publication(e.ctx, at.storage+":"+at.name)
+	pub, err := g.ledger(at.storage).Publication(e.ctx, at.storage+":"+at.name)
 	if errors.Is(err, state.ErrNotFound) {
 		err = fmt.Errorf("%s was not published by a migration, so there is no provenance of it; see: gateway explain", printable(at.String()))
 	}

@@ -111,8 +111,8 @@ func (g *gateway) runPush(ctx context.Context, name string) error {
 	}
 	o.Logger, o.Dest.Logger, o.Quiet = log, log, true
 	report, err := ftpbridge.Push(ctx, o)
-	if errors.Is(err, state.ErrClaimed) {
-		log.Info("push did not begin: another run of it is under way")
+	if errors.Is(err, state.ErrClaimed) && report.Started.IsZero() {
+		log.Debug("push did not begin: another run of it is under way")
 		return err
 	}
 	logPush(ctx, log, report, err)

@@ -27,7 +27,7 @@ func (x *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	text, err := ftpbridge.Explain(e.ctx, g.state, p.disk, p.storage, p.name)
+	text, err := ftpbridge.Explain(e.ctx, g.ledger(p.storage), p.disk, p.storage, p.name)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (x *explainCmd) Run(e *env) error {
 
 // explainProof says whether others can be shown why a file was published.
 func (g *gateway) explainProof(ctx context.Context, p place) (string, error) {
-	pub, err := g.state.Publication(ctx, p.storage+":"+p.name)
+	pub, err := g.ledger(p.storage).Publication(ctx, p.storage+":"+p.name)
 	if errors.Is(err, state.ErrNotFound) {
 		return "", nil
 	}
@@ -77,7 +77,7 @@ type quarantined struct {
 }
 
 func (g *gateway) quarantine(storage string) ftpbridge.Quarantine {
-	return ftpbridge.Quarantine{Store: g.state, Dest: g.storages[storage], DestName: storage}
+	return ftpbridge.Quarantine{Store: g.ledger(storage), Dest: g.storages[storage], DestName: storage}
 }
 
 type quarantineListCmd struct {

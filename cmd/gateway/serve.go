@@ -67,7 +67,8 @@ type serving struct {
 
 func newServing(g *gateway) (*serving, error) {
 	l := g.cfg.Logins
-	logins, err := auth.NewLogins(g.users, auth.NewGuard(auth.GuardLimits{Failures: l.Failures, Window: l.Window, Ban: l.Ban}), g.log)
+	limits := auth.GuardLimits{Failures: l.Failures, Window: l.Window, Ban: l.Ban}
+	logins, err := auth.NewLogins(g.users, auth.NewSharedGuard(context.Background(), limits, g.state, g.log), g.log)
 	if err != nil {
 		return nil, err
 	}
@@ -258,13 +259,16 @@ func (s *serving) run(ctx context.Context) error {
 		start("sftp", func(ctx context.Context) error { return srv.Serve(ctx, s.sftp) })
 	}
 	if s.https != nil {
-		h, err := webdav.New(webdav.Config{Auth: s.logins, Open: s.g.view, Logger: s.g.log.With("front", "https")})
+		h, err := webdav.New(webdav.Config{Auth: s.logins, Open: s.g.view, Locks: s.g.state, Logger: s.g.log.With("front", "https")})
 		if err != nil {
 			return err
 		}
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.cert) })
 	}
 	start("sweep", s.g.sweep)
+	if s.g.cfg.State.Shared() {
+		start("quotas", s.g.shareQuotas)
+	}
 	start("migrations", s.migrations)
 	context.AfterFunc(ctx, func() {
 		s.g.log.Info("stopping: transfers may go on for 30 s; a second signal cuts them off")

@@ -169,8 +169,8 @@ func (g *gateway) runSource(ctx context.Context, name string) error {
 	o.Logger, o.Source.Logger = log, log
 	g.share(name, &o)
 	report, err := ftpbridge.Migrate(ctx, o)
-	if errors.Is(err, state.ErrClaimed) {
-		log.Info("migration did not begin: another run of it is under way")
+	if errors.Is(err, state.ErrClaimed) && report.Started.IsZero() {
+		log.Debug("migration did not begin: another run of it is under way")
 		return err
 	}
 	logReport(ctx, log, report, err)

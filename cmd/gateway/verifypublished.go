@@ -24,8 +24,8 @@ type examiner struct {
 	keys   *integrity.ProvenanceKeys
 	policy *integrity.Policy // nil: keys are not judged
 	now    time.Time
-	jobs   map[int64]examinedJob
-	judged map[string]string // by the name in the storage: why the policy would not publish it now, "" where it would
+	jobs   map[int64]examinedJob // of the place that is examined
+	judged map[string]string     // by the name in the storage: why the policy would not publish it now, "" where it would
 }
 
 // examinedJob is a migration that published something.
@@ -65,17 +65,17 @@ func (v *verifyCmd) published(e *env) error {
 		return err
 	}
 	defer g.Close()
-	x := &examiner{g: g, policy: policy, now: time.Now(), jobs: map[int64]examinedJob{}}
+	x := &examiner{g: g, policy: policy, now: time.Now()}
 	if x.keys, err = g.provenanceKeys().believed(); err != nil {
-		return err
-	}
-	if err := x.loadJobs(e.ctx); err != nil {
 		return err
 	}
 	out := newExaminedOutput(e.out, v.JSON)
 	for _, arg := range v.publishedPlaces(g) {
 		at, err := g.place(arg)
 		if err != nil {
+			return err
+		}
+		if err := x.loadJobs(e.ctx, at.storage); err != nil {
 			return err
 		}
 		if err := x.judge(e.ctx, at); err != nil {
@@ -116,16 +116,16 @@ func (v *verifyCmd) publishedPlaces(g *gateway) []string {
 func (g *gateway) publications(ctx context.Context, at place) iter.Seq2[state.Publication, error] {
 	key := at.storage + ":" + at.name
 	if at.name == "" {
-		return g.state.Publications(ctx, key)
+		return g.ledger(at.storage).Publications(ctx, key)
 	}
 	return func(yield func(state.Publication, error) bool) {
-		pub, err := g.state.Publication(ctx, key)
+		pub, err := g.ledger(at.storage).Publication(ctx, key)
 		if err == nil && pub.Removed.IsZero() || err != nil && !errors.Is(err, state.ErrNotFound) {
 			if !yield(pub, err) || err != nil {
 				return
 			}
 		}
-		for pub, err := range g.state.Publications(ctx, key+"/") {
+		for pub, err := range g.ledger(at.storage).Publications(ctx, key+"/") {
 			if !yield(pub, err) {
 				return
 			}
@@ -133,9 +133,11 @@ func (g *gateway) publications(ctx context.Context, at place) iter.Seq2[state.Pu
 	}
 }
 
-// loadJobs finds the rules for the source of each job.
-func (x *examiner) loadJobs(ctx context.Context) error {
-	for job, err := range x.g.state.Jobs(ctx) {
+// loadJobs finds the rules for the source of each job that may have published in a
+// storage.
+func (x *examiner) loadJobs(ctx context.Context, storage string) error {
+	x.jobs = map[int64]examinedJob{}
+	for job, err := range x.g.ledger(storage).Jobs(ctx) {
 		if err != nil {
 			return err
 		}
@@ -169,7 +171,7 @@ func (x *examiner) examine(ctx context.Context, in place, pub state.Publication)
 		if f.proof.ok() {
 			return f, nil
 		}
-		now, err := x.g.state.Publication(ctx, pub.Target)
+		now, err := x.g.ledger(in.storage).Publication(ctx, pub.Target)
 		if err != nil {
 			return nil, err
 		}
@@ -188,7 +190,7 @@ func (x *examiner) judge(ctx context.Context, at place) error {
 	}
 	x.judged = make(map[string]string)
 	for f, err := range ftpbridge.Reexamine(ctx, ftpbridge.ReexamineOptions{
-		Store: x.g.state, Dest: x.g.storages[at.storage], DestName: at.storage, Prefix: at.name,
+		Store: x.g.ledger(at.storage), Dest: x.g.storages[at.storage], DestName: at.storage, Prefix: at.name,
 		Policy: x.policy, Keys: x.keys, Now: func() time.Time { return x.now },
 	}) {
 		if err != nil {
@@ -210,7 +212,7 @@ func (x *examiner) judge(ctx context.Context, at place) error {
 
 // halfWay adds to what is wrong that a migration is about to write it down.
 func (x *examiner) halfWay(ctx context.Context, f *examined) error {
-	_, line, err := x.g.state.FileByTarget(ctx, x.jobs[f.pub.Job].destination, f.at.name)
+	_, line, err := x.g.ledger(f.at.storage).FileByTarget(ctx, x.jobs[f.pub.Job].destination, f.at.name)
 	if errors.Is(err, state.ErrNotFound) {
 		return nil
 	}

@@ -89,7 +89,7 @@ func (s *Store) Jobs(ctx context.Context) iter.Seq2[state.Job, error] {
 
 // query reads all rows before it returns, so that no read transaction stays
 // open while the caller works: it would keep the log from being cut.
-func query[T any](ctx context.Context, db *sql.DB, scan func(row) (T, error), q string, args ...any) (list []T, err error) {
+func query[T any](ctx context.Context, db queryer, scan func(row) (T, error), q string, args ...any) (list []T, err error) {
 	rows, err := db.QueryContext(ctx, q, args...)
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func open(t testing.TB, dir string) state.Store {
 	return s
 }
 
-func TestContract(t *testing.T) { statetest.Test(t, open) }
+func TestContract(t *testing.T) { statetest.Test(t, statetest.Suite{Open: open}) }
 
 func TestOpenOddNames(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b?mode=memory&x%41#é")
@@ -230,5 +230,24 @@ func TestFilesByIndex(t *testing.T) {
 	}
 	if err := rows.Err(); err != nil || searches != 2 {
 		t.Errorf("%d searches, %v", searches, err)
+	}
+}
+
+// What a process reserved that is gone counts as added.
+func TestQuotaOfGone(t *testing.T) {
+	s := open(t, t.TempDir()).(*sqlite.Store)
+	defer s.Close()
+	ctx := t.Context()
+	for _, holder := range []string{"gone", "here"} {
+		if _, _, ok, err := s.ReserveQuota(ctx, "anna", holder, 1, 10, 100); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	if _, err := s.Writer().Exec("UPDATE reservations SET until = 1 WHERE holder = 'gone'"); err != nil {
+		t.Fatal(err)
+	}
+	added, reserved, ok, err := s.ReserveQuota(ctx, "anna", "here", 1, 20, 100)
+	if added != 13 || reserved != 20 || !ok || err != nil {
+		t.Errorf("%d added, %d reserved, %v, %v", added, reserved, ok, err)
 	}
 }

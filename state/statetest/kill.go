@@ -29,15 +29,27 @@ const (
 	killAfter = 40 // calls a child may acknowledge before it is killed
 )
 
-// runChild writes for ever and prints each number once its write returned.
+// runChild does what its mode says, or else writes for ever and prints each number
+// once its write returned.
 func runChild(t *testing.T, s state.Store, mode string) {
 	ctx := context.Background()
 	j := newJob(t, s)
-	if mode == "claim" {
+	switch mode {
+	case "claim":
 		_, _, err := s.Claim(ctx, j.ID, at)
 		must(t, err)
 		fmt.Println("ack 0")
 		select {}
+	case "lock":
+		l := exclusive("child", "/a")
+		l.Timeout = lockOfChild
+		_, err := s.CreateLock(ctx, l)
+		must(t, err)
+		fmt.Println("ack 0")
+		select {}
+	case "fail":
+		failInChild(ctx, t, s)
+		return
 	}
 	for n := 1; ; n++ {
 		files := make([]state.File, batch)
@@ -163,51 +175,4 @@ func checkKilledEvidence(t *testing.T, s state.Store, last string) {
 	if m := string(e.Manifest); m != string(e.Signature) || m != fmt.Sprint(pid, n) && m != fmt.Sprint(pid, n+1) {
 		t.Errorf("evidence %d was acknowledged last; there is %q with %q", n, e.Manifest, e.Signature)
 	}
-}
-
-func testClaim(t *testing.T, open Open) {
-	dir, ctx := t.TempDir(), t.Context()
-	s, second := open(t, dir), open(t, dir)
-	defer s.Close()
-	defer second.Close()
-	j := newJob(t, s)
-	must(t, s.FinishJob(ctx, j.ID, at))
-	held, release, err := s.Claim(ctx, j.ID, at)
-	must(t, err)
-	for _, other := range []state.Store{s, second} {
-		_, _, err = other.Claim(ctx, j.ID, at.Add(1))
-		wantErr(t, err, state.ErrClaimed)
-	}
-	for got, err := range s.Jobs(ctx) {
-		must(t, err)
-		j.Started = at
-		equal(t, got, j)
-	}
-	must(t, held.Err())
-	must(t, release())
-	wantErr(t, held.Err(), context.Canceled)
-	_, release, err = second.Claim(ctx, j.ID, at)
-	must(t, err)
-	must(t, release())
-	_, _, err = s.Claim(ctx, j.ID+1, at)
-	wantErr(t, err, state.ErrNotFound)
-}
-
-func testClaimOfKilled(t *testing.T, open Open) {
-	dir := t.TempDir()
-	acks, kill := startChild(t, dir, "claim")
-	if _, ok := nextAck(acks); !ok {
-		t.Fatal("the child ended by itself")
-	}
-	s := open(t, dir)
-	defer s.Close()
-	j := newJob(t, s)
-	_, _, err := s.Claim(t.Context(), j.ID, at)
-	wantErr(t, err, state.ErrClaimed)
-	kill()
-	for _, ok := nextAck(acks); ok; _, ok = nextAck(acks) {
-	}
-	_, release, err := s.Claim(t.Context(), j.ID, at)
-	must(t, err)
-	must(t, release())
 }

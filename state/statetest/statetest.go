@@ -22,11 +22,18 @@ import (
 // others, and closes what it opened.
 type Open func(t testing.TB, dir string) state.Store
 
+// Suite is what the suite needs to know of a Store.
+type Suite struct {
+	Open Open
+	// Lease is for how long a claim may outlive the process that held it.
+	Lease time.Duration
+}
+
 // Test runs the suite. It must be called from a top-level test function: for the
 // tests that kill a process it runs that function again in a child.
-func Test(t *testing.T, open Open) {
+func Test(t *testing.T, suite Suite) {
 	if dir := os.Getenv(childEnv); dir != "" {
-		runChild(t, open(t, dir), os.Getenv(childModeEnv))
+		runChild(t, suite.Open(t, dir), os.Getenv(childModeEnv))
 		return
 	}
 	for name, test := range map[string]func(*testing.T, Open){
@@ -49,12 +56,31 @@ func Test(t *testing.T, open Open) {
 		"Cancelled":         testCancelled,
 		"Reopen":            testReopen,
 		"ConcurrentWriters": testConcurrentWriters,
+		"OddText":           testOddText,
+		"LongNames":         testLongNames,
 		"Claim":             testClaim,
-		"ClaimOfKilled":     testClaimOfKilled,
+		"ClaimUnderWay":     testClaimUnderWay,
+		"ClaimsAtOnce":      testClaimsAtOnce,
 		"KilledWriter":      testKilledWriter,
+		"LockOfKilled":      testLockOfKilled,
+		"LockReopen":        testLockReopen,
+		"Bans":              testBans,
+		"BansEnd":           testBansEnd,
+		"BansAtOnce":        testBansAtOnce,
+		"Quotas":            testQuotas,
+		"QuotasAtOnce":      testQuotasAtOnce,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, open) })
+		t.Run(name, func(t *testing.T) { test(t, suite.Open) })
 	}
+	locks := func(t testing.TB, dir string) state.Locks {
+		s := suite.Open(t, dir)
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+	for name, test := range LockTests(locks) {
+		t.Run(name, test)
+	}
+	t.Run("ClaimOfKilled", func(t *testing.T) { testClaimOfKilled(t, suite) })
 }
 
 // at is a time with nanoseconds, so that rounding shows.
@@ -151,6 +177,14 @@ func testFiles(t *testing.T, open Open) {
 	got, err = s.GetFile(ctx, j.ID, full.Path)
 	must(t, err)
 	equal(t, got, bare)
+
+	// Of two lines with one key in one call the last counts.
+	older, newer := line(j.ID, "twice"), line(j.ID, "twice")
+	older.Tries, newer.Tries = 1, 2
+	must(t, s.PutFiles(ctx, older, line(j.ID, "other"), newer))
+	got, err = s.GetFile(ctx, j.ID, "twice")
+	must(t, err)
+	equal(t, got, newer)
 
 	_, err = s.GetFile(ctx, j.ID, "nothing")
 	wantErr(t, err, state.ErrNotFound)

@@ -1,4 +1,4 @@
-// Package servers runs real FTP servers, and finds real clients, for the tests.
+// Package servers runs real FTP servers, SSH servers and PostgreSQL, and finds real clients, for the tests.
 //
 // It starts daemons of Debian packages, unpacked under .cache by tests/fetch-debs.sh, on 127.0.0.1
 // or ::1 with a free port, and stops them with the test. It makes trees of awkward files to serve and

@@ -1,0 +1,246 @@
+package tests
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gateway/tests/servers"
+)
+
+// node is a gateway that shares its state and its storage with others.
+type node struct {
+	*serving
+	config string
+}
+
+// nodes makes gateways of one configuration, each with a data folder of its own, and
+// one user. They do not run yet.
+func nodes(t *testing.T, n int, db *servers.Postgres, more string) []*node {
+	t.Helper()
+	shared := t.TempDir()
+	var all []*node
+	for range n {
+		l := newLab(t)
+		l.env = []string{"DB_PASSWORD=" + db.Pass}
+		s := &node{serving: &serving{lab: l, user: "anna", password: "correct horse battery"}, config: filepath.Join(t.TempDir(), "gateway.yaml")}
+		writeFile(t, s.config, fmt.Appendf(nil, `
+sftp:
+  listen: 127.0.0.1:0
+https:
+  listen: 127.0.0.1:0
+log:
+  level: debug
+state:
+  url: postgres://%s@%s/postgres?sslmode=disable
+  password_env: DB_PASSWORD
+  lease: 2s
+storages:
+  default:
+    path: %s
+%s`, db.User, db.Addr, shared, more))
+		users := filepath.Join(l.data, "users", s.user+".yaml")
+		if len(all) == 0 {
+			add := l.command("--config", s.config, "user", "add", s.user, "--folder", "")
+			add.Stdin = strings.NewReader(s.password + "\n")
+			if r := finish(t, add); r.code != 0 {
+				t.Fatalf("user add: %s", r.stderr)
+			}
+		} else {
+			data, err := os.ReadFile(filepath.Join(all[0].data, "users", s.user+".yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, mkdirFor(t, users), data)
+			if err := os.Chmod(users, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// kill ends a node as a power cut does.
+func (n *node) kill() {
+	n.t.Helper()
+	if err := n.cmd.Process.Kill(); err != nil {
+		n.t.Fatal(err)
+	}
+	<-n.exited
+}
+
+// TestNodeTakesOver: the node that runs a migration by schedule is killed in the
+// middle of a big file; another goes on there when the lease is over, once.
+func TestNodeTakesOver(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "root")
+	big := bytes.Repeat([]byte("0123456789abcdef"), 4<<20) // 64 MiB
+	writeFile(t, mkdirFor(t, filepath.Join(root, "big")), big)
+	server := servers.Start(t, servers.VSFTPD, servers.Options{Root: root})
+	proxy := servers.StartProxy(t, server.Addr, servers.ProxyOptions{FTP: true})
+	reportsDir := t.TempDir()
+	writeFile(t, filepath.Join(reportsDir, "pass"), []byte(server.Pass))
+	two := nodes(t, 2, servers.StartPostgres(t), fmt.Sprintf(`
+sources:
+  partner:
+    url: ftp://%s@%s/
+    password_file: %s/pass
+    to: partner
+    segments: 1
+    every: 1h
+    reports: %s
+`, server.User, proxy.Addr, reportsDir, reportsDir))
+	a, b := two[0], two[1]
+
+	stalled := proxy.StallAfter(servers.Down, 48<<20)
+	a.start(a.config)
+	select {
+	case <-stalled:
+	case <-time.After(commandTime):
+		t.Fatal("the big file was not reached")
+	}
+	b.start(b.config)
+	if r := b.run("--config", b.config, "migrate", "partner"); r.code != 1 || !strings.Contains(r.stderr, "another run of this job") {
+		t.Errorf("on two nodes at once: exit status %d\n%s", r.code, r.stderr)
+	}
+	time.Sleep(5 * time.Second) // longer than the lease, which is renewed
+	if all := reports(t, reportsDir, "partner"); len(all) != 0 {
+		t.Errorf("a second run: %+v", all)
+	}
+	a.kill()
+	proxy.DropAll()
+	proxy.Resume()
+	waitFor(t, "the second run", func() bool { return len(reports(t, reportsDir, "partner")) >= 1 })
+	all := reports(t, reportsDir, "partner")
+	if r := all[0]; len(all) != 1 || r.Error != "" || r.Published.Files != 1 || r.ResumedFiles != 1 || r.SavedBytes < 16<<20 {
+		t.Errorf("reports %+v", all)
+	}
+	if got := b.curl(b.url("partner/big")).out; got != string(big) {
+		t.Errorf("%d bytes", len(got))
+	}
+	if j := a.jobs(a.config)["partner"]; j.Result != "complete" || j.Published != 1 {
+		t.Errorf("%+v", j)
+	}
+}
+
+// TestNodesShareLocks: what is locked on one node is locked on another, and no
+// longer than its time-out once the node is gone. So is the ban of an address.
+func TestNodesShareLocks(t *testing.T) {
+	two := nodes(t, 2, servers.StartPostgres(t), "logins:\n  failures: 4\n  window: 1h\n  ban: 1h\n")
+	a, b := two[0], two[1]
+	a.start(a.config)
+	b.start(b.config)
+	body := `<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`
+	status := func(n *node, args ...string) string {
+		return n.curl(append([]string{"-o", "/dev/null", "-w", "%{http_code}"}, args...)...).out
+	}
+	const seconds = 4
+	if got := status(a, "-X", "LOCK", "-H", fmt.Sprintf("Timeout: Second-%d", seconds), "-d", body, a.url("f")); got != "201" {
+		t.Fatalf("LOCK: %s", got)
+	}
+	locked := time.Now()
+	a.kill()
+	if got := status(b, "-T", b.config, b.url("f")); got != "423" && time.Since(locked) < seconds*time.Second/2 {
+		t.Errorf("a file that is locked on another node was written: %s", got)
+	}
+	time.Sleep(time.Until(locked.Add(seconds * time.Second)))
+	if got := status(b, "-T", b.config, b.url("f")); got != "204" {
+		t.Errorf("the lock of a node that is gone still holds: %s", got)
+	}
+
+	a.start(a.config)
+	for i := range 4 {
+		if got := status(two[i%2], "-u", "anna:wrong", two[i%2].url("f")); got != "401" {
+			t.Errorf("failure %d: %s", i, got)
+		}
+	}
+	for _, n := range two {
+		waitFor(t, "the ban", func() bool { return status(n, n.url("f")) == "429" })
+	}
+}
+
+// TestNodesShareQuota: uploads on several nodes together stay within the quota.
+func TestNodesShareQuota(t *testing.T) {
+	two := nodes(t, 2, servers.StartPostgres(t), "")
+	file := filepath.Join(t.TempDir(), "file")
+	for _, n := range two {
+		user := filepath.Join(n.data, "users", n.user+".yaml")
+		data, err := os.ReadFile(user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, user, append(data, "quota: 1MB\n"...))
+		n.start(n.config)
+	}
+	put := func(n *node, name string, size int, want string) {
+		t.Helper()
+		writeFile(t, file, make([]byte, size))
+		if got := n.curl("-o", "/dev/null", "-w", "%{http_code}", "-T", file, n.url(name)).out; got != want {
+			t.Errorf("%d bytes to %s: %s, want %s", size, name, got, want)
+		}
+	}
+	put(two[1], "a", 100_000, "201") // it has counted now
+	put(two[0], "b", 700_000, "201")
+	put(two[1], "c", 300_000, "507")
+	put(two[1], "c", 100_000, "201")
+	two[0].kill()
+	put(two[1], "d", 200_000, "507")
+	if got := two[1].curl("-X", "DELETE", two[1].url("b")); got.code != 0 {
+		t.Error(got)
+	}
+	put(two[1], "d", 100_000, "201")
+}
+
+// TestNodesProveMounts: each node proves for itself what a mounted source may show.
+func TestNodesProveMounts(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "root")
+	good := []byte("good")
+	sums := fmt.Sprintf("%x  good\n%x  bad\n", sha256.Sum256(good), sha256.Sum256(good))
+	for name, body := range map[string]string{"good": "good", "bad": "not so good", "SHA256SUMS": sums} {
+		writeFile(t, mkdirFor(t, filepath.Join(root, name)), []byte(body))
+	}
+	server := servers.Start(t, servers.VSFTPD, servers.Options{Root: root})
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "pass"), []byte(server.Pass))
+	writeFile(t, filepath.Join(dir, "policy.yaml"), []byte(`rules:
+  - {paths: SHA256SUMS, require: all, evidence: [{manifest: SHA256SUMS}], on_missing: publish}
+  - {paths: "**", require: all, evidence: [{manifest: SHA256SUMS}], on_weak: publish}
+`))
+	two := nodes(t, 2, servers.StartPostgres(t), fmt.Sprintf(`  old:
+    source: legacy
+sources:
+  legacy:
+    url: ftp://%s@%s/
+    password_file: %s/pass
+    policy: %s/policy.yaml
+`, server.User, server.Addr, dir, dir))
+	for _, n := range two {
+		user := filepath.Join(n.data, "users", n.user+".yaml")
+		data, err := os.ReadFile(user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, user, bytes.Replace(data, []byte("mounts:\n"), []byte("mounts:\n    - path: /old\n      storage: old\n      permissions: read-only\n"), 1))
+		n.start(n.config)
+	}
+	for _, n := range two {
+		if got := n.curl(n.url("old/good")).out; got != string(good) {
+			t.Errorf("got %q", got)
+		}
+		if got := n.status("old/bad"); got != "403" {
+			t.Errorf("a file that its checksum does not fit: %s", got)
+		}
+		if out := n.must("--config", n.config, "quarantine", "list"); !strings.Contains(out, "old:/bad") {
+			t.Errorf("it is not in the quarantine:\n%s", out)
+		}
+		if out := n.must("--config", n.config, "explain", "old:good"); !strings.Contains(out, "SHA256SUMS") {
+			t.Errorf("%s", out)
+		}
+		n.must("--config", n.config, "verify", "--published", "old:good")
+	}
+}
