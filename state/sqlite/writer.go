@@ -167,7 +167,6 @@ func (w *writer) transact(requests ...request) error {
 	if err != nil {
 		return err
 	}
-	//nolint:sqlclosecheck // the transaction closes them
 	within := &transaction{tx, prepared{
 		updateFile:     tx.StmtContext(ctx, w.prepared.updateFile),
 		putFile:        tx.StmtContext(ctx, w.prepared.putFile),
