@@ -114,6 +114,9 @@ type limits struct {
 	bigParts int64 // how many times as large the others are
 }
 
+// Validate finds mistakes in options, the keys apart, without asking the store.
+func (o Options) Validate() error { return o.complete() }
+
 func (o *Options) complete() error {
 	set := func(v *int64, def int64) {
 		if *v == 0 {
