@@ -125,7 +125,8 @@ func temporary(err error) bool {
 	switch response.Code {
 	case "SlowDown", "SlowDownRead", "SlowDownWrite", "RequestTimeout", "InternalError", "ServiceUnavailable",
 		"Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestThrottled", "OperationAborted",
-		"ConditionalRequestConflict", "BadDigest", "IncompleteBody":
+		"ConditionalRequestConflict", "BadDigest", "IncompleteBody",
+		"ExistingObjectIsDirectory": // so versitygw says, too, when a folder vanishes that it is about to write into
 		return true
 	}
 	switch response.StatusCode {

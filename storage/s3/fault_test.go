@@ -207,11 +207,12 @@ func steps() []step {
 }
 
 // prepare makes the files that a step needs in a directory of its own.
-func (x *scene) prepare(t *testing.T, clean *Store, dir, needs string) {
+func (x *scene) prepare(t *testing.T, clean *Store, st step, f fault, at int) {
 	t.Helper()
+	dir := fmt.Sprintf("%s, %s, %d", st.name, f.name, at)
 	x.dir = dir
 	noErr(t, "mkdir", clean.Mkdir(t.Context(), dir))
-	for _, name := range strings.Fields(needs) {
+	for _, name := range strings.Fields(st.needs) {
 		parent, _ := storage.Split(dir + "/" + name)
 		noErr(t, "mkdir", storage.MkdirAll(t.Context(), clean, parent))
 		data := x.old
@@ -232,38 +233,45 @@ func (st step) turn(at, i, faults, n int) bool {
 func TestRealFaults(t *testing.T) {
 	server := servers.StartS3(t, servers.VersityGW)
 	base := small(server)
-	clean := openStore(t, base)
-	x := &scene{old: random(1, 1000), small: random(2, 2000), large: random(3, MinPartSize+10)}
-	runs := 0
+	x := scene{old: random(1, 1000), small: random(2, 2000), large: random(3, MinPartSize+10)}
 	for _, st := range steps() {
-		for i, f := range faults() {
-			for at, more := 1, true; more && !t.Failed(); at++ {
-				if !st.turn(at, i, len(faults()), 2) {
-					continue
-				}
-				runs++
-				x.prepare(t, clean, fmt.Sprintf("run%d", runs), st.needs)
-				var struck atomic.Bool
-				x.s = faulty(t, base, func(n int, r *http.Request, through http.RoundTripper) (*http.Response, error) {
-					if n != at {
-						return through.RoundTrip(r)
+		t.Run(st.name, func(t *testing.T) {
+			t.Parallel()
+			base := base
+			base.Prefix = st.name
+			clean := openStore(t, base)
+			for i, f := range faults() {
+				for at, more := 1, true; more && !t.Failed(); at++ {
+					if st.turn(at, i, len(faults()), 2) {
+						more = x.faultAt(t, clean, base, st, f, at)
 					}
-					struck.Store(true)
-					return f.do(through, r)
-				})
-				err := st.do(t.Context(), x)
-				if more = struck.Load(); err != nil {
-					t.Errorf("%s: request %d: %s: %v", st.name, at, f.name, err)
 				}
-				if st.look(t, clean, x) != 1 {
-					t.Errorf("%s: request %d: %s: it is not there", st.name, at, f.name)
-				}
-				x.s.Close()
-				noErr(t, "clear", clean.RemoveAll(t.Context(), x.dir))
 			}
-		}
+		})
 	}
-	t.Logf("%d runs", runs)
+}
+
+// faultAt has one request fail, and reports whether there was one.
+func (x scene) faultAt(t *testing.T, clean *Store, o Options, st step, f fault, at int) (struck bool) {
+	t.Helper()
+	var hit atomic.Bool
+	x.prepare(t, clean, st, f, at)
+	x.s = faulty(t, o, func(n int, r *http.Request, through http.RoundTripper) (*http.Response, error) {
+		if n != at {
+			return through.RoundTrip(r)
+		}
+		hit.Store(true)
+		return f.do(through, r)
+	})
+	defer x.s.Close()
+	if err := st.do(t.Context(), &x); err != nil {
+		t.Errorf("request %d: %s: %v", at, f.name, err)
+	}
+	if st.look(t, clean, &x) != 1 {
+		t.Errorf("request %d: %s: it is not there", at, f.name)
+	}
+	noErr(t, "clear", clean.RemoveAll(t.Context(), x.dir))
+	return hit.Load()
 }
 
 // faulty opens a store whose requests, those of Open apart, go through f.
@@ -282,47 +290,53 @@ func faulty(t *testing.T, o Options, f func(n int, r *http.Request, through http
 func TestRealOutage(t *testing.T) {
 	server := servers.StartS3(t, servers.VersityGW)
 	base := small(server)
-	base.lease = 20 * time.Millisecond
-	clean := openStore(t, base)
-	x := &scene{old: random(1, 1000), small: random(2, 2000), large: random(3, MinPartSize+10)}
-	runs := 0
+	base.lease, base.retryPause = 100*time.Millisecond, 10*time.Microsecond
+	x := scene{old: random(1, 1000), small: random(2, 2000), large: random(3, MinPartSize+10)}
 	for _, st := range steps() {
-		for i, f := range faults()[3:6] {
-			for at, more := 1, true; more && !t.Failed(); at++ {
-				if !st.turn(at, i, 3, 1) {
-					continue
-				}
-				runs++
-				x.prepare(t, clean, fmt.Sprintf("run%d", runs), st.needs)
-				var struck atomic.Bool
-				x.s = faulty(t, base, func(n int, r *http.Request, through http.RoundTripper) (*http.Response, error) {
-					switch {
-					case n < at:
-						return through.RoundTrip(r)
-					case n == at:
-						struck.Store(true)
-						return f.do(through, r)
+		t.Run(st.name, func(t *testing.T) {
+			t.Parallel()
+			base := base
+			base.Prefix = st.name
+			clean := openStore(t, base)
+			for i, f := range faults()[3:6] {
+				for at, more := 1, true; more && !t.Failed(); at++ {
+					if st.turn(at, i, 3, 1) {
+						more = x.outageFrom(t, clean, base, st, f, at)
 					}
-					return nil, errTimeout
-				})
-				err := st.do(t.Context(), x)
-				more = struck.Load()
-				x.s.Close()
-				time.Sleep(base.lease)
-				noErr(t, "recover", clean.Recover(t.Context()))
-				happened := st.look(t, clean, x)
-				if err == nil && happened != 1 {
-					t.Errorf("%s: outage from request %d on (%s): acknowledged and not there", st.name, at, f.name)
 				}
-				if err != nil {
-					wantClean(t, err, x.dir)
-				}
-				wantOneName(t, clean, x, st.name)
-				noErr(t, "clear", clean.RemoveAll(t.Context(), x.dir))
 			}
-		}
+		})
 	}
-	t.Logf("%d runs", runs)
+}
+
+// outageFrom has the store fail from a request on, and reports whether there was one.
+func (x scene) outageFrom(t *testing.T, clean *Store, o Options, st step, f fault, at int) (struck bool) {
+	t.Helper()
+	var hit atomic.Bool
+	x.prepare(t, clean, st, f, at)
+	x.s = faulty(t, o, func(n int, r *http.Request, through http.RoundTripper) (*http.Response, error) {
+		switch {
+		case n < at:
+			return through.RoundTrip(r)
+		case n == at:
+			hit.Store(true)
+			return f.do(through, r)
+		}
+		return nil, errTimeout
+	})
+	err := st.do(t.Context(), &x)
+	x.s.Close()
+	time.Sleep(o.lease)
+	noErr(t, "recover", clean.Recover(t.Context()))
+	if st.look(t, clean, &x) != 1 && err == nil {
+		t.Errorf("outage from request %d on (%s): acknowledged and not there", at, f.name)
+	}
+	if err != nil {
+		wantClean(t, err, x.dir)
+	}
+	wantOneName(t, clean, &x, st.name)
+	noErr(t, "clear", clean.RemoveAll(t.Context(), x.dir))
+	return hit.Load()
 }
 
 // wantClean checks an error's words.

@@ -220,7 +220,7 @@ func (s *Store) publish(ctx context.Context, key, object string, request func() 
 		if unsure = unsure || temporary(err); !unsure {
 			return "", err
 		}
-		there, headErr := s.head(ctx, key)
+		there, headErr := s.core.StatObject(ctx, s.o.Bucket, key, minio.StatObjectOptions{})
 		if headErr == nil && there.UserMetadata[metaObject] == object {
 			return there.ETag, nil
 		}

@@ -37,6 +37,13 @@ type renaming struct {
 	key string
 
 	etag string
+	lost bool // somebody else has the journal
+}
+
+func (r *renaming) isLost() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
 }
 
 // atOnce is how many objects of a tree are copied or removed at once.
@@ -145,6 +152,7 @@ func (r *renaming) write(ctx context.Context, moving bool) error {
 	r.j.Lease = time.Now().Add(r.s.o.lease).UTC()
 	etag, err := r.s.putJSON(ctx, r.key, r.etag, r.j)
 	if isCondition(err) || isMissing(err) {
+		r.lost = true
 		return fmt.Errorf("%w: another gateway took the rename for interrupted, and goes on with it", storage.ErrBusy)
 	}
 	if err == nil {
@@ -157,25 +165,25 @@ func (r *renaming) write(ctx context.Context, moving bool) error {
 func (r *renaming) renewing(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
-	quit := make(chan struct{})
+	renewal, quit := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(ended)
 		t := time.NewTicker(r.s.o.lease / 3)
 		defer t.Stop()
 		for {
 			select {
-			case <-quit:
+			case <-renewal.Done():
 				return
 			case <-t.C:
 			}
-			if err := r.write(context.WithoutCancel(ctx), false); errors.Is(err, storage.ErrBusy) {
+			if err := r.write(renewal, false); errors.Is(err, storage.ErrBusy) {
 				cancel()
+				return
 			}
 		}
 	}()
-	var once sync.Once
 	return ctx, func() {
-		once.Do(func() { close(quit) })
+		quit()
 		<-ended
 		cancel()
 	}
@@ -464,6 +472,9 @@ func (s *Store) recover(ctx context.Context, key string) error {
 		err = r.finish(ctx)
 	} else {
 		err = r.undo(ctx)
+	}
+	if r.isLost() {
+		return nil // somebody else is at it
 	}
 	if err != nil {
 		return fmt.Errorf("rename %q to %q: %w", r.j.From, r.j.To, err)

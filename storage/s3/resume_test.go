@@ -20,7 +20,7 @@ func restart(t *testing.T, o Options) *Store {
 // lease is over. What was sent is not sent again.
 func TestRealResume(t *testing.T) {
 	server := servers.StartS3(t, servers.VersityGW)
-	data := random(4, 5*MinPartSize+99)
+	data := random(4, 6*MinPartSize+99)
 	sum := sha256.Sum256(data)
 	const first = 3*MinPartSize + 1234
 	for name, c := range map[string]storage.CreateOptions{

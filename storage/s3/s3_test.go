@@ -8,15 +8,24 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/minio/minio-go/v7"
+
 	"gateway/storage"
 	"gateway/storage/storagetest"
 	"gateway/tests/servers"
 )
+
+// TestMain takes out the pause that the library makes after a failure, which is not one of ours.
+func TestMain(m *testing.M) {
+	minio.DefaultRetryUnit = time.Microsecond
+	os.Exit(m.Run())
+}
 
 // options are those of a new bucket of the server.
 func options(s *servers.S3, versioned bool) Options {

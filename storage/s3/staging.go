@@ -90,6 +90,9 @@ func (m *multipart) started() string {
 
 // forget removes all that is staged of the upload. What Resume needs goes first.
 func (u *upload) forget(ctx context.Context) error {
+	if u.kept.isLost() {
+		return nil // it is another's now
+	}
 	u.kept.mu.Lock()
 	key := u.kept.key
 	u.kept.mu.Unlock()

@@ -382,9 +382,6 @@ func (u *upload) Abort(ctx context.Context) error {
 	}
 	u.close()
 	u.mu.Unlock()
-	if u.kept.isLost() {
-		return nil // it is another's now
-	}
 	return u.fail("abort", u.forget(context.WithoutCancel(ctx)))
 }
 

@@ -179,6 +179,9 @@ func (s *S3) Bucket(versioned bool) string {
 	return name
 }
 
+// Folder is where VersityGW keeps the objects of a bucket, as files: to put many there quickly.
+func (s *S3) Folder(bucket string) string { return filepath.Join(s.folder("data"), bucket) }
+
 func (s *S3) folder(name string) string {
 	s.t.Helper()
 	dir := filepath.Join(s.run, name) // absolute, as versitygw needs it
