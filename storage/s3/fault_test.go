@@ -231,7 +231,7 @@ func (st step) turn(at, i, faults, n int) bool {
 
 // TestRealFaults has each request of each change fail once, in every way: the change succeeds all the same.
 func TestRealFaults(t *testing.T) {
-	server := servers.StartS3(t, servers.VersityGW)
+	server := servers.StartS3(t, serverKind())
 	base := small(server)
 	x := scene{old: random(1, 1000), small: random(2, 2000), large: random(3, MinPartSize+10)}
 	for _, st := range steps() {
@@ -288,7 +288,7 @@ func faulty(t *testing.T, o Options, f func(n int, r *http.Request, through http
 // TestRealOutage has the store fail from each request of each change on, before or after it did its work. What then
 // failed did not happen, or wholly, and says so with a clean error; what did not fail is there.
 func TestRealOutage(t *testing.T) {
-	server := servers.StartS3(t, servers.VersityGW)
+	server := servers.StartS3(t, serverKind())
 	base := small(server)
 	base.lease, base.retryPause = 100*time.Millisecond, 10*time.Microsecond
 	x := scene{old: random(1, 1000), small: random(2, 2000), large: random(3, MinPartSize+10)}

@@ -30,7 +30,7 @@ func TestLimits(t *testing.T) {
 // TestRealLargeParts puts parts together of several pages, as for files that are too long for 10,000 pages, in both
 // ways of staging, with a restart in between.
 func TestRealLargeParts(t *testing.T) {
-	o := small(servers.StartS3(t, servers.VersityGW))
+	o := small(servers.StartS3(t, serverKind()))
 	o.limits = limits{parts: 6, plain: 2, bigParts: 2}
 	data := random(3, 7*MinPartSize+1000)
 	sum := sha256.Sum256(data)
@@ -63,7 +63,7 @@ func TestRealLargeParts(t *testing.T) {
 
 // TestRealHoles publishes files that are mostly holes.
 func TestRealHoles(t *testing.T) {
-	s := openStore(t, small(servers.StartS3(t, servers.VersityGW)))
+	s := openStore(t, small(servers.StartS3(t, serverKind())))
 	u, err := s.Create(t.Context(), "f", storage.CreateOptions{Size: -1})
 	noErr(t, "create", err)
 	writeAll(t, u, []byte("end"), 3*MinPartSize)
@@ -87,7 +87,7 @@ func TestRealHoles(t *testing.T) {
 // TestRealEdit changes a little of a large file: the store copies the rest. If the file is replaced meanwhile, that is a
 // conflict and no mixture.
 func TestRealEdit(t *testing.T) {
-	o := small(servers.StartS3(t, servers.VersityGW))
+	o := small(servers.StartS3(t, serverKind()))
 	calls := record(&o)
 	s := openStore(t, o)
 	data := random(5, 4*MinPartSize+77)

@@ -67,7 +67,7 @@ func heap() uint64 {
 // TestRealListTimes lists files and directories of all kinds of names, with times of their own and without. A listing says the same as Stat,
 // and takes one request more for the times.
 func TestRealListTimes(t *testing.T) {
-	o := options(servers.StartS3(t, servers.VersityGW), false)
+	o := options(servers.StartS3(t, serverKind()), false)
 	calls := record(&o)
 	s := openStore(t, o)
 	names := []string{
@@ -80,7 +80,7 @@ func TestRealListTimes(t *testing.T) {
 		for range 1 + r.IntN(4) {
 			b.WriteString([]string{"a", " ", "!", "/"[:0], "0", "1", "~", ".", "z", "é", "-", "x"}[r.IntN(12)])
 		}
-		if storage.ValidElement(b.String()) {
+		if storage.ValidElement(b.String()) && strings.TrimSpace(b.String()) != "." { // MinIO refuses that one
 			names = append(names, b.String())
 		}
 	}
@@ -89,11 +89,11 @@ func TestRealListTimes(t *testing.T) {
 	noErr(t, "mkdir", s.Mkdir(t.Context(), "d"))
 	for i, name := range names {
 		when := time.Date(1990+i%30, 1, 1, 0, 0, i, i, time.UTC)
-		switch i % 4 {
-		case 0:
+		switch {
+		case i%4 == 0 && len(name) < 240: // MinIO has no directories with longer names
 			noErr(t, "mkdir", s.Mkdir(t.Context(), "d/"+name))
 			noErr(t, "set time", s.SetModTime(t.Context(), "d/"+name, when))
-		case 1:
+		case i%4 == 1:
 			put(t, s, "d/"+name, []byte(name), storage.CommitOptions{})
 		default:
 			put(t, s, "d/"+name, []byte(name), storage.CommitOptions{ModTime: when})
@@ -127,7 +127,7 @@ func TestRealListTimes(t *testing.T) {
 
 // TestRealDirectories looks at directories that were made by others, as nothing but keys with slashes, and at empty ones.
 func TestRealDirectories(t *testing.T) {
-	server := servers.StartS3(t, servers.VersityGW)
+	server := servers.StartS3(t, serverKind())
 	o := options(server, false)
 	s := openStore(t, o)
 	noErr(t, "put", s.putOwn(t.Context(), s.fileKey("made/by/others"), []byte("x"), nil))

@@ -15,7 +15,7 @@ import (
 // gateways are several stores on one bucket, as of several processes.
 func gateways(t *testing.T, n int) []*Store {
 	t.Helper()
-	o := options(servers.StartS3(t, servers.VersityGW), false)
+	o := options(servers.StartS3(t, serverKind()), false)
 	var list []*Store
 	for range n {
 		list = append(list, openStore(t, o))

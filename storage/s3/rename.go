@@ -73,13 +73,18 @@ func (s *Store) rename(ctx context.Context, from, to string, o storage.RenameOpt
 	if err != nil {
 		return err
 	}
-	if to != from && storage.Within(to, from) {
+	switch {
+	case from == to && o.Replace:
+		return nil
+	case from == to:
+		return fs.ErrExist
+	case storage.Within(to, from):
 		return storage.ErrInvalidMove
 	}
 	if err := s.parent(ctx, to); err != nil {
 		return err
 	}
-	if err := s.mayReplace(ctx, e, to, o.Replace); err != nil || from == to {
+	if err := s.mayReplace(ctx, e, to, o.Replace); err != nil {
 		return err
 	}
 	r := &renaming{s: s, j: journal{ID: newID(), From: from, To: to, Dir: e.isDir, Replace: o.Replace}}

@@ -19,7 +19,7 @@ var errKilled = errors.New("killed")
 // TestRealRenameKilled stops a rename of a tree at each of its steps as a kill does. Whoever opens the bucket next, after
 // the lease, finishes or undoes it: every file is under exactly one name, all under the same.
 func TestRealRenameKilled(t *testing.T) {
-	server := servers.StartS3(t, servers.VersityGW)
+	server := servers.StartS3(t, serverKind())
 	o := options(server, false)
 	o.lease = 50 * time.Millisecond
 	clean := openStore(t, o)

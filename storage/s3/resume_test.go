@@ -19,7 +19,7 @@ func restart(t *testing.T, o Options) *Store {
 // TestRealResume takes an upload up in another process: after a suspension, and after the death of the first, when its
 // lease is over. What was sent is not sent again.
 func TestRealResume(t *testing.T) {
-	server := servers.StartS3(t, servers.VersityGW)
+	server := servers.StartS3(t, serverKind())
 	data := random(4, 6*MinPartSize+99)
 	sum := sha256.Sum256(data)
 	const first = 3*MinPartSize + 1234
@@ -99,7 +99,7 @@ func suspendedTokens(t *testing.T, s *Store, owner string) (list []storage.Token
 
 // TestRealTakenOver has the first process come back after another took its upload over: it can do no harm.
 func TestRealTakenOver(t *testing.T) {
-	o := small(servers.StartS3(t, servers.VersityGW))
+	o := small(servers.StartS3(t, serverKind()))
 	o.lease = 50 * time.Millisecond
 	a, b := openStore(t, o), openStore(t, o)
 	data := random(4, MinPartSize+99)
@@ -122,7 +122,7 @@ func TestRealTakenOver(t *testing.T) {
 
 // TestRealStoreForgets goes on with an upload of which the store has swept the parts, as some do by themselves.
 func TestRealStoreForgets(t *testing.T) {
-	o := small(servers.StartS3(t, servers.VersityGW))
+	o := small(servers.StartS3(t, serverKind()))
 	s := openStore(t, o)
 	data := random(4, 3*MinPartSize)
 	for _, inOrder := range []bool{false, true} {
@@ -152,7 +152,7 @@ func TestRealStoreForgets(t *testing.T) {
 // TestRealSweep leaves uploads behind as dead processes do. They go when they are old enough, and what is suspended or open
 // stays.
 func TestRealSweep(t *testing.T) {
-	o := small(servers.StartS3(t, servers.VersityGW))
+	o := small(servers.StartS3(t, serverKind()))
 	dead := openStore(t, o)
 	data := random(4, MinPartSize+99)
 	for _, inOrder := range []bool{true, false} {
@@ -179,7 +179,7 @@ func TestRealSweep(t *testing.T) {
 	writeAll(t, open, data, 0)
 
 	noErr(t, "sweep", dead.Sweep(t.Context())) // nothing is old
-	if n := len(multiparts(t, dead)); n < 4 {
+	if n := len(multiparts(t, dead)); n < 4 && serverKind() != servers.MinIO { // which lists them only by their whole keys, and sweeps by itself
 		t.Fatalf("%d multipart uploads are there after a sweep, want the 4 that are young", n)
 	}
 	dead.o.Abandon = time.Millisecond

@@ -27,6 +27,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// serverKind is the store that the tests run against: versitygw, or what GATEWAY_S3_SERVER says.
+func serverKind() servers.S3Kind {
+	if k := os.Getenv("GATEWAY_S3_SERVER"); k != "" {
+		return servers.S3Kind(k)
+	}
+	return servers.VersityGW
+}
+
 // options are those of a new bucket of the server.
 func options(s *servers.S3, versioned bool) Options {
 	return Options{
@@ -201,14 +209,14 @@ func multiparts(t testing.TB, s *Store) (keys []string) {
 }
 
 func TestRealConformance(t *testing.T) {
-	server := servers.StartS3(t, servers.VersityGW)
+	server := servers.StartS3(t, serverKind())
 	storagetest.Test(t, func(t *testing.T) storage.FS { return openStore(t, options(server, false)) })
 }
 
 // TestRealVersions reads on from a large file whose name changes hands: where the bucket keeps
 // versions to the end, else with an error and never in another version.
 func TestRealVersions(t *testing.T) {
-	server := servers.StartS3(t, servers.VersityGW)
+	server := servers.StartS3(t, serverKind())
 	old, young := random(1, 3*firstChunk+5), random(2, 3*firstChunk+5)
 	for _, versioned := range []bool{true, false} {
 		s := openStore(t, options(server, versioned))

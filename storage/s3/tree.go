@@ -109,7 +109,7 @@ func (e entry) kind() kind {
 
 // emptyDir reports whether a directory has nothing but its own key.
 func (s *Store) emptyDir(ctx context.Context, name string) (bool, error) {
-	for object, err := range s.keys(ctx, s.dirKey(name), "", oneLevel) {
+	for object, err := range s.keys(ctx, s.dirKey(name), "", wholeTree) {
 		if err != nil {
 			return false, err
 		}

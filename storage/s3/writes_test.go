@@ -17,7 +17,7 @@ import (
 // TestRealWritesAsOnDisk writes in random orders, behind what was sent, over it and far beyond it, cuts,
 // suspends and takes up again, and compares with the disk backend at every step.
 func TestRealWritesAsOnDisk(t *testing.T) {
-	server := servers.StartS3(t, servers.VersityGW)
+	server := servers.StartS3(t, serverKind())
 	s := openStore(t, small(server))
 	d, err := disk.Open(t.TempDir(), disk.Options{})
 	noErr(t, "open disk", err)
@@ -124,7 +124,7 @@ func (w *twin) commit() {
 // TestRealSequential sends a long file in order: nothing is staged but the parts themselves, each is sent once, and
 // the memory is bounded.
 func TestRealSequential(t *testing.T) {
-	o := small(servers.StartS3(t, servers.VersityGW))
+	o := small(servers.StartS3(t, serverKind()))
 	calls := record(&o)
 	s := openStore(t, o)
 	data := random(7, 4*MinPartSize+123)
@@ -159,7 +159,7 @@ func TestRealSequential(t *testing.T) {
 // TestRealDigest looks for our own SHA-256 in what the store keeps, for a small and a large file, and after
 // a new time and a copy.
 func TestRealDigest(t *testing.T) {
-	s := openStore(t, small(servers.StartS3(t, servers.VersityGW)))
+	s := openStore(t, small(servers.StartS3(t, serverKind())))
 	for name, size := range map[string]int{"small": 10, "large": MinPartSize + 10, "huge": 3*MinPartSize + 1} {
 		data := random(9, size)
 		sum := sha256.Sum256(data)
