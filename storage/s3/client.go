@@ -238,7 +238,7 @@ func (s *Store) keys(ctx context.Context, prefix, after string, by delimiter) it
 	return func(yield func(minio.ObjectInfo, error) bool) {
 		wait, tries := s.pauses(), 1
 		for {
-			failed, more := error(nil), true
+			var failed error
 			o := minio.ListObjectsOptions{Prefix: prefix, StartAfter: after, Recursive: by == wholeTree, MaxKeys: listPage, FetchOwner: new(bool)}
 			last := after
 			for object := range s.core.ListObjectsIter(ctx, s.o.Bucket, o) {
@@ -249,7 +249,7 @@ func (s *Store) keys(ctx context.Context, prefix, after string, by delimiter) it
 					continue // a prefix that a page before a failure had
 				}
 				last, tries = max(last, object.Key), 1
-				if more = yield(object, nil); !more {
+				if !yield(object, nil) {
 					return
 				}
 			}

@@ -16,9 +16,9 @@ import (
 // errKilled is how the tests of a kill stop a rename: from then on the store does nothing more.
 var errKilled = errors.New("killed")
 
-// TestRealRenameKilled stops a rename of a tree at each of its steps as a kill does. Whoever opens the bucket next, after
+// TestRealRenameInterrupted stops a rename of a tree at each of its steps as a kill does. Whoever opens the bucket next, after
 // the lease, finishes or undoes it: every file is under exactly one name, all under the same.
-func TestRealRenameKilled(t *testing.T) {
+func TestRealRenameInterrupted(t *testing.T) {
 	server := servers.StartS3(t, serverKind())
 	o := options(server, false)
 	o.lease = 50 * time.Millisecond

@@ -178,7 +178,7 @@ func TestRealSweep(t *testing.T) {
 	noErr(t, "create", err)
 	writeAll(t, open, data, 0)
 
-	noErr(t, "sweep", dead.Sweep(t.Context())) // nothing is old
+	noErr(t, "sweep", dead.Sweep(t.Context()))                                 // nothing is old
 	if n := len(multiparts(t, dead)); n < 4 && serverKind() != servers.MinIO { // which lists them only by their whole keys, and sweeps by itself
 		t.Fatalf("%d multipart uploads are there after a sweep, want the 4 that are young", n)
 	}

@@ -137,17 +137,6 @@ func random(seed uint64, n int) []byte {
 	return b
 }
 
-// plain hides the promise to write in order that storage.Put gives.
-func plain(t testing.TB, s storage.FS, name string, data []byte) {
-	t.Helper()
-	u, err := s.Create(t.Context(), name, storage.CreateOptions{Size: -1})
-	noErr(t, "create", err)
-	defer u.Abort(t.Context())
-	writeAll(t, u, data, 0)
-	_, err = u.Commit(t.Context(), storage.CommitOptions{})
-	noErr(t, "commit", err)
-}
-
 // writeAll writes in the pieces of an SFTP client.
 func writeAll(t testing.TB, u storage.Upload, data []byte, off int64) {
 	t.Helper()

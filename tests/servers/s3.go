@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -250,8 +251,19 @@ func buildS3(t testing.TB, kind S3Kind) string {
 	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// Built under a name of its own: several test processes may want it at once.
-	fresh := program + "." + strconv.Itoa(os.Getpid())
+	// Several test processes may want it at once: one builds, the others wait.
+	lock, err := os.Create(program + ".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
+	fresh := program + ".new" // a build that is interrupted leaves no half program under its name
 	defer os.Remove(fresh)
 	cmd := exec.Command("go", "build", "-o", fresh, b.pkg)
 	cmd.Dir = dir
