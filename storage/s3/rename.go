@@ -153,7 +153,9 @@ func (r *renaming) run(ctx context.Context) error {
 func (r *renaming) write(ctx context.Context, moving bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.j.Moving = r.j.Moving || moving
+	if moving {
+		r.j.Moving = true
+	}
 	r.j.Lease = time.Now().Add(r.s.o.lease).UTC()
 	etag, err := r.s.putJSON(ctx, r.key, r.etag, r.j)
 	if isCondition(err) || isMissing(err) {
@@ -471,9 +473,10 @@ func (s *Store) recover(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	moving := r.j.Moving
 	ctx, stop := r.renewing(ctx)
 	defer stop()
-	if r.j.Moving {
+	if moving {
 		err = r.finish(ctx)
 	} else {
 		err = r.undo(ctx)
