@@ -134,7 +134,11 @@ func (u *upload) prepare(ctx context.Context, sum []byte) (func(context.Context,
 		}
 		return func(ctx context.Context, o minio.PutObjectOptions) (string, error) { return u.put(ctx, data, sum, o) }, nil
 	}
-	for _, index := range u.unevenPages() {
+	uneven := u.unevenPages()
+	if u.direct && u.known(u.count()-1) && !u.inPart(u.count()-1) {
+		uneven = append(uneven, u.count()-1) // it was kept as an object
+	}
+	for _, index := range uneven {
 		pg, err := u.page(index, false)
 		if err != nil {
 			return nil, err

@@ -213,9 +213,10 @@ func (u *upload) send(pg *page, asPart bool) {
 			u.failed = fmt.Errorf("the bytes from %d on could not be sent: %w", at, cause(err))
 			return
 		}
-		pg.dirty = false
 		u.units[pg.index] = unit{size, etag}
-		if u.direct && asPart {
+		// The end of a direct upload stays here: if the publish is refused it may have to be kept as an object.
+		pg.dirty = u.direct && asPart && size < u.s.o.PartSize
+		if u.direct && asPart && !pg.dirty {
 			delete(u.pages, pg.index)
 		}
 	}()

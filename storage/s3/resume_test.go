@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"crypto/sha256"
+	"io/fs"
 	"testing"
 	"time"
 
@@ -147,6 +148,41 @@ func TestRealStoreForgets(t *testing.T) {
 		want(t, s, "f", data)
 	}
 	wantNothingStaged(t, s)
+}
+
+// TestRealRefused keeps an upload whose publish was refused, and publishes it later.
+func TestRealRefused(t *testing.T) {
+	o := small(servers.StartS3(t, serverKind()))
+	s := openStore(t, o)
+	data := random(4, 2*MinPartSize+77)
+	for _, inOrder := range []bool{false, true} {
+		put(t, s, "f", []byte("old"), storage.CommitOptions{})
+		// Taken between the look and the publish: the store itself has to refuse.
+		u, err := s.Create(t.Context(), "f", storage.CreateOptions{Size: -1, Sequential: inOrder})
+		noErr(t, "create", err)
+		writeAll(t, u, data, 0)
+		up := u.(*upload)
+		up.mu.Lock()
+		publish, err := up.prepare(t.Context(), nil)
+		up.mu.Unlock()
+		noErr(t, "prepare", err)
+		_, err = publish(t.Context(), publishing(storage.CommitOptions{IfNoneMatch: true}))
+		wantErr(t, "publish", conflict(err, storage.CommitOptions{IfNoneMatch: true}), fs.ErrExist)
+		_, err = u.Commit(t.Context(), storage.CommitOptions{IfNoneMatch: true})
+		wantErr(t, "commit", err, fs.ErrExist)
+		token, err := u.Suspend(t.Context(), storage.SuspendOptions{})
+		noErr(t, "suspend", err)
+		u, err = s.Resume(t.Context(), token)
+		noErr(t, "resume", err)
+		if u.Size() != int64(len(data)) {
+			t.Fatalf("it has %d bytes, want %d", u.Size(), len(data))
+		}
+		sum := sha256.Sum256(data)
+		_, err = u.Commit(t.Context(), storage.CommitOptions{SHA256: sum[:]})
+		noErr(t, "commit", err)
+		want(t, s, "f", data)
+		wantNothingStaged(t, s)
+	}
 }
 
 // TestRealSweep leaves uploads behind as dead processes do. They go when they are old enough, and what is suspended or open
