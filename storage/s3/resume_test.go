@@ -82,6 +82,14 @@ func TestRealResume(t *testing.T) {
 	}
 }
 
+// settled waits until nothing is being sent.
+func settled(u storage.Upload) {
+	up := u.(*upload)
+	up.mu.Lock()
+	defer up.mu.Unlock()
+	up.settle()
+}
+
 // kill ends a store as the death of its process does: nothing is told to anybody.
 func kill(s *Store) {
 	s.mu.Lock()
@@ -195,9 +203,7 @@ func TestRealSweep(t *testing.T) {
 		u, err := dead.Create(t.Context(), "dead", storage.CreateOptions{Size: -1, Sequential: inOrder})
 		noErr(t, "create", err)
 		writeAll(t, u, data, 0)
-		u.(*upload).mu.Lock()
-		u.(*upload).settle()
-		u.(*upload).mu.Unlock()
+		settled(u)
 	}
 	kill(dead)
 	kept, err := dead.Create(t.Context(), "kept", storage.CreateOptions{Size: -1})
@@ -213,6 +219,7 @@ func TestRealSweep(t *testing.T) {
 	open, err := dead.Create(t.Context(), "open", storage.CreateOptions{Size: -1})
 	noErr(t, "create", err)
 	writeAll(t, open, data, 0)
+	settled(open)
 
 	noErr(t, "sweep", dead.Sweep(t.Context()))                                 // nothing is old
 	if n := len(multiparts(t, dead)); n < 4 && serverKind() != servers.MinIO { // which lists them only by their whole keys, and sweeps by itself
