@@ -271,7 +271,7 @@ func (f *file) chunkAt(off, n int64) *chunk {
 }
 
 // most is how many chunks may be held.
-func (f *file) most() int { return int(min(readChunks, f.s.o.Memory/f.s.o.PartSize)) }
+func (f *file) most() int { return int(min(readChunks, (f.s.o.Memory-firstChunk)/f.s.o.PartSize)) }
 
 func (f *file) find(off int64) *chunk {
 	for _, c := range f.chunks {

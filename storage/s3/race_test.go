@@ -15,7 +15,7 @@ import (
 // gateways are several stores on one bucket, as of several processes.
 func gateways(t *testing.T, n int) []*Store {
 	t.Helper()
-	o := options(servers.StartS3(t, serverKind()), false)
+	o := small(servers.StartS3(t, serverKind()))
 	var list []*Store
 	for range n {
 		list = append(list, openStore(t, o))
@@ -27,7 +27,7 @@ func gateways(t *testing.T, n int) []*Store {
 // large ones by the completion of a multipart upload.
 func TestRealRaceNew(t *testing.T) {
 	stores := gateways(t, 4)
-	for round, size := range []int{100, DefaultPartSize + 100, 100, DefaultPartSize + 100} {
+	for round, size := range []int{100, MinPartSize + 100, 100, MinPartSize + 100} {
 		name := fmt.Sprintf("f%d", round)
 		uploads := make([]storage.Upload, len(stores))
 		for i, s := range stores {
@@ -85,7 +85,7 @@ func TestRealRaceMatch(t *testing.T) {
 	pad := func(n int) []byte {
 		b := fmt.Appendf(nil, "%-20d", n)
 		if n%2 == 0 {
-			b = append(b, make([]byte, DefaultPartSize)...)
+			b = append(b, make([]byte, MinPartSize)...)
 		}
 		return b
 	}

@@ -60,7 +60,7 @@ import (
 const (
 	DefaultRegion   = "us-east-1"
 	DefaultMemory   = 64 << 20
-	DefaultPartSize = 8 << 20
+	DefaultPartSize = 16 << 20
 	DefaultTimeout  = 2 * time.Minute
 	DefaultKeep     = 30 * 24 * time.Hour
 	DefaultAbandon  = 7 * 24 * time.Hour
