@@ -133,6 +133,11 @@ func (c *Config) relativeTo(dir string) {
 	join(&c.HTTPS.Key)
 	for name, s := range c.Storages {
 		join(&s.Path)
+		if s.S3 != nil {
+			for _, p := range s.S3.files() {
+				join(p)
+			}
+		}
 		c.Storages[name] = s
 	}
 	for name, s := range c.Sources {

@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// Storage is one place where files live: a folder, or a source that is mounted.
+// Storage is one place where files live: a folder, a bucket, or a source that is mounted.
 type Storage struct {
 	// Path is a folder on a local disk. It is made at the first start.
 	Path string `yaml:"path"`
+	// S3 is a bucket of an object store, in place of Path.
+	S3 *S3 `yaml:"s3"`
 	// Source names a source whose server is mounted, in place of Path.
 	Source string `yaml:"source"`
 	// ReadOnly refuses every change of a mounted source.
@@ -53,8 +55,12 @@ func (c Config) validateStorages(bad func(key, format string, args ...any)) {
 			c.validateMount(s, func(k, format string, args ...any) { bad(key+k, format, args...) })
 		case s.ReadOnly || s.ListingTTL != 0 || s.Cache != "":
 			bad(key, "read_only, listing_ttl and cache are for a storage with a source")
+		case s.S3 != nil && s.Path != "":
+			bad(key+".s3", "path is given too; give one of them")
+		case s.S3 != nil:
+			s.S3.validate(func(k, format string, args ...any) { bad(key+".s3"+k, format, args...) })
 		case s.Path == "":
-			bad(key, "path is missing: the folder where the files are kept; or source, the name of one to mount")
+			bad(key, "path is missing: the folder where the files are kept; or s3, a bucket; or source, the name of one to mount")
 		case c.exposes(s.Path):
 			bad(key, "%s holds the keys and users of the data folder, or lies among them, so that users could read and write those; choose another folder, for example %s",
 				s.Path, filepath.Join(c.Data, "files"))
@@ -65,6 +71,9 @@ func (c Config) validateStorages(bad func(key, format string, args ...any)) {
 func (c Config) validateMount(s Storage, bad func(key, format string, args ...any)) {
 	if s.Path != "" {
 		bad(".source", "path is given too; give one of them")
+	}
+	if s.S3 != nil {
+		bad(".source", "s3 is given too; give one of them")
 	}
 	if _, ok := c.Sources[s.Source]; !ok {
 		bad(".source", "there is no source %q; there are: %s", s.Source, namesOrNone(c.SourceNames()))

@@ -60,7 +60,7 @@ func (r *reader) Read(p []byte) (int, error) {
 // a complete one: give CreateOptions.Size, and Put refuses any other length with
 // io.ErrUnexpectedEOF (fewer bytes) or ErrTooLarge (more).
 func Put(ctx context.Context, fsys FS, name string, r io.Reader, c CreateOptions, o CommitOptions) (Info, error) {
-	c.Edit = false // all of it is written anew
+	c.Edit, c.Sequential = false, true // all of it is written anew, from the beginning
 	u, err := fsys.Create(ctx, name, c)
 	if err != nil {
 		return Info{}, err

@@ -161,6 +161,10 @@ type CreateOptions struct {
 	// back, and gives that SHA-256 to Commit. A backend that can tell that nobody
 	// else could reach them since Create need not read them again then.
 	Hashed bool
+	// Sequential promises that every write begins where the last one ended, and that nothing is read
+	// back or cut off. A backend that sends bytes on need not be able to take them back then; if
+	// the promise is broken it fails with errors.ErrUnsupported.
+	Sequential bool
 }
 
 // CommitOptions are the conditions and attributes of a publish.

@@ -51,6 +51,8 @@ type lab struct {
 	t    testing.TB
 	data string
 	env  []string
+	// storages is the part of the configuration that says where files live; "" is the default.
+	storages string
 }
 
 func newLab(t testing.TB) *lab {
@@ -74,7 +76,7 @@ func (l *lab) command(args ...string) *exec.Cmd {
 	l.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, path, append([]string{"--data", l.data}, args...)...)
 	cmd.Env = append(os.Environ(), l.env...)
-	cmd.Dir = filepath.Dir(l.data) // where no gateway.yaml is
+	cmd.Dir = filepath.Dir(l.data) // where no gateway.yaml is, but of storages
 	return cmd
 }
 
@@ -143,7 +145,7 @@ func (l *lab) serve() *serving {
 		}
 	}
 	config := filepath.Join(l.t.TempDir(), "gateway.yaml")
-	if err := os.WriteFile(config, []byte("sftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\nlog:\n  level: debug\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("sftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\nlog:\n  level: debug\n"+l.storages), 0o600); err != nil {
 		l.t.Fatal(err)
 	}
 	s.start(config)

@@ -77,9 +77,10 @@ func (q *request) checkContentHeaders() error {
 // receive stages the body and publishes it once all of it is there.
 func (q *request) receive(ctx context.Context, commit storage.CommitOptions, change effect) (storage.Info, error) {
 	up, err := q.fs.Create(ctx, q.name, storage.CreateOptions{
-		Owner:     q.id.User.Name,
-		Size:      q.expectedSize(),
-		Exclusive: commit.IfNoneMatch,
+		Owner:      q.id.User.Name,
+		Size:       q.expectedSize(),
+		Exclusive:  commit.IfNoneMatch,
+		Sequential: true,
 	})
 	if err != nil {
 		return storage.Info{}, putError(err, commit)

@@ -30,7 +30,7 @@ func (checkConfigCmd) Run(e *env) error {
 	var badStorages error
 	for _, name := range c.StorageNames() {
 		fmt.Fprintf(e.out, "storage        %s = %s\n", name, storagePlace(c, name))
-		badStorages = errors.Join(badStorages, checkMount(c, name))
+		badStorages = errors.Join(badStorages, checkMount(c, name), checkBucket(c, name))
 	}
 	var badSources error
 	for _, name := range c.SourceNames() {
@@ -54,6 +54,9 @@ func storagePlace(c config.Config, name string) string {
 	s := c.Storages[name]
 	if s.Source != "" {
 		return fmt.Sprintf("%s, mounted", c.Sources[s.Source].URL)
+	}
+	if s.S3 != nil {
+		return bucketPlace(s.S3)
 	}
 	return s.Path
 }

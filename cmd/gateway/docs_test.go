@@ -29,6 +29,8 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 // keys lists the dotted YAML keys of a struct.
 func keys(typ reflect.Type, prefix string) []string {
 	switch typ.Kind() {
+	case reflect.Pointer:
+		return keys(typ.Elem(), prefix)
 	case reflect.Map:
 		return keys(typ.Elem(), prefix+".NAME")
 	case reflect.Slice:

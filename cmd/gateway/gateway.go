@@ -27,9 +27,9 @@ type gateway struct {
 	log   *slog.Logger
 	users *auth.Users
 	state state.Store
-	// storages are the folders on this machine, by storage: those with a path, and of
-	// mounted sources with a policy what was proved.
-	storages map[string]*disk.Disk
+	// storages are the folders on this machine and the buckets, by storage: those with a
+	// path or s3, and of mounted sources with a policy what was proved.
+	storages map[string]backend
 	mounts   mounts
 	// ledgers are those of storages that are not in state.
 	ledgers map[string]state.Store
@@ -46,7 +46,7 @@ func (e *env) open() (*gateway, error) {
 	g := &gateway{
 		cfg:      cfg,
 		log:      newLogger(e.err, cfg.Log),
-		storages: map[string]*disk.Disk{},
+		storages: map[string]backend{},
 		ledgers:  map[string]state.Store{},
 	}
 	if err := g.open(e.ctx); err != nil {
@@ -71,11 +71,16 @@ func (g *gateway) open(ctx context.Context) error {
 			}
 			path, mode = filepath.Join(g.cfg.MountsDir(), name, "proved"), 0o700
 		}
-		d, err := openFolder(path, mode)
+		var b backend
+		if s.S3 != nil {
+			b, err = openBucket(ctx, g.cfg, name)
+		} else {
+			b, err = openFolder(path, mode)
+		}
 		if err != nil {
 			return fmt.Errorf("storage %s: %w", name, err)
 		}
-		g.storages[name] = d
+		g.storages[name] = b
 	}
 	if g.state, err = openState(ctx, g.cfg); err != nil {
 		return err
@@ -163,7 +168,7 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 type place struct {
 	storage string
 	name    string // clean, inside the storage
-	disk    *disk.Disk
+	disk    backend
 }
 
 func (p place) String() string { return p.storage + ":/" + p.name }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -19,7 +20,6 @@ import (
 	"gateway/ftpbridge"
 	"gateway/sftpsrv"
 	"gateway/storage"
-	"gateway/storage/disk"
 	"gateway/webdav"
 )
 
@@ -266,6 +266,7 @@ func (s *serving) run(ctx context.Context) error {
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.cert) })
 	}
 	start("sweep", s.g.sweep)
+	start("recover", s.g.recoverRenames)
 	if s.g.cfg.State.Shared() {
 		start("quotas", s.g.shareQuotas)
 	}
@@ -313,11 +314,13 @@ func (g *gateway) sweep(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
-		for _, disks := range []map[string]*disk.Disk{g.storages, g.mounts.spools} {
-			for name, d := range disks {
-				if err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
-					g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
-				}
+		swept := maps.Clone(g.storages)
+		for name, spool := range g.mounts.spools {
+			swept[name+" (spool)"] = spool
+		}
+		for name, b := range swept {
+			if err := b.Sweep(ctx); err != nil && ctx.Err() == nil {
+				g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
 			}
 		}
 	}

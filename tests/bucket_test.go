@@ -1,0 +1,91 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gateway/tests/servers"
+)
+
+// newBucketLab is a gateway whose default storage is a bucket.
+func newBucketLab(t *testing.T, store *servers.S3) *lab {
+	t.Helper()
+	l := newLab(t)
+	l.env = []string{"TEST_ACCESS_KEY=" + store.AccessKey}
+	dir := filepath.Dir(l.data)
+	secret := filepath.Join(dir, "s3.secret")
+	l.storages = fmt.Sprintf(`storages:
+  default:
+    s3:
+      endpoint: https://%s
+      bucket: %s
+      prefix: gateway
+      access_key_env: TEST_ACCESS_KEY
+      secret_key_file: %s
+      ca_file: %s
+`, store.Addr, store.Bucket(false), secret, store.CertFile)
+	for file, text := range map[string]string{secret: store.SecretKey + "\n", filepath.Join(dir, "gateway.yaml"): l.storages} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// claimTime is for how long an upload stays claimed by a gateway that was killed.
+const claimTime = 21 * time.Second
+
+// TestMainJobBucket is TestMainJob once more with the files in a bucket: a migration under a policy is killed in the middle of
+// the big file and run again, and everything is read back over both front ends.
+func TestMainJobBucket(t *testing.T) {
+	tree := servers.MakeTree(t, filepath.Join(t.TempDir(), "tree"), servers.TreeOptions{})
+	server := servers.Start(t, servers.VSFTPD, servers.Options{Root: tree.Root})
+	proxy := servers.StartProxy(t, server.Addr, servers.ProxyOptions{FTP: true})
+	l := newBucketLab(t, servers.StartS3(t, servers.VersityGW))
+	l.env = append(l.env, "GATEWAY_SOURCE_PASSWORD="+server.Pass)
+	l.must("check-config")
+	migrate := []string{
+		"migrate", "--json", "--policy", signedPolicy(t, tree.Signer),
+		fmt.Sprintf("ftp://%s@%s/", server.User, proxy.Addr), "partner",
+	}
+	killInTheMiddle(t, l, proxy, migrate)
+	time.Sleep(claimTime)
+
+	r := l.run(migrate...)
+	rep := lastReport(t, r)
+	if r.code != 1 || rep.Failed.Total != 0 || rep.Error != "" {
+		t.Fatalf("second run: exit status %d, want 1 for the quarantine\n%s%s", r.code, r.out, r.stderr)
+	}
+	t.Logf("second run: %d files resumed, %d bytes saved", rep.ResumedFiles, rep.SavedBytes)
+	quarantine(t, l, rep)
+	s := l.serve()
+	readBackSFTP(t, s, tree)
+	readBackHTTPS(t, s, tree)
+	l.must("verify", "--published", "--policy", migrate[3])
+	l.must("provenance", "--check", "partner/"+servers.TreeBig)
+}
+
+// TestClientsBucket moves a tree of awkward files into a bucket with a client of each protocol, and reads it with one of the other.
+func TestClientsBucket(t *testing.T) {
+	s := newBucketLab(t, servers.StartS3(t, servers.VersityGW)).serve()
+	tree := oddTree(t)
+	back := t.TempDir()
+	s.batch("put -rp "+tree+" odd", "get -rp odd "+back)
+	sameTree(t, "read back over SFTP", filepath.Join(back, "odd"), tree, true)
+	s.batch("rename odd moved", "mkdir empty", "rmdir empty")
+	again := t.TempDir()
+	s.batch("get -rp moved " + again)
+	sameTree(t, "read after a rename", filepath.Join(again, "moved"), tree, true)
+	r := s.rcloneHTTPS(t, "owncloud")
+	to := filepath.Join(t.TempDir(), "back")
+	r.run("copy", r.remote+"moved", to)
+	sameTree(t, "read over WebDAV", to, tree, true)
+	r.run("copy", tree, r.remote+"cloud")
+	r.run("check", "--download", tree, r.remote+"cloud")
+	to = filepath.Join(t.TempDir(), "cloud")
+	sftpFolder(t, s, "cloud", to)
+	sameTree(t, "written over WebDAV, read over SFTP", to, tree, true)
+}
