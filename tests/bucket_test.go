@@ -35,8 +35,13 @@ func newBucketLab(t *testing.T, store *servers.S3) *lab {
 	return l
 }
 
-// claimTime is for how long an upload stays claimed by a gateway that was killed.
-const claimTime = 21 * time.Second
+const (
+	// claimTime is for how long an upload stays claimed by a gateway that was killed.
+	claimTime = 21 * time.Second
+	// checkpointTime is for how long the store may be busy with what came before a
+	// stall, until all of it is checkpointed.
+	checkpointTime = 20 * time.Second
+)
 
 // TestMainJobBucket is TestMainJob once more with the files in a bucket: a migration under a policy is killed in the middle of
 // the big file and run again, and everything is read back over both front ends.
@@ -51,7 +56,8 @@ func TestMainJobBucket(t *testing.T) {
 		"migrate", "--json", "--policy", signedPolicy(t, tree.Signer),
 		fmt.Sprintf("ftp://%s@%s/", server.User, proxy.Addr), "partner",
 	}
-	killInTheMiddle(t, l, proxy, migrate)
+	killInTheMiddle(t, l, proxy, migrate, checkpointTime)
+	firstRun := len(proxy.Transfers())
 	time.Sleep(claimTime)
 
 	r := l.run(migrate...)
@@ -59,7 +65,7 @@ func TestMainJobBucket(t *testing.T) {
 	if r.code != 1 || rep.Failed.Total != 0 || rep.Error != "" {
 		t.Fatalf("second run: exit status %d, want 1 for the quarantine\n%s%s", r.code, r.out, r.stderr)
 	}
-	t.Logf("second run: %d files resumed, %d bytes saved", rep.ResumedFiles, rep.SavedBytes)
+	resumedOnce(t, proxy.Transfers()[firstRun:], tree.Files[servers.TreeBig].Size, rep)
 	quarantine(t, l, rep)
 	s := l.serve()
 	readBackSFTP(t, s, tree)

@@ -38,7 +38,7 @@ func mainJob(t *testing.T, kind servers.Kind) {
 		fmt.Sprintf("ftp://%s@%s/", server.User, proxy.Addr), "partner",
 	}
 
-	killInTheMiddle(t, l, proxy, migrate)
+	killInTheMiddle(t, l, proxy, migrate, 0)
 	firstRun := len(proxy.Transfers())
 	if _, err := os.Stat(l.files("partner", servers.TreeBig)); err == nil {
 		t.Error("the big file is published although its transfer was killed")
@@ -120,8 +120,9 @@ func signedPolicy(t *testing.T, signer *servers.Signer) string {
 	return file
 }
 
-// killInTheMiddle runs a migration that stalls inside the big file, and kills it there.
-func killInTheMiddle(t *testing.T, l *lab, proxy *servers.Proxy, args []string) {
+// killInTheMiddle runs a migration that stalls inside the big file, and kills it there
+// after a while.
+func killInTheMiddle(t *testing.T, l *lab, proxy *servers.Proxy, args []string, after time.Duration) {
 	t.Helper()
 	// Everything else is small: after this many bytes the big file is half there.
 	stalled := proxy.StallAfter(servers.Down, 180<<20)
@@ -136,6 +137,7 @@ func killInTheMiddle(t *testing.T, l *lab, proxy *servers.Proxy, args []string) 
 	go func() { _, _ = io.Copy(io.Discard, bufio.NewReader(out)) }()
 	select {
 	case <-stalled:
+		time.Sleep(after)
 	case <-time.After(commandTime):
 		t.Error("the big file was not reached")
 	}
