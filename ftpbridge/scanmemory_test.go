@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"testing"
 )
 
-// The files of the scan whose memory is measured, in folders of 10,000. Ten
-// millions need no more than these: what is held is one folder, and a batch.
-const scannedFiles = 60_000
-
 // A migration of very many files finds them and writes them down without holding
-// them.
+// them: what is held is one folder, and a batch. GATEWAY_SCAN_FILES asks for
+// another number of them.
 func TestMigrateScanMemory(t *testing.T) {
 	const each = 10_000
-	folders := scannedFiles / each
+	scannedFiles := int64(60_000)
+	if n, err := strconv.ParseInt(os.Getenv("GATEWAY_SCAN_FILES"), 10, 64); err == nil && n >= each {
+		scannedFiles = n / each * each
+	}
+	folders := int(scannedFiles / each)
 	srv := &scripted{feat: []string{"MLST type*;size*;modify*;", "SIZE", "MDTM"}, mlsd: map[string]string{"": ""}}
 	for i := range folders {
 		srv.mlsd[""] += fmt.Sprintf("type=dir;modify=20200101000000; folder%03d\r\n", i)
