@@ -35,8 +35,8 @@ build: ## build the binary ./gateway
 
 test: fetch vet ## fetch what the tests need and run them all
 	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector"
-	$(GOTEST) $(RACE) -timeout 14m -skip '$(SLOW)' ./...
-	$(GOTEST) -timeout 14m -run '$(SLOW)' ./ftpbridge
+	$(GOTEST) $(RACE) -timeout 30m -skip '$(SLOW)' ./...
+	$(GOTEST) -timeout 20m -run '$(SLOW)' ./ftpbridge
 
 test-quick: ## run all but the end-to-end tests, without the race detector
 	$(GOTEST) -timeout 5m -skip '^TestReal' $(QUICK)
