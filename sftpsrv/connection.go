@@ -143,11 +143,13 @@ func (c *connection) login(ctx context.Context, conn *ssh.ServerConn) (*resource
 		buffers:    semaphore.NewWeighted(connectionBuffers),
 		total:      c.server.buffered,
 		workers:    make(chan struct{}, maxWorkers),
-		partials:   newPartials(tree, id.User.Name, config.KeepPartial, time.Now),
+		partials:   newPartials(tree, id.User.Name, config.KeepPartial, &c.server.open, time.Now),
 		maxHandles: config.MaxHandles,
 		keep:       config.KeepPartial,
 		now:        time.Now,
 		active:     c.active,
+
+		checkpointEvery: config.checkpointEvery,
 	}, nil
 }
 

@@ -53,7 +53,7 @@ func FuzzSession(f *testing.F) {
 		r := &resources{
 			fs: view, user: testUser, log: slog.New(slog.DiscardHandler), pool: &bufferPool{},
 			buffers: buffers, total: semaphore.NewWeighted(2 * connectionBuffers),
-			workers: make(chan struct{}, maxWorkers), partials: newPartials(view, testUser, 0, time.Now),
+			workers: make(chan struct{}, maxWorkers), partials: newPartials(view, testUser, 0, &claims{}, time.Now),
 			maxHandles: 4, now: time.Now, active: func() {},
 		}
 		var out bytes.Buffer

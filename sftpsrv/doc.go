@@ -14,6 +14,7 @@
 //   - A connection that breaks publishes nothing. The unbroken beginning of what
 //     arrived is suspended for its owner ([Config.KeepPartial]) and continued by
 //     reput, "put -a" and their like; see the file partial.go for who sees what.
+//     What was sent until ten seconds before the gateway itself was killed is kept the same way.
 //   - Requests on one handle are carried out in the order in which they came: a
 //     READ or FSTAT sees the WRITEs sent before it. Requests by path are in order
 //     among themselves, and see what handles on the same path were sent before.

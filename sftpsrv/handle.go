@@ -91,7 +91,10 @@ func (s *session) forget(h *handle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open--
-	delete(s.uploads, h.up)
+	if h.up != nil {
+		s.partials.open.remove(h.up.token)
+		delete(s.uploads, h.up)
+	}
 }
 
 // abandonAll ends the handles that the client left open. Nothing is published.

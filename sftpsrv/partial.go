@@ -35,6 +35,7 @@ type partials struct {
 	resumer storage.Resumer // nil: nothing is kept
 	owner   string
 	now     func() time.Time
+	open    *claims // of the whole server
 
 	mu     sync.Mutex
 	list   map[string]storage.Suspended // the newest by name
@@ -42,8 +43,8 @@ type partials struct {
 	hidden map[string]struct{}
 }
 
-func newPartials(tree storage.FS, owner string, keep time.Duration, now func() time.Time) *partials {
-	p := &partials{owner: owner, now: now, hidden: make(map[string]struct{})}
+func newPartials(tree storage.FS, owner string, keep time.Duration, open *claims, now func() time.Time) *partials {
+	p := &partials{owner: owner, now: now, open: open, hidden: make(map[string]struct{})}
 	if r, ok := tree.(storage.Resumer); ok && keep > 0 {
 		p.resumer = r
 	}
@@ -63,7 +64,7 @@ func (p *partials) find(ctx context.Context, name string) (storage.Suspended, bo
 		p.load(ctx)
 	}
 	found, ok := p.list[name]
-	return found, ok
+	return found, ok && !p.open.has(found.Token)
 }
 
 // load reads the list. What cannot be listed cannot be continued; the client then
@@ -117,6 +118,9 @@ func (p *partials) discard(ctx context.Context, log *slog.Logger, name string, k
 		return false
 	}
 	err := p.resumer.Discard(ctx, suspended.Token)
+	if errors.Is(err, storage.ErrBusy) { // another gateway has it, or had until a moment ago
+		return false
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn("suspended upload could not be removed", "name", name, "error", err)
 		return false
@@ -146,24 +150,29 @@ func (s *session) overlay(name string, info storage.Info, err error, lstat bool)
 }
 
 // resume opens the suspended upload to the name of u, if there is one that is not
-// older than what is published.
-func (s *session) resume(u *upload) bool {
+// older than what is published. It fails if somebody else keeps that open: to begin with
+// nothing would lose what the client does not send again.
+func (s *session) resume(u *upload) (bool, error) {
 	suspended, ok := s.partials.find(s.ctx, u.target)
 	if !ok || u.base != nil && u.base.ModTime.After(suspended.Updated) {
-		return false
+		return false, nil
 	}
-	staged, err := s.partials.resumer.Resume(s.ctx, suspended.Token)
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, storage.ErrBusy) {
-			s.log.Warn("suspended upload cannot be continued", "name", u.target, "error", err)
-		}
+	staged, err := s.claim(suspended.Token)
+	switch {
+	case errors.Is(err, storage.ErrBusy):
+		return false, storage.PathError("resume", u.target, err)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		s.log.Warn("suspended upload cannot be continued", "name", u.target, "error", err)
+		fallthrough
+	case staged == nil:
 		s.partials.forget()
-		return false
+		return false, nil
 	}
+	s.partials.open.add(suspended.Token)
 	u.staged, u.resumed, u.token = staged, true, suspended.Token
 	u.extents = extents{end: staged.Size()}
 	u.appendAt = staged.Size()
-	return true
+	return true, nil
 }
 
 // settle decides, at the first change of an upload that was resumed, whether the
@@ -175,7 +184,8 @@ func (s *session) settle(u *upload, offset int64) error {
 	continues := offset == u.staged.Size()
 	if !continues && (u.base != nil || u.flags&openCreat != 0) {
 		s.abandon(u)
-		u.resumed = false
+		s.partials.open.remove(u.token)
+		u.resumed, u.token = false, ""
 		return s.stage(u, false)
 	}
 	u.resumed, u.dirty = false, true

@@ -74,6 +74,8 @@ type Config struct {
 
 	// Banner is shown before the login; "" shows none.
 	Banner string
+
+	checkpointEvery time.Duration // 0 means the constant; shorter in tests
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -95,6 +97,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.KeepAlive = positive(c.KeepAlive, DefaultKeepAlive)
 	c.StallTimeout = positive(c.StallTimeout, DefaultStallTimeout)
 	c.ShutdownTimeout = positive(c.ShutdownTimeout, DefaultShutdownTimeout)
+	c.checkpointEvery = positive(c.checkpointEvery, checkpointEvery)
 	switch {
 	case c.KeepPartial == 0:
 		c.KeepPartial = DefaultKeepPartial
@@ -118,6 +121,7 @@ type Server struct {
 	pool     bufferPool
 	buffered *semaphore.Weighted
 	admit    admission
+	open     claims
 
 	ctx    context.Context // of everything that is done for clients
 	cancel context.CancelFunc

@@ -44,6 +44,8 @@ type resources struct {
 	keep       time.Duration // how long an interrupted upload is kept; 0: not at all
 	now        func() time.Time
 	active     func() // called for every request
+
+	checkpointEvery time.Duration
 }
 
 func (r *resources) acquire(ctx context.Context, weight int64) error {

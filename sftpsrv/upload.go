@@ -31,9 +31,10 @@ type upload struct {
 
 	modTime time.Time // as the client set it; zero: when it is published
 	touched time.Time // when it was last written
+	kept    time.Time // when it was last checkpointed, or opened
 
 	resumed  bool          // continues a suspended upload, but the client has not shown yet that it knows
-	token    storage.Token // of that one
+	token    storage.Token // of that one, or of its own checkpoint
 	extents  extents
 	inPlace  bool  // something before the end of base was changed
 	appendAt int64 // for APPEND: the size at OPEN, before the first WRITE
@@ -43,7 +44,7 @@ type upload struct {
 
 // create begins an upload for OPEN.
 func (s *session) create(name string, flags uint32, perm fs.FileMode) (*upload, error) {
-	u := &upload{flags: flags, perm: perm, name: name, target: name, touched: s.now()}
+	u := &upload{flags: flags, perm: perm, name: name, target: name, touched: s.now(), kept: s.now()}
 	info, err := s.fs.Stat(s.ctx, name)
 	if err == nil && info.IsDir() {
 		return nil, storage.PathError("open", name, storage.ErrIsDir)
@@ -55,8 +56,10 @@ func (s *session) create(name string, flags uint32, perm fs.FileMode) (*upload, 
 		return nil, err
 	}
 	exclusive := flags&openCreat != 0 && flags&openExcl != 0
-	if flags&(openTrunc|openRead) == 0 && !exclusive && s.resume(u) {
-		return u, nil
+	if flags&(openTrunc|openRead) == 0 && !exclusive {
+		if resumed, err := s.resume(u); resumed || err != nil {
+			return u, err
+		}
 	}
 	return u, s.stage(u, exclusive)
 }
@@ -69,6 +72,9 @@ func (s *session) stage(u *upload, exclusive bool) error {
 		o.Edit = true
 		staged, err := s.fs.Create(s.ctx, u.target, o)
 		if err == nil {
+			if u.base == nil { // it has just been published
+				u.base = &storage.Info{Size: staged.Size()}
+			}
 			u.staged, u.edit = staged, true
 			u.extents = extents{end: staged.Size()}
 			u.appendAt = staged.Size()
@@ -96,6 +102,9 @@ func (s *session) write(u *upload, offset uint64, data []byte) error {
 	u.failed = s.writeAt(u, offset, data)
 	if errors.Is(u.failed, storage.ErrNoSpace) { // clients say "Failure"; the operator must learn why
 		s.log.Error("upload failed: the disk is full", "name", u.target)
+	}
+	if u.failed == nil {
+		s.checkpoint(u)
 	}
 	return u.failed
 }
@@ -221,14 +230,7 @@ func (s *session) abandon(u *upload) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), drainTime)
 	defer cancel()
 	defer u.staged.Abort(ctx)
-	s.mu.Lock()
-	unnamed := u.removed || u.name != u.target
-	s.mu.Unlock()
-	progress := u.extents.end
-	if u.edit {
-		progress -= u.base.Size
-	}
-	if unnamed || u.inPlace || progress <= 0 || !s.partials.enabled() || s.overtaken(ctx, u) {
+	if !s.keepable(ctx, u) {
 		return
 	}
 	s.partials.discard(ctx, s.log, u.target, u.token)

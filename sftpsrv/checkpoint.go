@@ -1,0 +1,101 @@
+package sftpsrv
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"gateway/storage"
+)
+
+// Uploads outlive this process: while one is written, its beginning is made durable every
+// checkpointEvery, so that a client whose gateway was killed goes on there, through whatever
+// gateway it finds next.
+
+// claims are the uploads that connections of this server have open and storage lists as
+// suspended. Nobody may continue them, and so nobody is told their size.
+type claims struct {
+	mu   sync.Mutex
+	held map[storage.Token]struct{} // bounded by the handles of all sessions
+}
+
+func (c *claims) add(t storage.Token) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		c.held = make(map[storage.Token]struct{})
+	}
+	c.held[t] = struct{}{}
+}
+
+func (c *claims) remove(t storage.Token) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.held, t)
+}
+
+func (c *claims) has(t storage.Token) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, held := c.held[t]
+	return held
+}
+
+// checkpoint keeps what an upload has, if it is time and [session.abandon] would keep it. One that
+// cannot be kept goes on all the same.
+func (s *session) checkpoint(u *upload) {
+	now := s.now()
+	if now.Sub(u.kept) < s.checkpointEvery || u.extents.end < u.staged.Size() || !s.keepable(s.ctx, u) {
+		return
+	}
+	u.kept = now
+	if u.token == "" {
+		s.partials.forget()
+		s.partials.discard(s.ctx, s.log, u.target, "")
+	}
+	token, err := u.staged.Checkpoint(s.ctx)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported): // this mount keeps nothing
+		u.kept = now.Add(math.MaxInt64)
+	case err != nil:
+		s.log.Warn("upload would not survive a crash", "name", u.target, "error", err)
+	case u.token == "":
+		u.token = token
+		s.partials.open.add(token)
+		s.partials.forget()
+	}
+}
+
+// keepable reports whether what an upload has may be continued in another session.
+func (s *session) keepable(ctx context.Context, u *upload) bool {
+	s.mu.Lock()
+	unnamed := u.removed || u.name != u.target
+	s.mu.Unlock()
+	progress := u.extents.end
+	if u.edit {
+		progress -= u.base.Size
+	}
+	return !unnamed && !u.inPlace && progress > 0 && s.partials.enabled() && !s.overtaken(ctx, u)
+}
+
+// claim opens a suspended upload. One that somebody else has open may be that of a gateway that
+// was killed, which storage gives up in a moment: the client was told its size and is about to
+// send the rest, so it waits for that. It is nil if another connection of this server has it.
+func (s *session) claim(t storage.Token) (storage.Upload, error) {
+	for end := s.now().Add(busyTime); ; {
+		if s.partials.open.has(t) {
+			return nil, nil
+		}
+		staged, err := s.partials.resumer.Resume(s.ctx, t)
+		if !errors.Is(err, storage.ErrBusy) || s.now().After(end) {
+			return staged, err
+		}
+		select {
+		case <-time.After(busyPause):
+		case <-s.ctx.Done():
+			return nil, err
+		}
+	}
+}
