@@ -90,7 +90,7 @@ func (t *transferState) resume(ctx context.Context) (bool, error) {
 	if !ok || t.f.Token == "" || t.f.Offset <= 0 && len(t.f.Ranges) == 0 || t.NoResume {
 		return false, t.discard(ctx, *t.f)
 	}
-	up, err := res.Resume(ctx, storage.Token(t.f.Token))
+	up, err := storage.ResumeClaimed(ctx, res, storage.Token(t.f.Token)) // the earlier run may have been killed just now
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

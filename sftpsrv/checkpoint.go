@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"sync"
-	"time"
 
 	"gateway/storage"
 )
@@ -78,24 +77,4 @@ func (s *session) keepable(ctx context.Context, u *upload) bool {
 		progress -= u.base.Size
 	}
 	return !unnamed && !u.inPlace && progress > 0 && s.partials.enabled() && !s.overtaken(ctx, u)
-}
-
-// claim opens a suspended upload. One that somebody else has open may be that of a gateway that
-// was killed, which storage gives up in a moment: the client was told its size and is about to
-// send the rest, so it waits for that. It is nil if another connection of this server has it.
-func (s *session) claim(t storage.Token) (storage.Upload, error) {
-	for end := s.now().Add(busyTime); ; {
-		if s.partials.open.has(t) {
-			return nil, nil
-		}
-		staged, err := s.partials.resumer.Resume(s.ctx, t)
-		if !errors.Is(err, storage.ErrBusy) || s.now().After(end) {
-			return staged, err
-		}
-		select {
-		case <-time.After(busyPause):
-		case <-s.ctx.Done():
-			return nil, err
-		}
-	}
 }

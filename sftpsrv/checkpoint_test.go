@@ -114,7 +114,7 @@ func TestClaimedElsewhere(t *testing.T) {
 	select {
 	case err := <-opened:
 		t.Errorf("it did not wait: %v", err)
-	case <-time.After(busyPause / 2):
+	case <-time.After(time.Second / 2):
 	}
 	_, err = u.Suspend(t.Context(), storage.SuspendOptions{})
 	mustDo(t, err)

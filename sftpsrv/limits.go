@@ -59,9 +59,6 @@ const (
 	// checkpointEvery is how often what an upload has is made durable while it is written: so much
 	// of it has to be sent again when the gateway is killed.
 	checkpointEvery = 10 * time.Second
-	// busyTime is for how long OPEN waits until an upload is given up that somebody else has, and
-	// busyPause how long between two tries: longer than storage believes a gateway that is silent.
-	busyTime, busyPause = 25 * time.Second, time.Second
 	// partialsFresh is for how long a list of suspended uploads is believed.
 	partialsFresh = 5 * time.Second
 )

@@ -157,7 +157,8 @@ func (s *session) resume(u *upload) (bool, error) {
 	if !ok || u.base != nil && u.base.ModTime.After(suspended.Updated) {
 		return false, nil
 	}
-	staged, err := s.claim(suspended.Token)
+	// The client was told its size and is about to send the rest: that is worth waiting for.
+	staged, err := storage.ResumeClaimed(s.ctx, s.partials.resumer, suspended.Token)
 	switch {
 	case errors.Is(err, storage.ErrBusy):
 		return false, storage.PathError("resume", u.target, err)

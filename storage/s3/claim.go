@@ -46,7 +46,7 @@ type sidecarBase struct {
 
 // defaultLease is for how long a claim is believed that nobody renews: what a client has to wait whose
 // gateway died.
-const defaultLease = 20 * time.Second
+const defaultLease = storage.ClaimTime
 
 // maxSidecar bounds what is read of one, in bytes.
 const maxSidecar = 256 << 10
