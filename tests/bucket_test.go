@@ -10,14 +10,14 @@ import (
 	"gateway/tests/servers"
 )
 
-// newBucketLab is a gateway whose default storage is a bucket.
-func newBucketLab(t *testing.T, store *servers.S3) *lab {
+// bucketStorage is the configuration of a default storage that is a new bucket, and the environment that it needs.
+func bucketStorage(t *testing.T, store *servers.S3) (yaml string, env []string) {
 	t.Helper()
-	l := newLab(t)
-	l.env = []string{"TEST_ACCESS_KEY=" + store.AccessKey}
-	dir := filepath.Dir(l.data)
-	secret := filepath.Join(dir, "s3.secret")
-	l.storages = fmt.Sprintf(`storages:
+	secret := filepath.Join(t.TempDir(), "s3.secret")
+	if err := os.WriteFile(secret, []byte(store.SecretKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf(`storages:
   default:
     s3:
       endpoint: https://%s
@@ -26,11 +26,17 @@ func newBucketLab(t *testing.T, store *servers.S3) *lab {
       access_key_env: TEST_ACCESS_KEY
       secret_key_file: %s
       ca_file: %s
-`, store.Addr, store.Bucket(false), secret, store.CertFile)
-	for file, text := range map[string]string{secret: store.SecretKey + "\n", filepath.Join(dir, "gateway.yaml"): l.storages} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+`, store.Addr, store.Bucket(false), secret, store.CertFile), []string{"TEST_ACCESS_KEY=" + store.AccessKey}
+}
+
+// newBucketLab is a gateway whose default storage is a bucket. more is the rest of its configuration.
+func newBucketLab(t *testing.T, store *servers.S3, more string) *lab {
+	t.Helper()
+	l := newLab(t)
+	l.storages, l.env = bucketStorage(t, store)
+	l.storages += more
+	if err := os.WriteFile(filepath.Join(filepath.Dir(l.data), "gateway.yaml"), []byte(l.storages), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	return l
 }
@@ -43,14 +49,15 @@ const (
 	checkpointTime = 20 * time.Second
 )
 
-// TestMainJobBucket is TestMainJob once more with the files in a bucket: a migration under a policy is killed in the middle of
-// the big file and run again, and everything is read back over both front ends.
+// TestMainJobBucket is TestMainJob once more with the files in a bucket and the state in PostgreSQL: a migration under a policy
+// is killed in the middle of the big file, goes on there, and everything is read back over both front ends.
 func TestMainJobBucket(t *testing.T) {
 	tree := servers.MakeTree(t, filepath.Join(t.TempDir(), "tree"), servers.TreeOptions{})
 	server := servers.Start(t, servers.VSFTPD, servers.Options{Root: tree.Root})
 	proxy := servers.StartProxy(t, server.Addr, servers.ProxyOptions{FTP: true})
-	l := newBucketLab(t, servers.StartS3(t, servers.VersityGW))
-	l.env = append(l.env, "GATEWAY_SOURCE_PASSWORD="+server.Pass)
+	db := servers.StartPostgres(t)
+	l := newBucketLab(t, servers.StartS3(t, servers.VersityGW), postgresState(db))
+	l.env = append(l.env, "DB_PASSWORD="+db.Pass, "GATEWAY_SOURCE_PASSWORD="+server.Pass)
 	l.must("check-config")
 	migrate := []string{
 		"migrate", "--json", "--policy", signedPolicy(t, tree.Signer),
@@ -76,7 +83,7 @@ func TestMainJobBucket(t *testing.T) {
 
 // TestClientsBucket moves a tree of awkward files into a bucket with a client of each protocol, and reads it with one of the other.
 func TestClientsBucket(t *testing.T) {
-	s := newBucketLab(t, servers.StartS3(t, servers.VersityGW)).serve()
+	s := newBucketLab(t, servers.StartS3(t, servers.VersityGW), "").serve()
 	tree := oddTree(t)
 	back := t.TempDir()
 	s.batch("put -rp "+tree+" odd", "get -rp odd "+back)

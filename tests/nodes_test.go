@@ -19,15 +19,29 @@ type node struct {
 	config string
 }
 
+// postgresState is the configuration of the state in a database.
+func postgresState(db *servers.Postgres) string {
+	return fmt.Sprintf(`state:
+  url: postgres://%s@%s/postgres?sslmode=disable
+  password_env: DB_PASSWORD
+  lease: 2s
+`, db.User, db.Addr)
+}
+
 // nodes makes gateways of one configuration, each with a data folder of its own, and
-// one user. They do not run yet.
+// one user. They do not run yet. What they store is in a folder of this machine.
 func nodes(t *testing.T, n int, db *servers.Postgres, more string) []*node {
 	t.Helper()
-	shared := t.TempDir()
+	return nodesOf(t, n, db, fmt.Sprintf("storages:\n  default:\n    path: %s\n", t.TempDir())+more)
+}
+
+// nodesOf is nodes that store where more says, with more in their environment.
+func nodesOf(t *testing.T, n int, db *servers.Postgres, more string, env ...string) []*node {
+	t.Helper()
 	var all []*node
 	for range n {
 		l := newLab(t)
-		l.env = []string{"DB_PASSWORD=" + db.Pass}
+		l.env = append([]string{"DB_PASSWORD=" + db.Pass}, env...)
 		s := &node{serving: &serving{lab: l, user: "anna", password: "correct horse battery"}, config: filepath.Join(t.TempDir(), "gateway.yaml")}
 		writeFile(t, s.config, fmt.Appendf(nil, `
 sftp:
@@ -36,14 +50,7 @@ https:
   listen: 127.0.0.1:0
 log:
   level: debug
-state:
-  url: postgres://%s@%s/postgres?sslmode=disable
-  password_env: DB_PASSWORD
-  lease: 2s
-storages:
-  default:
-    path: %s
-%s`, db.User, db.Addr, shared, more))
+%s%s`, postgresState(db), more))
 		users := filepath.Join(l.data, "users", s.user+".yaml")
 		if len(all) == 0 {
 			add := l.command("--config", s.config, "user", "add", s.user, "--folder", "")
@@ -166,7 +173,15 @@ func TestNodesShareLocks(t *testing.T) {
 
 // TestNodesShareQuota: uploads on several nodes together stay within the quota.
 func TestNodesShareQuota(t *testing.T) {
-	two := nodes(t, 2, servers.StartPostgres(t), "")
+	t.Run("folder", func(t *testing.T) { nodesShareQuota(t, nodes(t, 2, servers.StartPostgres(t), "")) })
+	t.Run("bucket", func(t *testing.T) {
+		storage, env := bucketStorage(t, servers.StartS3(t, servers.VersityGW))
+		nodesShareQuota(t, nodesOf(t, 2, servers.StartPostgres(t), storage, env...))
+	})
+}
+
+func nodesShareQuota(t *testing.T, two []*node) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "file")
 	for _, n := range two {
 		user := filepath.Join(n.data, "users", n.user+".yaml")
