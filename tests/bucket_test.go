@@ -42,8 +42,9 @@ func newBucketLab(t *testing.T, store *servers.S3, more string) *lab {
 }
 
 const (
-	// claimTime is for how long an upload stays claimed by a gateway that was killed.
-	claimTime = 21 * time.Second
+	// leaseTime is for how long a job stays claimed by a gateway that was killed; the next run waits by itself for
+	// the end of the claim of an upload.
+	leaseTime = 3 * time.Second
 	// checkpointTime is for how long the store may be busy with what came before a
 	// stall, until all of it is checkpointed.
 	checkpointTime = 20 * time.Second
@@ -65,7 +66,7 @@ func TestMainJobBucket(t *testing.T) {
 	}
 	killInTheMiddle(t, l, proxy, migrate, checkpointTime)
 	firstRun := len(proxy.Transfers())
-	time.Sleep(claimTime)
+	time.Sleep(leaseTime)
 
 	r := l.run(migrate...)
 	rep := lastReport(t, r)

@@ -129,14 +129,21 @@ var (
 	httpsLine = regexp.MustCompile(`HTTPS +https://(\S+)/`)
 )
 
+// newKey makes a key to log in with; its other half is beside it, in the file with ".pub".
+func newKey(t testing.TB) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "id")
+	if r := finish(t, exec.Command(servers.Tool(t, "ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", file)); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	return file
+}
+
 // serve adds a user who sees the whole storage and starts the front ends on free ports.
 func (l *lab) serve() *serving {
 	l.t.Helper()
 	s := &serving{lab: l, user: "anna", password: "correct horse battery"}
-	s.keyFile = filepath.Join(l.t.TempDir(), "id")
-	if r := finish(l.t, exec.Command(servers.Tool(l.t, "ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", s.keyFile)); r.code != 0 {
-		l.t.Fatal(r.stderr)
-	}
+	s.keyFile = newKey(l.t)
 	if _, err := os.Stat(filepath.Join(l.data, "users", s.user+".yaml")); err != nil {
 		add := l.command("user", "add", s.user, "--folder", "", "--key", s.keyFile+".pub")
 		add.Stdin = strings.NewReader(s.password + "\n")

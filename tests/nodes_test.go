@@ -39,10 +39,11 @@ func nodes(t *testing.T, n int, db *servers.Postgres, more string) []*node {
 func nodesOf(t *testing.T, n int, db *servers.Postgres, more string, env ...string) []*node {
 	t.Helper()
 	var all []*node
+	key := newKey(t)
 	for range n {
 		l := newLab(t)
 		l.env = append([]string{"DB_PASSWORD=" + db.Pass}, env...)
-		s := &node{serving: &serving{lab: l, user: "anna", password: "correct horse battery"}, config: filepath.Join(t.TempDir(), "gateway.yaml")}
+		s := &node{serving: &serving{lab: l, user: "anna", password: "correct horse battery", keyFile: key}, config: filepath.Join(t.TempDir(), "gateway.yaml")}
 		writeFile(t, s.config, fmt.Appendf(nil, `
 sftp:
   listen: 127.0.0.1:0
@@ -53,7 +54,7 @@ log:
 %s%s`, postgresState(db), more))
 		users := filepath.Join(l.data, "users", s.user+".yaml")
 		if len(all) == 0 {
-			add := l.command("--config", s.config, "user", "add", s.user, "--folder", "")
+			add := l.command("--config", s.config, "user", "add", s.user, "--folder", "", "--key", key+".pub")
 			add.Stdin = strings.NewReader(s.password + "\n")
 			if r := finish(t, add); r.code != 0 {
 				t.Fatalf("user add: %s", r.stderr)

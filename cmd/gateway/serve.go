@@ -82,6 +82,11 @@ func newServing(g *gateway) (*serving, error) {
 	if s.hostKeys, err = sftpsrv.LoadOrCreateHostKeys(g.cfg.KeysDir()); err != nil {
 		return nil, err
 	}
+	if len(g.cfg.Sources) > 0 { // now and not with the first file, so that the keys are whole when they are copied to other nodes
+		if _, err := g.provenanceKeys().signer(); err != nil {
+			return nil, err
+		}
+	}
 	cert, err := g.certificate()
 	if err != nil {
 		return nil, err
