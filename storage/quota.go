@@ -309,7 +309,8 @@ func (v *View) usageOf(ctx context.Context, m *mount) (total int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if !v.quota.isOpen(m.token(u.Token)) {
+		// Another node that has it open reserved the room.
+		if !v.quota.isOpen(m.token(u.Token)) && !(u.Claimed && v.quota.shared != nil) {
 			total += u.Size
 		}
 	}

@@ -43,7 +43,8 @@ func (q *Quota) ahead() int64 { return min(maxAhead, q.limit/aheadOf) }
 // NewSharedQuota returns a quota of limit bytes that the user has on all nodes
 // together. holder is a name that no other quota uses. Near the limit an upload may
 // be refused because of what other nodes reserved ahead, or because an upload that
-// is open on another node is counted twice, once it was checkpointed.
+// is open on another node is counted twice, once it was checkpointed, where the backend
+// cannot tell that it is open (Suspended.Claimed).
 //
 // Flush must be called more often than a lease lasts.
 func NewSharedQuota(limit int64, with Reservations, user, holder string) *Quota {

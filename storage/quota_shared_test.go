@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"gateway/storage"
+	"gateway/storage/disk"
 )
 
 // ledger is storage.Reservations of one user in memory. Its leases do not end.
@@ -106,6 +108,41 @@ func TestSharedQuota(t *testing.T) {
 	if _, err := a.Create(ctx, "e", storage.CreateOptions{Size: 1 << 62}); !errors.Is(err, storage.ErrQuota) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// claimedDisk says of all uploads that somebody has them open.
+type claimedDisk struct{ *disk.Disk }
+
+func (d claimedDisk) Suspended(ctx context.Context, owner string) iter.Seq2[storage.Suspended, error] {
+	return func(yield func(storage.Suspended, error) bool) {
+		for u, err := range d.Disk.Suspended(ctx, owner) {
+			u.Claimed = true
+			if !yield(u, err) {
+				return
+			}
+		}
+	}
+}
+
+// An upload that is open on one node is counted once by the other, also when it is checkpointed.
+func TestSharedQuotaCheckpointed(t *testing.T) {
+	ctx, d, l := t.Context(), newDisk(t), &ledger{}
+	on := func(holder string) *storage.View {
+		o := storage.ViewOptions{User: "ann", Quota: storage.NewSharedQuota(100_000, l, "ann", holder)}
+		return newView(t, o, storage.Mount{FS: claimedDisk{d}, Permissions: storage.PermReadWrite})
+	}
+	a, b := on("1"), on("2")
+	u, err := a.Create(ctx, "f", storage.CreateOptions{Size: 60_000})
+	must(t, err)
+	_, err = u.WriteAt([]byte(kilobytes(60)), 0)
+	must(t, err)
+	_, err = u.Checkpoint(ctx)
+	must(t, err)
+	must(t, put(ctx, b, "g", kilobytes(35)))
+	if err := put(ctx, b, "h", kilobytes(6)); !errors.Is(err, storage.ErrQuota) {
+		t.Errorf("put past the quota: %v", err)
+	}
+	must(t, u.Abort(ctx))
 }
 
 // Many small uploads do not ask the others each time.

@@ -221,6 +221,9 @@ type Suspended struct {
 	Size    int64 // bytes that are durable
 	Updated time.Time
 	Until   time.Time // zero: kept until discarded
+	// Claimed says that a process has it open, or had it until less than ClaimTime ago. A backend
+	// that cannot tell says no.
+	Claimed bool
 }
 
 // Resumer is an FS that keeps uploads across the death of the process.

@@ -142,8 +142,8 @@ func (f *fleet) acknowledged(t *testing.T, names []string) {
 func (f *fleet) startUploads() *broken {
 	b := &broken{s: f.a.serving, local: f.local}
 	for _, name := range []string{"new", "old"} {
-		b.start("sftp", "put "+f.local+" "+name+"-sftp.bin\n", append([]string{"-l", "20000"}, f.a.sftpArgs()...)...)
-		b.start("curl", "", "-sS", "-k", "-u", f.a.user+":"+f.a.password, "--limit-rate", "2500k", "-T", f.local, f.a.url(name+"-https.bin"))
+		b.start("sftp", "put "+f.local+" "+name+"-sftp.bin\n", append([]string{"-l", "16000"}, f.a.sftpArgs()...)...)
+		b.start("curl", "", "-sS", "-k", "-u", f.a.user+":"+f.a.password, "--limit-rate", "1500k", "-T", f.local, f.a.url(name+"-https.bin"))
 	}
 	return b
 }

@@ -44,6 +44,11 @@ func TestRealResume(t *testing.T) {
 					writeAll(t, u, data[first:first+2*MinPartSize], first) // nobody will know of it
 					_, err = restart(t, o).Resume(t.Context(), token)
 					wantErr(t, "resume what is open elsewhere", err, storage.ErrBusy)
+					for u := range s.Suspended(t.Context(), "ann") {
+						if !u.Claimed {
+							t.Error("what is open is not said to be")
+						}
+					}
 					kill(s)
 					time.Sleep(2 * o.lease)
 				} else {
@@ -52,6 +57,11 @@ func TestRealResume(t *testing.T) {
 				}
 				calls.reset()
 				s = restart(t, o)
+				for u := range s.Suspended(t.Context(), "ann") {
+					if u.Claimed {
+						t.Error("what nobody has open is said to be")
+					}
+				}
 				if got := suspendedTokens(t, s, "ann"); len(got) != 1 || got[0] != token {
 					t.Fatalf("suspended are %v, want %v", got, token)
 				}

@@ -275,7 +275,9 @@ func (s *Store) Suspended(ctx context.Context, owner string) iter.Seq2[storage.S
 				return
 			}
 			t := storage.Token(strings.NewReplacer(s.own+"uploads/", "", "/", "", ".json", "").Replace(object.Key))
-			if !yield(storage.Suspended{Token: t, Name: side.Name, Owner: side.Owner, Size: side.Size, Updated: side.Updated, Until: side.Until}, nil) {
+			found := storage.Suspended{Token: t, Name: side.Name, Owner: side.Owner, Size: side.Size, Updated: side.Updated, Until: side.Until}
+			found.Claimed = side.Lease.After(time.Now())
+			if !yield(found, nil) {
 				return
 			}
 		}
