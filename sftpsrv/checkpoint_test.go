@@ -121,3 +121,21 @@ func TestClaimedElsewhere(t *testing.T) {
 	mustDo(t, <-opened)
 	f.expect("f", content)
 }
+
+// TestOldCheckpoint: what a gateway that was killed left is not kept for longer than what broke off.
+func TestOldCheckpoint(t *testing.T) {
+	f := serve(t, func(c *Config) { c.KeepPartial = time.Millisecond })
+	u, err := f.disk.Create(t.Context(), "f", storage.CreateOptions{Owner: testUser, Size: -1})
+	mustDo(t, err)
+	_, err = u.WriteAt([]byte("some"), 0)
+	mustDo(t, err)
+	_, err = u.Suspend(t.Context(), storage.SuspendOptions{})
+	mustDo(t, err)
+	time.Sleep(5 * time.Millisecond)
+	if _, err := f.client().Stat("f"); !os.IsNotExist(err) {
+		t.Errorf("STAT: %v", err)
+	}
+	if kept := f.checkpoints(); len(kept) != 0 {
+		t.Errorf("it is still there: %+v", kept)
+	}
+}

@@ -34,6 +34,7 @@ const maxHidden = 1024
 type partials struct {
 	resumer storage.Resumer // nil: nothing is kept
 	owner   string
+	keep    time.Duration // for how long they are, after they were last written
 	now     func() time.Time
 	open    *claims // of the whole server
 
@@ -44,7 +45,7 @@ type partials struct {
 }
 
 func newPartials(tree storage.FS, owner string, keep time.Duration, open *claims, now func() time.Time) *partials {
-	p := &partials{owner: owner, now: now, open: open, hidden: make(map[string]struct{})}
+	p := &partials{owner: owner, keep: keep, now: now, open: open, hidden: make(map[string]struct{})}
 	if r, ok := tree.(storage.Resumer); ok && keep > 0 {
 		p.resumer = r
 	}
@@ -67,14 +68,25 @@ func (p *partials) find(ctx context.Context, name string) (storage.Suspended, bo
 	return found, ok && !p.open.has(found.Token)
 }
 
-// load reads the list. What cannot be listed cannot be continued; the client then
+// load reads the list, and removes what is too old: that of a gateway that was killed, which had set
+// no time. What cannot be listed cannot be continued; the client then
 // sends the file anew, which is no loss.
 func (p *partials) load(ctx context.Context) {
 	p.list = make(map[string]storage.Suspended)
 	p.loaded = p.now()
+	var old []storage.Token
+	defer func() {
+		for _, t := range old {
+			_ = p.resumer.Discard(ctx, t) // or the next load does, or the sweep
+		}
+	}()
 	for suspended, err := range p.resumer.Suspended(ctx, p.owner) {
 		if err != nil {
 			return
+		}
+		if p.loaded.Sub(suspended.Updated) > p.keep {
+			old = append(old, suspended.Token)
+			continue
 		}
 		expired := !suspended.Until.IsZero() && suspended.Until.Before(p.loaded)
 		if known, ok := p.list[suspended.Name]; !expired && (!ok || known.Updated.Before(suspended.Updated)) {
