@@ -26,6 +26,10 @@ import (
 // OPEN for writing without TRUNC continues the upload when the first WRITE begins
 // where it ended; any other WRITE is meant for the published file, and the
 // suspended upload stays as it was.
+//
+// What another connection of this server has open is not suspended, although it was
+// checkpointed. What another process has open may be: it may have been killed. Its size is
+// told, and OPEN waits until the other gives it up, or fails.
 
 // maxHidden bounds the names for which a connection is told the published size.
 const maxHidden = 1024
