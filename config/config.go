@@ -52,7 +52,14 @@ type Listener struct {
 	Listen string `yaml:"listen"`
 	// Off leaves this front end out.
 	Off bool `yaml:"off"`
+	// Connections bounds those that are open, PerAddress those of one address (IPv6: one /64); 0 is
+	// 1024 and 256.
+	Connections int `yaml:"connections"`
+	PerAddress  int `yaml:"connections_per_address"`
 }
+
+// MaxConnections is the highest bound that Listener.Connections can be.
+const MaxConnections = 1_000_000
 
 // HTTPS is the HTTPS and WebDAV front end.
 type HTTPS struct {
@@ -197,6 +204,12 @@ func (c Config) validate(raw []byte) error {
 		}
 		if _, err := net.ResolveTCPAddr("tcp", l.Listen); err != nil || l.Listen == "" {
 			bad(key+".listen", "%q is not an address to listen on; write host:port, for example \"127.0.0.1:2022\" or \":2022\"", l.Listen)
+		}
+		if l.Connections < 0 || l.Connections > MaxConnections {
+			bad(key+".connections", "must be 1 to %d", MaxConnections)
+		}
+		if l.PerAddress < 0 || l.PerAddress > MaxConnections {
+			bad(key+".connections_per_address", "must be 1 to %d", MaxConnections)
 		}
 	}
 	checkListen("sftp", c.SFTP)

@@ -27,6 +27,8 @@ func TestLoad(t *testing.T) {
 		{name: "storage of keys", yaml: "data: d\nstorages:\n  a: {path: d/keys/old}\n", want: []string{"storages.a:", "lies among them"}},
 		{name: "storage beside users", yaml: "data: d\nstorages:\n  a: {path: d/users-files}\n"},
 		{name: "no data folder", yaml: "\ndata: ''\n", want: []string{"gateway.yaml:2: data: is empty"}},
+		{name: "connections", yaml: "sftp:\n  connections: 20000\n  connections_per_address: 20000\n"},
+		{name: "bad connections", yaml: "sftp:\n  connections: -1\nhttps:\n  connections_per_address: 2000000\n", want: []string{"gateway.yaml:2: sftp.connections:", "gateway.yaml:4: https.connections_per_address:"}},
 		{name: "one port", yaml: "sftp:\n  listen: ':2022'\nhttps:\n  listen: ':2022'\n", want: []string{"gateway.yaml:4: https.listen:", "its own port"}},
 		{name: "any two ports", yaml: "sftp:\n  listen: ':0'\nhttps:\n  listen: ':0'\n"},
 		{name: "one port, sftp off", yaml: "sftp:\n  listen: ':2022'\n  off: true\nhttps:\n  listen: ':2022'\n"},

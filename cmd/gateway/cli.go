@@ -33,6 +33,7 @@ type cli struct {
 	Data   string `help:"Data folder (default: gateway-data, or what the configuration says)." type:"path" placeholder:"DIR"`
 
 	Serve       serveCmd       `cmd:"" help:"Serve files over SFTP and HTTPS/WebDAV."`
+	Health      healthCmd      `cmd:"" help:"Ask the gateway that runs here whether it answers."`
 	Migrate     migrateCmd     `cmd:"" help:"Fetch, verify and publish all files of an FTP or SFTP server."`
 	Push        pushCmd        `cmd:"" help:"Send what arrived in a folder to an FTP or SFTP server."`
 	Jobs        jobsCmd        `cmd:"" help:"List migrations and pushes: the last run of each, and the next."`

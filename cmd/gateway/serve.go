@@ -257,14 +257,20 @@ func (s *serving) run(ctx context.Context) error {
 		})
 	}
 	if s.sftp != nil {
-		srv, err := sftpsrv.New(sftpsrv.Config{HostKeys: s.hostKeys, Auth: s.logins, Open: s.g.view, Logger: s.g.log.With("front", "sftp")})
+		srv, err := sftpsrv.New(sftpsrv.Config{
+			HostKeys: s.hostKeys, Auth: s.logins, Open: s.g.view, Logger: s.g.log.With("front", "sftp"),
+			MaxConnections: s.g.cfg.SFTP.Connections, MaxPerAddress: s.g.cfg.SFTP.PerAddress,
+		})
 		if err != nil {
 			return err
 		}
 		start("sftp", func(ctx context.Context) error { return srv.Serve(ctx, s.sftp) })
 	}
 	if s.https != nil {
-		h, err := webdav.New(webdav.Config{Auth: s.logins, Open: s.g.view, Locks: s.g.state, Logger: s.g.log.With("front", "https")})
+		h, err := webdav.New(webdav.Config{
+			Auth: s.logins, Open: s.g.view, Locks: s.g.state, Logger: s.g.log.With("front", "https"),
+			MaxConnections: s.g.cfg.HTTPS.Connections, MaxPerAddress: s.g.cfg.HTTPS.PerAddress,
+		})
 		if err != nil {
 			return err
 		}

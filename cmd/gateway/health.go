@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// healthTime bounds the whole check.
+const healthTime = 5 * time.Second
+
+type healthCmd struct{}
+
+// Run asks the front ends that the configuration names, from the machine itself: whether SSH
+// greets and whether HTTPS answers. It logs in to neither, and asks neither the database nor the
+// storages: starting a node anew does not mend those.
+func (healthCmd) Run(e *env) error {
+	c, err := e.config()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, healthTime)
+	defer cancel()
+	var errs []error
+	if !c.SFTP.Off {
+		if err := checkSSH(ctx, c.SFTP.Listen); err != nil {
+			errs = append(errs, fmt.Errorf("sftp does not answer on %s: %w", c.SFTP.Listen, err))
+		}
+	}
+	if !c.HTTPS.Off {
+		if err := checkHTTPS(ctx, c.HTTPS.Listen); err != nil {
+			errs = append(errs, fmt.Errorf("https does not answer on %s: %w", c.HTTPS.Listen, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.out, "healthy")
+	return err
+}
+
+// dialListener connects to where a front end of this machine listens.
+func dialListener(ctx context.Context, listen string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return nil, err
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(reachable(host), port))
+	if err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	return conn, conn.SetDeadline(deadline)
+}
+
+// checkSSH reads the first bytes of a greeting (RFC 4253, section 4.2).
+func checkSSH(ctx context.Context, listen string) error {
+	conn, err := dialListener(ctx, listen)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	greeting := make([]byte, len("SSH-2.0-"))
+	if _, err := io.ReadFull(conn, greeting); err != nil {
+		return err
+	}
+	if string(greeting) != "SSH-2.0-" {
+		return fmt.Errorf("something else answers: %q", greeting)
+	}
+	return nil
+}
+
+// checkHTTPS asks for the options of the server, which needs no login.
+func checkHTTPS(ctx context.Context, listen string) error {
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialListener(ctx, listen)
+		},
+		//nolint:gosec // nothing secret is sent, and the names of its certificate are not those of loopback
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true},
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodOptions, "https://localhost/", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := transport.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s", answer.Status)
+	}
+	return nil
+}
