@@ -35,10 +35,11 @@ packages() {
     minisign) echo minisign ;;
     signify) echo signify-openbsd ;;
     postgresql) echo postgresql-15 ;;
+    haproxy) echo haproxy ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy)
 
 # The programs of each folder that get a wrapper.
 programs() {
