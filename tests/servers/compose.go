@@ -1,0 +1,67 @@
+package servers
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// programStart is how long a program may take until it listens.
+const programStart = 30 * time.Second
+
+// FreePort is a port of 127.0.0.1 that nothing listens on at the moment.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	return freePort(t, "127.0.0.1")
+}
+
+// StartHAProxy runs HAProxy with a configuration, which listens on addr, until the test ends.
+func StartHAProxy(t testing.TB, config, addr string) {
+	t.Helper()
+	Fetch(t, "haproxy")
+	run := scratch(t, "haproxy")
+	file := filepath.Join(run, "haproxy.cfg")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	startProgram(t, run, addr, launch{
+		argv: []string{debs(t, "haproxy/usr/sbin/haproxy"), "-db", "-f", file}, env: []string{libraries(t, "haproxy")},
+	})
+}
+
+// StartVersityGW runs a shell script that ends in versitygw, which listens on addr, until the test ends.
+func StartVersityGW(t testing.TB, script, addr string) {
+	t.Helper()
+	program := buildS3(t, VersityGW)
+	run := scratch(t, "versitygw")
+	file := filepath.Join(run, "s3.sh")
+	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	startProgram(t, run, addr, launch{
+		argv: []string{"/bin/sh", file}, env: []string{"PATH=" + filepath.Dir(program) + ":" + os.Getenv("PATH")},
+	})
+}
+
+// startProgram runs a daemon until the test ends and waits until it listens.
+func startProgram(t testing.TB, run, addr string, l launch) {
+	t.Helper()
+	p, err := startProcess(l, filepath.Join(run, "output.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, output := filepath.Base(l.argv[0]), func() string { return (&Server{run: run}).output() }
+	t.Cleanup(func() {
+		p.stop()
+		if t.Failed() {
+			t.Logf("servers: output of %s at %s:\n%s", name, addr, output())
+		}
+		if left := p.leftovers(); len(left) > 0 {
+			t.Errorf("servers: %s left processes behind: %v", name, left)
+		}
+	})
+	if err := p.awaitPort(addr, programStart); err != nil {
+		t.Fatalf("servers: %s: %v", name, err)
+	}
+}
