@@ -94,10 +94,15 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 		return nil, nil, nil, err
 	}
 	l := &login{ctx: ctx, auth: c.server.config.Auth, from: c.from}
-	conn, channels, requests, err := ssh.NewServerConn(c.raw, l.config(c.server.config, c.server.keys))
+	heard := &heardConn{Conn: c.raw}
+	conn, channels, requests, err := ssh.NewServerConn(heard, l.config(c.server.config, c.server.keys))
 	if err != nil {
 		l.failed()
-		c.logRefused(err)
+		if heard.any.Load() {
+			c.logRefused(err)
+		} else { // a balancer looks every few seconds whether somebody is there
+			c.log.Debug("went away without a word")
+		}
 		return nil, nil, nil, err
 	}
 	if err := c.raw.SetDeadline(time.Time{}); err != nil {
@@ -106,6 +111,21 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 	}
 	c.place.loggedIn()
 	return conn, channels, requests, nil
+}
+
+// heardConn notes whether the client ever sent anything.
+type heardConn struct {
+	net.Conn
+	any atomic.Bool
+}
+
+// Read implements net.Conn.
+func (h *heardConn) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	if n > 0 && !h.any.Load() {
+		h.any.Store(true)
+	}
+	return n, err
 }
 
 // logRefused says why there was no login: what was wrong with the last attempt. Clients
