@@ -22,7 +22,7 @@ SLOW := ^(TestReal.*Killed.*|TestRealMount|TestRealFetchStop)$$
 QUICK = $(shell go list ./... | grep -v '^gateway/tests/servers$$' | grep -v '^gateway/tests$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-quick test-kill test-minio bench bench-s3 listing-report fetch lint fmt vet clean
+.PHONY: help run build test test-quick test-kill test-minio bench bench-s3 bench-scale listing-report fetch lint fmt vet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ test-minio: ## the tests of buckets once more, against MinIO (builds it the firs
 
 bench-s3: ## 1 GiB into a bucket and out again, beside minio-go alone (5 minutes; GATEWAY_S3_MIB=n for another size)
 	go test ./storage/s3 -run '^$$' -bench Real -benchtime 3x -timeout 60m
+
+bench-scale: fetch ## what connections, listings, transfers and lines of the ledger cost (10 minutes): docs/scaling.md
+	go test ./tests -run '^$$' -bench ScaleIdle -benchtime 5000x -timeout 20m
+	go test ./tests -run '^$$' -bench ScaleList -benchtime 100000x -timeout 20m
+	go test ./tests -run '^$$' -bench ScaleTransfers -benchtime 1x -timeout 20m
+	go test ./tests -run '^$$' -bench ScaleMigrate -benchtime 5000x -timeout 20m
+	go test ./state/sqlite ./state/postgres -run '^$$' -bench RealLedger -benchtime 20000x -timeout 20m
 
 listing-report: ## how well and how quickly listings are read (3 minutes; WRITE=1 puts it into the documentation)
 	./tests/listing-report.sh $(if $(WRITE),--write)

@@ -15,7 +15,7 @@ import (
 // Of the lines that Bench writes.
 const (
 	benchBatch      = 100     // lines in one call, as a walk writes them
-	benchProvenance = 3 << 10 // bytes: about what the proof of a file takes
+	benchProvenance = 1 << 10 // bytes: about what the proof of a file takes that no policy asks anything of
 	benchWriters    = 32      // calls under way at once: as many files as the bridge publishes at once
 )
 
