@@ -24,8 +24,8 @@ import (
 // These benchmarks are what docs/scaling.md is measured with: "make bench-scale". Memory is that of the whole
 // process of the gateway, as the kernel counts it.
 
-// scaleLab is a gateway for the benchmarks, on a disk or in a bucket.
-func scaleLab(b *testing.B, store *servers.S3) *serving {
+// scaleLab is a gateway for the benchmarks, on a disk or in a bucket, for which there may be more settings.
+func scaleLab(b *testing.B, store *servers.S3, more ...string) *serving {
 	b.Helper()
 	l := newLab(b)
 	front := "sftp:\n  listen: 127.0.0.1:0\n  connections: 20000\n  connections_per_address: 20000\n" +
@@ -38,6 +38,9 @@ func scaleLab(b *testing.B, store *servers.S3) *serving {
 		l.env = []string{"TEST_ACCESS_KEY=" + store.AccessKey}
 		front += fmt.Sprintf("storages:\n  default:\n    s3:\n      endpoint: https://%s\n      bucket: %s\n      access_key_env: TEST_ACCESS_KEY\n      secret_key_file: %s\n      ca_file: %s\n",
 			store.Addr, store.Bucket(false), secret, store.CertFile)
+		for _, line := range more {
+			front += "      " + line + "\n"
+		}
 	}
 	config := filepath.Join(b.TempDir(), "gateway.yaml")
 	if err := os.WriteFile(config, []byte(front), 0o600); err != nil {
@@ -221,22 +224,27 @@ func BenchmarkScaleList(b *testing.B) {
 	}
 }
 
-// BenchmarkScaleTransfers: 1, 4 and 16 uploads at once, of 64 MiB each, over each front end.
+// BenchmarkScaleTransfers: 1, 4 and 16 uploads at once, of 64 MiB each, over each front end; into a bucket
+// also with a quarter of the memory.
 func BenchmarkScaleTransfers(b *testing.B) {
 	const size = 64 << 20
 	file := filepath.Join(b.TempDir(), "file")
 	if err := os.WriteFile(file, make([]byte, size), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	for _, where := range []string{"disk", "s3"} {
+	for _, where := range []string{"disk", "s3", "s3-16MiB"} {
 		for _, front := range []string{"https", "sftp"} {
 			for _, n := range []int{1, 4, 16} {
 				b.Run(fmt.Sprintf("%s/%s/%d", where, front, n), func(b *testing.B) {
 					var store *servers.S3
-					if where == "s3" {
+					var more []string
+					if where != "disk" {
 						store = servers.StartS3(b, servers.VersityGW)
 					}
-					s := scaleLab(b, store)
+					if where == "s3-16MiB" {
+						more = []string{"memory: 16MiB", "part_size: 8MiB"}
+					}
+					s := scaleLab(b, store, more...)
 					before, began := s.memory("VmRSS"), time.Now()
 					var wg sync.WaitGroup
 					for i := range n {
