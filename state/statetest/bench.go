@@ -85,7 +85,7 @@ func publishAll(ctx context.Context, s state.Store, job int64, n int) error {
 	errs := make(chan error, benchWriters)
 	for w := range benchWriters {
 		wg.Go(func() {
-			noise := rand.New(rand.NewPCG(1, uint64(w))) //nolint:gosec // so that it does not compress better than a proof
+			noise := rand.New(rand.NewPCG(1, uint64(w))) // it must not compress better than a proof
 			for i := w; i < n; i += benchWriters {
 				if err := publishOne(ctx, s, benchFile(job, i), noise); err != nil {
 					errs <- err

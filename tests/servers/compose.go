@@ -1,8 +1,11 @@
 package servers
 
 import (
+	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -10,10 +13,20 @@ import (
 // programStart is how long a program may take until it listens.
 const programStart = 30 * time.Second
 
-// FreePort is a port of 127.0.0.1 that nothing listens on at the moment.
+// FreePort is a port of 127.0.0.1 that nothing listens on, for a program that listens on it some time later. It
+// is below those that the kernel gives out by itself (ip_local_port_range), so that nobody gets it meanwhile.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	return freePort(t, "127.0.0.1")
+	for range 100 {
+		port := 10_000 + rand.IntN(20_000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("servers: no free port between 10000 and 30000")
+	return 0
 }
 
 // StartHAProxy runs HAProxy with a configuration, which listens on addr, until the test ends.
