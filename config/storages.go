@@ -59,6 +59,9 @@ func (c Config) validateStorages(bad func(key, format string, args ...any)) {
 			bad(key+".s3", "path is given too; give one of them")
 		case s.S3 != nil:
 			s.S3.validate(func(k, format string, args ...any) { bad(key+".s3"+k, format, args...) })
+			if other := c.sharesBucket(name); other != "" {
+				bad(key+".s3.prefix", "storage %s has the same bucket, and one of the two prefixes is in the other; give each one of its own", other)
+			}
 		case s.Path == "":
 			bad(key, "path is missing: the folder where the files are kept; or s3, a bucket; or source, the name of one to mount")
 		case c.exposes(s.Path):
@@ -66,6 +69,24 @@ func (c Config) validateStorages(bad func(key, format string, args ...any)) {
 				s.Path, filepath.Join(c.Data, "files"))
 		}
 	}
+}
+
+// sharesBucket names a storage before this one, by name, whose part of a bucket is, or
+// is in, or holds that of this one; "" if there is none.
+func (c Config) sharesBucket(name string) string {
+	within := func(prefix string) string { return strings.Trim(prefix, "/") + "/" }
+	own := c.Storages[name].S3
+	for _, other := range c.StorageNames() {
+		s := c.Storages[other].S3
+		if other >= name || s == nil || s.Endpoint != own.Endpoint || s.Bucket != own.Bucket {
+			continue
+		}
+		a, b := within(s.Prefix), within(own.Prefix)
+		if a == "/" || b == "/" || strings.HasPrefix(a, b) || strings.HasPrefix(b, a) {
+			return other
+		}
+	}
+	return ""
 }
 
 func (c Config) validateMount(s Storage, bad func(key, format string, args ...any)) {

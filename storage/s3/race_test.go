@@ -1,9 +1,11 @@
 package s3
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -156,6 +158,70 @@ func TestRealRaceMkdir(t *testing.T) {
 		wg.Wait()
 		if made.Load() != 1 {
 			t.Errorf("%d made the directory", made.Load())
+		}
+	}
+}
+
+// TestRealRaceRename lets gateways rename one folder, each to another name: one does it, the others hear that
+// somebody does, or that the folder is gone.
+func TestRealRaceRename(t *testing.T) {
+	stores := gateways(t, 3)
+	for round := range 3 {
+		from := fmt.Sprintf("from%d", round)
+		noErr(t, "mkdir", stores[0].Mkdir(t.Context(), from))
+		for i := range 5 {
+			put(t, stores[0], fmt.Sprintf("%s/f%d", from, i), random(uint64(i), 50), storage.CommitOptions{})
+		}
+		var wg sync.WaitGroup
+		errs := make([]error, len(stores))
+		for i, s := range stores {
+			wg.Go(func() {
+				errs[i] = s.Rename(t.Context(), from, fmt.Sprintf("to%d-%d", round, i), storage.RenameOptions{})
+			})
+		}
+		wg.Wait()
+		winners := 0
+		for i, err := range errs {
+			to := fmt.Sprintf("to%d-%d", round, i)
+			if err == nil {
+				winners++
+				want(t, stores[0], to+"/f4", random(4, 50))
+				continue
+			}
+			if !errors.Is(err, storage.ErrBusy) && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("a loser's error is %v", err)
+			}
+			if _, err := stores[0].Stat(t.Context(), to); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("a loser's folder: %v", err)
+			}
+		}
+		if winners != 1 {
+			t.Errorf("%d of %d renamed it", winners, len(stores))
+		}
+	}
+	wantNothingStaged(t, stores[0])
+}
+
+// TestRealOpenAdvice opens buckets with what an operator may get wrong.
+func TestRealOpenAdvice(t *testing.T) {
+	good := small(servers.StartS3(t, serverKind()))
+	for name, c := range map[string]struct {
+		change func(o *Options)
+		says   string
+	}{
+		"bucket":     {func(o *Options) { o.Bucket = "not-there" }, "make it first"},
+		"access key": {func(o *Options) { o.AccessKey = "nobody" }, "see the access key"},
+		"secret key": {func(o *Options) { o.SecretKey = "wrong" }, "secret key"},
+		"authority":  {func(o *Options) { o.RootCAs = x509.NewCertPool() }, "ca_file"},
+	} {
+		o := good
+		c.change(&o)
+		s, err := Open(t.Context(), o)
+		if err == nil {
+			t.Errorf("%s: it opens", name)
+			_ = s.Close()
+		} else if !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), good.SecretKey) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,8 @@ import (
 	"gateway/storage"
 )
 
-// journal is an object renames/ID.json below Store.own. It is there from before the first copy of a rename until
+// journal is an object renames/HASH.json below Store.own, by the name that is left, so that of two who
+// rename one thing one does. It is there from before the first copy of a rename until
 // after the last removal. While Moving is not set everything is still under its old name, and a rename
 // that was interrupted is undone; from then on everything is under its new name too, and it is
 // finished. The copies are known by the id in their metadata.
@@ -88,7 +90,7 @@ func (s *Store) rename(ctx context.Context, from, to string, o storage.RenameOpt
 		return err
 	}
 	r := &renaming{s: s, j: journal{ID: newID(), From: from, To: to, Dir: e.isDir, Replace: o.Replace}}
-	r.key = s.own + "renames/" + r.j.ID + ".json"
+	r.key = fmt.Sprintf("%srenames/%x.json", s.own, sha256.Sum256([]byte(from)))
 	return r.run(ctx)
 }
 
@@ -134,7 +136,10 @@ func (r *renaming) run(ctx context.Context) error {
 	ctx, stop := r.renewing(ctx)
 	defer stop()
 	r.s.o.step("journaled")
-	err := r.copyAll(ctx)
+	_, err := r.s.exists(ctx, r.j.From) // somebody may have renamed it until now
+	if err == nil {
+		err = r.copyAll(ctx)
+	}
 	if err == nil {
 		r.s.o.step("copied")
 		err = r.write(ctx, true)
@@ -158,6 +163,9 @@ func (r *renaming) write(ctx context.Context, moving bool) error {
 	}
 	r.j.Lease = time.Now().Add(r.s.o.lease).UTC()
 	etag, err := r.s.putJSON(ctx, r.key, r.etag, r.j)
+	if isCondition(err) && r.etag == "" {
+		return fmt.Errorf("%w: somebody is renaming it, or was, and a gateway will set that right within a minute or so", storage.ErrBusy)
+	}
 	if isCondition(err) || isMissing(err) {
 		r.lost = true
 		return fmt.Errorf("%w: another gateway took the rename for interrupted, and goes on with it", storage.ErrBusy)

@@ -221,15 +221,47 @@ func open(ctx context.Context, o Options) (*Store, error) {
 		return err
 	})
 	if err == nil && !exists {
-		err = errors.New("there is no such bucket: make it first")
+		// An answer to HEAD has no words, and stores say there that they know nobody.
+		err = s.try(ctx, func() error {
+			_, err := s.core.ListObjectsV2(o.Bucket, s.base, "", "", "", 1)
+			return err
+		})
+		if err == nil {
+			err = errors.New("the store says that there is no such bucket, and lists it")
+		}
 	}
 	if err != nil {
 		s.idle()
-		return nil, cause(err)
+		return nil, advise(cause(err))
 	}
 	// What cannot be finished now is tried again, and reported, by the next Recover.
 	_ = s.Recover(ctx)
 	return s, nil
+}
+
+// advise adds to the store's words what to do.
+func advise(err error) error {
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	switch code(err) {
+	case "NoSuchBucket":
+		return fmt.Errorf("there is no such bucket: make it first (%w)", err)
+	case "InvalidAccessKeyId", "XAdminUserNotFound":
+		return fmt.Errorf("%w; see the access key", err)
+	case "SignatureDoesNotMatch":
+		return fmt.Errorf("%w; see the secret key, and the clock of this machine", err)
+	case "AccessDenied":
+		return fmt.Errorf("%w; see the access key and the secret key, and what they may do in the bucket", err)
+	case "AuthorizationHeaderMalformed", "BadRequest", "400 Bad Request":
+		return fmt.Errorf("%w; see the region", err)
+	}
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%w; name the file with its authority (ca_file)", err)
+	case errors.As(err, &name):
+		return fmt.Errorf("%w; write the endpoint as it is in the store's certificate", err)
+	}
+	return err
 }
 
 // Close ends what runs in the background. Uploads that are open can only be resumed after that.
