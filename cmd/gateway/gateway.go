@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"gateway/auth"
 	"gateway/config"
@@ -73,7 +75,9 @@ func (g *gateway) open(ctx context.Context) error {
 		}
 		var b backend
 		if s.S3 != nil {
+			said := g.sayWaiting("storage " + name + ", bucket " + s.S3.Bucket + " at " + s.S3.Endpoint)
 			b, err = openBucket(ctx, g.cfg, name)
+			said()
 		} else {
 			b, err = openFolder(path, mode)
 		}
@@ -82,10 +86,22 @@ func (g *gateway) open(ctx context.Context) error {
 		}
 		g.storages[name] = b
 	}
-	if g.state, err = openState(ctx, g.cfg); err != nil {
+	said := g.sayWaiting("the database, " + cmp.Or(g.cfg.State.URL, g.cfg.StateFile()))
+	g.state, err = openState(ctx, g.cfg)
+	said()
+	if err != nil {
 		return err
 	}
 	return g.openLedgers(ctx)
+}
+
+// waitingTime is for how long something may take until the operator is told that it does.
+const waitingTime = 2 * time.Second
+
+// sayWaiting logs what is waited for, if that takes long, until done is called.
+func (g *gateway) sayWaiting(what string) (done func()) {
+	t := time.AfterFunc(waitingTime, func() { g.log.Info("waiting for an answer", "of", what) })
+	return func() { t.Stop() }
 }
 
 // openState opens the database, the one in the data folder unless the configuration

@@ -95,8 +95,8 @@ func persist(ctx context.Context, patience time.Duration, do func(context.Contex
 		if err == nil || ctx.Err() != nil || !transient(err) || time.Now().Add(pause).After(giveUp) {
 			return err
 		}
-		if err := sleep(ctx, pause); err != nil {
-			return err
+		if ended := sleep(ctx, pause); ended != nil {
+			return fmt.Errorf("%w while it was tried again, after: %w", ended, err)
 		}
 	}
 }

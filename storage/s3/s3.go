@@ -216,10 +216,17 @@ func open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.own = s.base + storage.StagingName + "/"
 	exists := false
+	var last error
 	err = s.try(ctx, func() (err error) {
 		exists, err = s.core.BucketExists(ctx, o.Bucket)
+		if err != nil && ctx.Err() == nil {
+			last = err
+		}
 		return err
 	})
+	if err != nil && ctx.Err() != nil && last != nil {
+		err = fmt.Errorf("%w while it was tried again, after: %w", err, advise(cause(last)))
+	}
 	if err == nil && !exists {
 		// An answer to HEAD has no words, and stores say there that they know nobody.
 		err = s.try(ctx, func() error {
