@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"gateway/internal/pause"
 	"gateway/state"
 	"gateway/storage"
 )
@@ -229,7 +230,7 @@ func (x *segmented) help(ctx, waiting context.Context) {
 			return
 		}
 		x.Logger.Debug("migrate: a session of a segmented transfer was lost", "path", x.path, "error", err)
-		if sleep(waiting, x.RetryWait) != nil {
+		if pause.For(waiting, x.RetryWait) != nil {
 			return
 		}
 	}
@@ -240,7 +241,7 @@ func (x *segmented) help(ctx, waiting context.Context) {
 // logged in meanwhile.
 func (x *segmented) begun(ctx context.Context) error {
 	for x.plan.prefix() < overlap {
-		if err := sleep(ctx, time.Millisecond); err != nil {
+		if err := pause.For(ctx, time.Millisecond); err != nil {
 			return err
 		}
 	}

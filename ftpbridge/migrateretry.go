@@ -7,6 +7,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"gateway/internal/pause"
 	"gateway/storage"
 )
 
@@ -77,19 +78,8 @@ func (r *run) retry(ctx context.Context, fn func(Remote) (progress bool, err err
 		} else {
 			r.Logger.Warn("waiting for the server", "since", time.Since(away).Round(time.Second), "at most", awayWaits*r.RetryWait, "error", err)
 		}
-		if err := sleep(ctx, wait.NextBackOff()); err != nil {
+		if err := pause.For(ctx, wait.NextBackOff()); err != nil {
 			return err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

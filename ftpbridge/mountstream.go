@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"time"
 
+	"gateway/internal/pause"
 	"gateway/storage"
 )
 
@@ -27,7 +28,7 @@ func (s *stream) run() {
 			break
 		}
 		s.m.log.Debug("mount: reading again", "path", s.path, "error", err)
-		if sleep(s.ctx, DefaultRetryWait<<(tries-1)) != nil {
+		if pause.For(s.ctx, DefaultRetryWait<<(tries-1)) != nil {
 			break
 		}
 	}

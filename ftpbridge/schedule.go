@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"gateway/internal/pause"
 	"gateway/state"
 )
 
@@ -164,7 +165,7 @@ func (s Scheduler) runJob(ctx context.Context, j ScheduledJob, room chan struct{
 		}
 		s.Logger.Debug("job waits", "job", j.Name, "due", due)
 		if wait := time.Until(due); wait > 0 {
-			if sleep(ctx, min(wait, readAgain)) != nil {
+			if pause.For(ctx, min(wait, readAgain)) != nil {
 				return
 			}
 			continue // another node may have run it meanwhile, or have died while it did

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gateway/internal/pause"
 	"gateway/state"
 )
 
@@ -93,7 +94,7 @@ func (f *fakeJob) job(t *testing.T, s Schedule) ScheduledJob {
 				return f.err
 			}
 			f.last.Started, f.last.Finished = time.Now(), time.Time{}
-			_ = sleep(ctx, f.takes)
+			_ = pause.For(ctx, f.takes)
 			f.last.Finished = time.Now()
 			if f.last.Failures++; f.err == nil {
 				f.last.Failures = 0
@@ -186,7 +187,7 @@ func TestScheduler(t *testing.T) {
 						f.begun = append(f.begun, time.Since(began))
 						last = LastRun{Started: time.Now()}
 						mu.Unlock()
-						_ = sleep(ctx, time.Second)
+						_ = pause.For(ctx, time.Second)
 						mu.Lock()
 						defer mu.Unlock()
 						last.Finished = time.Now()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"gateway/internal/pause"
 	"gateway/state"
 	"gateway/storage"
 )
@@ -364,7 +365,7 @@ func TestSegmentsDurable(t *testing.T) {
 			once.Do(func() {
 				go func() {
 					defer close(w.all) // go on
-					for sleep(ctx, 2*time.Millisecond) == nil {
+					for pause.For(ctx, 2*time.Millisecond) == nil {
 						if f, err := m.store.GetFile(ctx, 1, "big"); err == nil && len(f.Ranges) == 3 {
 							seen <- f
 							return

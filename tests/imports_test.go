@@ -29,6 +29,7 @@ func allowed() map[string][]string {
 		"config":    nil,
 
 		"internal/durable": nil,
+		"internal/pause":   nil,
 
 		// The contracts.
 		"storage":                  nil,
@@ -37,17 +38,17 @@ func allowed() map[string][]string {
 		"state":                    nil,
 
 		// What fulfils them.
-		"storage/disk":        {"storage", "storage/internal/keylock"},
-		"storage/s3":          {"storage", "storage/internal/keylock", "state"},
+		"storage/disk":        {"storage", "storage/internal/keylock", "internal/pause"},
+		"storage/s3":          {"storage", "storage/internal/keylock", "internal/pause"},
 		"storage/storagetest": {"storage"},
 		"state/sqlite":        {"state", "internal/durable"},
-		"state/postgres":      {"state"},
+		"state/postgres":      {"state", "internal/pause"},
 		"state/statetest":     {"state"},
 
 		// What uses them.
 		"sftpsrv":   {"auth", "storage", "state", "internal/durable"},
 		"webdav":    {"auth", "storage", "state", "internal/durable"},
-		"ftpbridge": contracts,
+		"ftpbridge": append(slices.Clone(contracts), "internal/pause"),
 		// What it found, as files.
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 

@@ -31,6 +31,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
+	"gateway/internal/pause"
 	"gateway/state"
 )
 
@@ -219,7 +220,7 @@ func lockUpgrade(ctx context.Context, c *pgx.Conn) error {
 		if err != nil || locked {
 			return err
 		}
-		if err := sleep(ctx, upgradeRetry); err != nil {
+		if err := pause.For(ctx, upgradeRetry); err != nil {
 			return err
 		}
 	}

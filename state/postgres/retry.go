@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"gateway/internal/pause"
 	"gateway/state"
 )
 
@@ -85,17 +86,17 @@ func (s *Store) send(ctx context.Context, op string, fill func(*pgx.Batch)) erro
 // persist tries again while the server cannot be reached, for as long as patience.
 func persist(ctx context.Context, patience time.Duration, do func(context.Context) error) error {
 	giveUp := time.Now().Add(patience)
-	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+	for wait := firstPause; ; wait = min(2*wait, maxPause) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		try, cancel := context.WithTimeout(ctx, tryTime)
 		err := do(try)
 		cancel()
-		if err == nil || ctx.Err() != nil || !transient(err) || time.Now().Add(pause).After(giveUp) {
+		if err == nil || ctx.Err() != nil || !transient(err) || time.Now().Add(wait).After(giveUp) {
 			return err
 		}
-		if ended := sleep(ctx, pause); ended != nil {
+		if ended := pause.For(ctx, wait); ended != nil {
 			return fmt.Errorf("%w while it was tried again, after: %w", ended, err)
 		}
 	}
@@ -117,17 +118,6 @@ func transient(err error) bool {
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, pgx.ErrTxClosed) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, context.DeadlineExceeded)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // newOnce is what a write is known again by.

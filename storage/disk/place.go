@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gateway/internal/pause"
 	"gateway/storage"
 )
 
@@ -153,7 +154,7 @@ func (d *Disk) lockKey(ctx context.Context, key int64) (unlock func(), err error
 			break
 		}
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-			err = sleep(ctx, 5*time.Millisecond)
+			err = pause.For(ctx, 5*time.Millisecond)
 		}
 		if err != nil {
 			release()
@@ -186,18 +187,7 @@ func settle(ctx context.Context, going entry) error {
 	if age < 0 || age > tick { // below 0: the clock was set back, waiting does not help
 		return nil
 	}
-	return sleep(ctx, tick-age+time.Millisecond)
-}
-
-func sleep(ctx context.Context, t time.Duration) error {
-	timer := time.NewTimer(t)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause.For(ctx, tick-age+time.Millisecond)
 }
 
 // control runs f on the descriptor of file.

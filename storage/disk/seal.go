@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gateway/internal/pause"
 	"gateway/storage"
 )
 
@@ -70,7 +71,7 @@ func (s *seal) take(ctx context.Context, f *os.File, noLease bool) error {
 		if time.Since(start) > sealWait {
 			return fmt.Errorf("another process has the staged file open: %w", storage.ErrBusy)
 		}
-		if err := sleep(ctx, sealRetry); err != nil {
+		if err := pause.For(ctx, sealRetry); err != nil {
 			return err
 		}
 	}

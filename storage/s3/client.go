@@ -16,6 +16,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/minio/minio-go/v7"
 
+	"gateway/internal/pause"
 	"gateway/storage"
 )
 
@@ -82,7 +83,7 @@ func (s *Store) try(ctx context.Context, request func() error) error {
 		if err == nil || n == maxTries || !temporary(err) || ctx.Err() != nil {
 			return ended(ctx, err)
 		}
-		if err := pause(ctx, wait.NextBackOff()); err != nil {
+		if err := pause.For(ctx, wait.NextBackOff()); err != nil {
 			return err
 		}
 	}
@@ -93,17 +94,6 @@ func (s *Store) pauses() *backoff.ExponentialBackOff {
 	b.InitialInterval, b.Multiplier, b.MaxInterval = s.o.retryPause, 2, maxPause
 	b.Reset()
 	return b
-}
-
-func pause(ctx context.Context, t time.Duration) error {
-	timer := time.NewTimer(t)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // ended is the error of ctx if that is why a request failed: the library hides it.
@@ -264,7 +254,7 @@ func (s *Store) keys(ctx context.Context, prefix, after string, by delimiter) it
 				return
 			}
 			after = last
-			if err := pause(ctx, wait.NextBackOff()); err != nil {
+			if err := pause.For(ctx, wait.NextBackOff()); err != nil {
 				yield(minio.ObjectInfo{}, err)
 				return
 			}

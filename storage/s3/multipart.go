@@ -10,6 +10,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"golang.org/x/sync/errgroup"
+
+	"gateway/internal/pause"
 )
 
 // metaObject is the metadata key of the id of the upload that an object came from. It tells whether a
@@ -227,7 +229,7 @@ func (s *Store) publish(ctx context.Context, key, object string, request func() 
 		if n == maxTries || !temporary(err) {
 			return "", err
 		}
-		if err := pause(ctx, wait.NextBackOff()); err != nil {
+		if err := pause.For(ctx, wait.NextBackOff()); err != nil {
 			return "", err
 		}
 	}
