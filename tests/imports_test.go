@@ -32,14 +32,15 @@ func allowed() map[string][]string {
 		"internal/pause":   nil,
 
 		// The contracts.
-		"storage":                  nil,
-		"storage/internal/keylock": nil,
-		"auth":                     {"config", "storage", "state", "internal/durable"},
-		"state":                    nil,
+		"storage":                   nil,
+		"storage/internal/keylock":  nil,
+		"storage/internal/uploadid": nil,
+		"auth":                      {"config", "storage", "state", "internal/durable"},
+		"state":                     nil,
 
 		// What fulfils them.
-		"storage/disk":        {"storage", "storage/internal/keylock", "internal/pause"},
-		"storage/s3":          {"storage", "storage/internal/keylock", "internal/pause"},
+		"storage/disk":        {"storage", "storage/internal/keylock", "storage/internal/uploadid", "internal/pause"},
+		"storage/s3":          {"storage", "storage/internal/keylock", "storage/internal/uploadid", "internal/pause"},
 		"storage/storagetest": {"storage"},
 		"state/sqlite":        {"state", "internal/durable"},
 		"state/postgres":      {"state", "internal/pause"},

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gateway/storage"
+	"gateway/storage/internal/uploadid"
 )
 
 func must(t *testing.T, err error) {
@@ -292,16 +293,16 @@ func TestSweep(t *testing.T) {
 	published := keep("published", time.Time{})
 	staging := filepath.Join(dir, storage.StagingName)
 	must(t, os.Link(filepath.Join(staging, string(published)+partSuffix), filepath.Join(dir, "published")))
-	orphan := newID()
+	orphan := uploadid.New()
 	for _, suffix := range []string{sidecarSuffix, newSuffix} {
-		writeFile(t, staging, newID()+suffix, "{}")
+		writeFile(t, staging, uploadid.New()+suffix, "{}")
 	}
 	writeFile(t, staging, orphan+partSuffix, "x")
 	writeFile(t, staging, string(kept)+newSuffix, "half")
-	torn := newID()
+	torn := uploadid.New()
 	writeFile(t, staging, torn+partSuffix, "x")
 	writeFile(t, staging, torn+sidecarSuffix, `{"name":"../../etc/x","size":1}`)
-	must(t, os.MkdirAll(filepath.Join(staging, newID()+trashSuffix, "a/b"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(staging, uploadid.New()+trashSuffix, "a/b"), 0o700))
 	writeFile(t, staging, "not ours", "x")
 	for _, token := range []storage.Token{expired, published, storage.Token(torn), storage.Token(orphan)} {
 		if _, err := d.Resume(ctx, token); !errors.Is(err, fs.ErrNotExist) {

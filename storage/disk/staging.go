@@ -2,8 +2,6 @@ package disk
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gateway/storage"
+	"gateway/storage/internal/uploadid"
 )
 
 // The staging folder holds, for an upload with a random id,
@@ -89,17 +88,6 @@ func (d *Disk) foldsCase() bool {
 	return err == nil && os.SameFile(upper, info)
 }
 
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
-}
-
-func validID(id string) bool {
-	b, err := hex.DecodeString(id)
-	return err == nil && len(b) == 16 && hex.EncodeToString(b) == id
-}
-
 func flock(f *os.File, how int) error {
 	return control(f, func(fd int) error {
 		for {
@@ -117,7 +105,7 @@ const partTries = 10
 // take it for abandoned; then another is made.
 func (d *Disk) newPart() (id string, f *os.File, err error) {
 	for range partTries {
-		id = newID()
+		id = uploadid.New()
 		if f, err = d.makePart(id + partSuffix); err != nil {
 			return "", nil, err
 		}
@@ -264,7 +252,7 @@ func (d *Disk) resume(ctx context.Context, id string) (*upload, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if !validID(id) {
+	if !uploadid.Valid(id) {
 		return nil, fs.ErrNotExist
 	}
 	f, err := d.openPart(id)
@@ -332,7 +320,7 @@ func (d *Disk) discard(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !validID(id) {
+	if !uploadid.Valid(id) {
 		return fs.ErrNotExist
 	}
 	f, err := d.openPart(id)
@@ -361,7 +349,7 @@ func (d *Disk) eachStaged(ctx context.Context, f func(id, suffix string) (bool, 
 		names, err := dir.Readdirnames(listBatch)
 		for _, name := range names {
 			id, suffix, _ := strings.Cut(name, ".")
-			if !validID(id) {
+			if !uploadid.Valid(id) {
 				continue
 			}
 			if more, err := f(id, "."+suffix); err != nil || !more {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gateway/storage"
+	"gateway/storage/internal/uploadid"
 )
 
 // Mkdir implements storage.FS.
@@ -125,7 +126,7 @@ func (d *Disk) RemoveAll(ctx context.Context, name string) error {
 }
 
 func (d *Disk) removeTree(p *place) error {
-	trash := newID() + trashSuffix
+	trash := uploadid.New() + trashSuffix
 	// It cannot be moved from another file system, or without the right to
 	// write into it.
 	err := control(d.stagingDir, func(staging int) error { return rename(p.dir.fd, p.base, staging, trash, 0) })

@@ -12,6 +12,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"gateway/storage"
+	"gateway/storage/internal/uploadid"
 )
 
 // An upload that was checkpointed has an object uploads/OWNER/ID.json below Store.own, which says what Resume
@@ -141,7 +142,7 @@ func (s *Store) putJSON(ctx context.Context, key, old string, v any) (etag strin
 	} else {
 		o.SetMatchETag(old)
 	}
-	return s.putFile(ctx, key, newID(), data, nil, o)
+	return s.putFile(ctx, key, uploadid.New(), data, nil, o)
 }
 
 // readOwn reads a small object that is no file.

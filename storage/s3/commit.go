@@ -12,6 +12,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"gateway/storage"
+	"gateway/storage/internal/uploadid"
 )
 
 // Commit implements storage.Upload. If only the last step fails, to keep the modification time, the file
@@ -177,7 +178,7 @@ func (u *upload) onlyPage() ([]byte, error) {
 // put publishes a small file in one request.
 func (u *upload) put(ctx context.Context, data, sum []byte, o minio.PutObjectOptions) (string, error) {
 	// An id of this publish: an earlier try may have had other bytes.
-	return u.s.putFile(ctx, u.key(), newID(), data, sum, o)
+	return u.s.putFile(ctx, u.key(), uploadid.New(), data, sum, o)
 }
 
 // putFile publishes an object in one request, under the conditions in o.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gateway/storage"
+	"gateway/storage/internal/uploadid"
 )
 
 // journal is an object renames/HASH.json below Store.own, by the name that is left, so that of two who
@@ -89,7 +90,7 @@ func (s *Store) rename(ctx context.Context, from, to string, o storage.RenameOpt
 	if err := s.mayReplace(ctx, e, to, o.Replace); err != nil {
 		return err
 	}
-	r := &renaming{s: s, j: journal{ID: newID(), From: from, To: to, Dir: e.isDir, Replace: o.Replace}}
+	r := &renaming{s: s, j: journal{ID: uploadid.New(), From: from, To: to, Dir: e.isDir, Replace: o.Replace}}
 	r.key = fmt.Sprintf("%srenames/%x.json", s.own, sha256.Sum256([]byte(from)))
 	return r.run(ctx)
 }
@@ -467,7 +468,7 @@ func (s *Store) recover(ctx context.Context, key string) error {
 		return fmt.Errorf("journal %s: %w", key, err)
 	}
 	for _, name := range []string{r.j.From, r.j.To} {
-		if clean, err := storage.CleanName(name); err != nil || clean != name || name == "" || !validID(r.j.ID) {
+		if clean, err := storage.CleanName(name); err != nil || clean != name || name == "" || !uploadid.Valid(r.j.ID) {
 			return fmt.Errorf("journal %s: it is damaged", key)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+
+	"gateway/storage/internal/uploadid"
 )
 
 // Sweep removes what dead processes left in the bucket, by age (Options.Abandon), and suspended uploads
@@ -70,7 +72,7 @@ func (s *Store) sweepParts(ctx context.Context, known map[string]bool) error {
 			return errors.Join(append(errs, err)...)
 		}
 		id := strings.TrimSuffix(object.Key[len(prefix):], "/")
-		if known[id] || !validID(id) {
+		if known[id] || !uploadid.Valid(id) {
 			continue
 		}
 		newest := time.Time{}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gateway/storage"
+	"gateway/storage/internal/uploadid"
 )
 
 // Mkdir implements storage.FS. The directory is an empty object whose key ends in a slash.
@@ -40,7 +41,7 @@ func (s *Store) mkdir(ctx context.Context, name string) error {
 		return err
 	}
 	o := storage.CommitOptions{IfNoneMatch: true}
-	if _, err := s.putFile(ctx, s.dirKey(name), newID(), nil, nil, publishing(o)); err != nil {
+	if _, err := s.putFile(ctx, s.dirKey(name), uploadid.New(), nil, nil, publishing(o)); err != nil {
 		return conflict(err, o)
 	}
 	return s.setTime(ctx, ofDir, name, bindDir, time.Now(), nil)
@@ -338,7 +339,7 @@ func (s *Store) copyFile(ctx context.Context, e entry, from, to string, o storag
 	if err != nil {
 		return storage.Info{}, err
 	}
-	etag, err := s.copyObject(ctx, v, s.fileKey(to), newID(), sum, o)
+	etag, err := s.copyObject(ctx, v, s.fileKey(to), uploadid.New(), sum, o)
 	if err != nil {
 		return storage.Info{}, err
 	}

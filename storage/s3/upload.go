@@ -2,8 +2,6 @@ package s3
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +9,7 @@ import (
 	"sync"
 
 	"gateway/storage"
+	"gateway/storage/internal/uploadid"
 )
 
 // Create implements storage.FS. Nothing is sent before a part is full, or for a file that fits into
@@ -47,7 +46,7 @@ func (s *Store) create(ctx context.Context, name string, o storage.CreateOptions
 	case o.Size > MaxSize:
 		return nil, fmt.Errorf("%w: %d bytes; an object has %d at most", storage.ErrTooLarge, o.Size, int64(MaxSize))
 	}
-	u := s.newUpload(newID(), name, o, o.Sequential && !o.Edit)
+	u := s.newUpload(uploadid.New(), name, o, o.Sequential && !o.Edit)
 	if o.Edit {
 		u.base = &base{version: version{s: s, key: u.key(), object: e.object}, size: e.object.Size}
 		u.size = e.object.Size
@@ -57,17 +56,6 @@ func (s *Store) create(ctx context.Context, name string, o storage.CreateOptions
 
 // MaxSize is the size of the largest object, in bytes.
 const MaxSize = 5 << 40
-
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
-}
-
-func validID(id string) bool {
-	b, err := hex.DecodeString(id)
-	return err == nil && len(b) == 16 && hex.EncodeToString(b) == id
-}
 
 // upload is a staged file; see the package comment for the two ways in which it is staged.
 type upload struct {
