@@ -231,19 +231,26 @@ func (st step) turn(at, i, faults, n int) bool {
 
 // TestRealFaults has each request of each change fail once, in every way: the change succeeds all the same.
 func TestRealFaults(t *testing.T) {
-	server := servers.StartS3(t, serverKind())
-	base := small(server)
+	base := small(servers.StartS3(t, serverKind()))
+	eachRequest(t, base, faults(), 2, scene.faultAt)
+}
+
+// eachRequest does each change again and again, and calls at with a fault and the number of a request until there is no such
+// request; n is as in step.turn.
+func eachRequest(t *testing.T, base Options, faults []fault, n int,
+	at func(x scene, t *testing.T, clean *Store, o Options, st step, f fault, at int) (struck bool)) {
+	t.Helper()
 	x := scene{old: random(1, 1000), small: random(2, 2000), large: random(3, MinPartSize+10)}
 	for _, st := range steps() {
 		t.Run(st.name, func(t *testing.T) {
 			t.Parallel()
-			base := base
-			base.Prefix = st.name
-			clean := openStore(t, base)
-			for i, f := range faults() {
-				for at, more := 1, true; more && !t.Failed(); at++ {
-					if st.turn(at, i, len(faults()), 2) {
-						more = x.faultAt(t, clean, base, st, f, at)
+			o := base
+			o.Prefix = st.name
+			clean := openStore(t, o)
+			for i, f := range faults {
+				for number, more := 1, true; more && !t.Failed(); number++ {
+					if st.turn(number, i, len(faults), n) {
+						more = at(x, t, clean, o, st, f, number)
 					}
 				}
 			}
@@ -288,25 +295,9 @@ func faulty(t *testing.T, o Options, f func(n int, r *http.Request, through http
 // TestRealOutage has the store fail from each request of each change on, before or after it did its work. What then
 // failed did not happen, or wholly, and says so with a clean error; what did not fail is there.
 func TestRealOutage(t *testing.T) {
-	server := servers.StartS3(t, serverKind())
-	base := small(server)
+	base := small(servers.StartS3(t, serverKind()))
 	base.lease, base.retryPause = 100*time.Millisecond, 10*time.Microsecond
-	x := scene{old: random(1, 1000), small: random(2, 2000), large: random(3, MinPartSize+10)}
-	for _, st := range steps() {
-		t.Run(st.name, func(t *testing.T) {
-			t.Parallel()
-			base := base
-			base.Prefix = st.name
-			clean := openStore(t, base)
-			for i, f := range faults()[3:6] {
-				for at, more := 1, true; more && !t.Failed(); at++ {
-					if st.turn(at, i, 3, 1) {
-						more = x.outageFrom(t, clean, base, st, f, at)
-					}
-				}
-			}
-		})
-	}
+	eachRequest(t, base, faults()[3:6], 1, scene.outageFrom)
 }
 
 // outageFrom has the store fail from a request on, and reports whether there was one.

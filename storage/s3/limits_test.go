@@ -37,15 +37,10 @@ func TestRealLargeParts(t *testing.T) {
 	for name, c := range map[string]storage.CreateOptions{"in order": {Size: -1, Sequential: true}, "any order": {Size: -1}} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t, o)
-			u, err := s.Create(t.Context(), "f", c)
-			noErr(t, "create", err)
 			const first = 3*MinPartSize + 500
-			writeAll(t, u, data[:first], 0)
-			token, err := u.Suspend(t.Context(), storage.SuspendOptions{})
-			noErr(t, "suspend", err)
+			u := begin(t, s, "f", c, data[:first])
 			s = openStore(t, o)
-			u, err = s.Resume(t.Context(), token)
-			noErr(t, "resume", err)
+			u = suspendAndResume(t, s, u)
 			writeAll(t, u, data[first:], first)
 			if !c.Sequential {
 				for _, off := range []int64{6 * MinPartSize, 4*MinPartSize + 1, 10} { // behind what was sent
@@ -53,7 +48,7 @@ func TestRealLargeParts(t *testing.T) {
 					writeAll(t, u, data[off:off+1000], off)
 				}
 			}
-			_, err = u.Commit(t.Context(), storage.CommitOptions{SHA256: sum[:]})
+			_, err := u.Commit(t.Context(), storage.CommitOptions{SHA256: sum[:]})
 			noErr(t, "commit", err)
 			want(t, s, "f", data)
 			wantNothingStaged(t, s)

@@ -34,10 +34,9 @@ func TestRealResume(t *testing.T) {
 				o.lease = 300 * time.Millisecond
 				calls := record(&o)
 				s := openStore(t, o)
-				u, err := s.Create(t.Context(), "f", c)
-				noErr(t, "create", err)
-				writeAll(t, u, data[:first], 0)
+				u := begin(t, s, "f", c, data[:first])
 				var token storage.Token
+				var err error
 				if killed {
 					token, err = u.Checkpoint(t.Context())
 					noErr(t, "checkpoint", err)
@@ -92,6 +91,25 @@ func TestRealResume(t *testing.T) {
 	}
 }
 
+// begin makes an upload that has these bytes.
+func begin(t *testing.T, s *Store, name string, c storage.CreateOptions, data []byte) storage.Upload {
+	t.Helper()
+	u, err := s.Create(t.Context(), name, c)
+	noErr(t, "create", err)
+	writeAll(t, u, data, 0)
+	return u
+}
+
+// suspendAndResume has an upload let go and taken up again.
+func suspendAndResume(t *testing.T, s storage.Resumer, u storage.Upload) storage.Upload {
+	t.Helper()
+	token, err := u.Suspend(t.Context(), storage.SuspendOptions{})
+	noErr(t, "suspend", err)
+	u, err = s.Resume(t.Context(), token)
+	noErr(t, "resume", err)
+	return u
+}
+
 // settled waits until nothing is being sent.
 func settled(u storage.Upload) {
 	up := u.(*upload)
@@ -122,9 +140,7 @@ func TestRealTakenOver(t *testing.T) {
 	o.lease = 50 * time.Millisecond
 	a, b := openStore(t, o), openStore(t, o)
 	data := random(4, MinPartSize+99)
-	ua, err := a.Create(t.Context(), "f", storage.CreateOptions{Size: -1})
-	noErr(t, "create", err)
-	writeAll(t, ua, data, 0)
+	ua := begin(t, a, "f", storage.CreateOptions{Size: -1}, data)
 	token, err := ua.Checkpoint(t.Context())
 	noErr(t, "checkpoint", err)
 	noErr(t, "close", a.Close()) // nobody renews the claim
@@ -145,9 +161,7 @@ func TestRealStoreForgets(t *testing.T) {
 	s := openStore(t, o)
 	data := random(4, 3*MinPartSize)
 	for _, inOrder := range []bool{false, true} {
-		u, err := s.Create(t.Context(), "f", storage.CreateOptions{Size: -1, Sequential: inOrder})
-		noErr(t, "create", err)
-		writeAll(t, u, data[:2*MinPartSize+1], 0)
+		u := begin(t, s, "f", storage.CreateOptions{Size: -1, Sequential: inOrder}, data[:2*MinPartSize+1])
 		token, err := u.Suspend(t.Context(), storage.SuspendOptions{})
 		noErr(t, "suspend", err)
 		noErr(t, "abort", s.abortMultipart(t.Context(), s.fileKey("f"), u.(*upload).multi.id))
@@ -176,9 +190,7 @@ func TestRealRefused(t *testing.T) {
 	for _, inOrder := range []bool{false, true} {
 		put(t, s, "f", []byte("old"), storage.CommitOptions{})
 		// Taken between the look and the publish: the store itself has to refuse.
-		u, err := s.Create(t.Context(), "f", storage.CreateOptions{Size: -1, Sequential: inOrder})
-		noErr(t, "create", err)
-		writeAll(t, u, data, 0)
+		u := begin(t, s, "f", storage.CreateOptions{Size: -1, Sequential: inOrder}, data)
 		up := u.(*upload)
 		up.mu.Lock()
 		publish, err := up.prepare(t.Context(), nil)
@@ -188,10 +200,7 @@ func TestRealRefused(t *testing.T) {
 		wantErr(t, "publish", conflict(err, storage.CommitOptions{IfNoneMatch: true}), fs.ErrExist)
 		_, err = u.Commit(t.Context(), storage.CommitOptions{IfNoneMatch: true})
 		wantErr(t, "commit", err, fs.ErrExist)
-		token, err := u.Suspend(t.Context(), storage.SuspendOptions{})
-		noErr(t, "suspend", err)
-		u, err = s.Resume(t.Context(), token)
-		noErr(t, "resume", err)
+		u = suspendAndResume(t, s, u)
 		if u.Size() != int64(len(data)) {
 			t.Fatalf("it has %d bytes, want %d", u.Size(), len(data))
 		}
@@ -210,25 +219,16 @@ func TestRealSweep(t *testing.T) {
 	dead := openStore(t, o)
 	data := random(4, MinPartSize+99)
 	for _, inOrder := range []bool{true, false} {
-		u, err := dead.Create(t.Context(), "dead", storage.CreateOptions{Size: -1, Sequential: inOrder})
-		noErr(t, "create", err)
-		writeAll(t, u, data, 0)
-		settled(u)
+		settled(begin(t, dead, "dead", storage.CreateOptions{Size: -1, Sequential: inOrder}, data))
 	}
 	kill(dead)
-	kept, err := dead.Create(t.Context(), "kept", storage.CreateOptions{Size: -1})
-	noErr(t, "create", err)
-	writeAll(t, kept, data, 0)
+	kept := begin(t, dead, "kept", storage.CreateOptions{Size: -1}, data)
 	token, err := kept.Suspend(t.Context(), storage.SuspendOptions{})
 	noErr(t, "suspend", err)
-	old, err := dead.Create(t.Context(), "old", storage.CreateOptions{Size: -1})
-	noErr(t, "create", err)
-	writeAll(t, old, data, 0)
+	old := begin(t, dead, "old", storage.CreateOptions{Size: -1}, data)
 	_, err = old.Suspend(t.Context(), storage.SuspendOptions{Until: time.Now().Add(-time.Second)})
 	noErr(t, "suspend", err)
-	open, err := dead.Create(t.Context(), "open", storage.CreateOptions{Size: -1})
-	noErr(t, "create", err)
-	writeAll(t, open, data, 0)
+	open := begin(t, dead, "open", storage.CreateOptions{Size: -1}, data)
 	settled(open)
 
 	noErr(t, "sweep", dead.Sweep(t.Context()))                                 // nothing is old

@@ -98,15 +98,8 @@ func (w *twin) read(off int64, n int) {
 }
 
 func (w *twin) suspend() {
-	ctx := w.t.Context()
-	token, err := w.us.Suspend(ctx, storage.SuspendOptions{})
-	noErr(w.t, "suspend", err)
-	w.us, err = w.s.Resume(ctx, token)
-	noErr(w.t, "resume", err)
-	token, err = w.ud.Suspend(ctx, storage.SuspendOptions{})
-	noErr(w.t, "suspend", err)
-	w.ud, err = w.d.Resume(ctx, token)
-	noErr(w.t, "resume", err)
+	w.us = suspendAndResume(w.t, w.s, w.us)
+	w.ud = suspendAndResume(w.t, w.d, w.ud)
 }
 
 func (w *twin) commit() {
