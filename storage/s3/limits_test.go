@@ -34,11 +34,18 @@ func TestRealLargeParts(t *testing.T) {
 	o.limits = limits{parts: 6, plain: 2, bigParts: 2}
 	data := random(3, 7*MinPartSize+1000)
 	sum := sha256.Sum256(data)
-	for name, c := range map[string]storage.CreateOptions{"in order": {Size: -1, Sequential: true}, "any order": {Size: -1}} {
+	for name, c := range map[string]struct {
+		storage.CreateOptions
+		first int64 // what is written before the restart
+	}{
+		"in order, within a large part":  {storage.CreateOptions{Size: -1, Sequential: true}, 3*MinPartSize + 500},
+		"in order, after a large part":   {storage.CreateOptions{Size: -1, Sequential: true}, 4*MinPartSize + 500},
+		"any order, within a large part": {storage.CreateOptions{Size: -1}, 3*MinPartSize + 500},
+		"any order, after a large part":  {storage.CreateOptions{Size: -1}, 4*MinPartSize + 500},
+	} {
 		t.Run(name, func(t *testing.T) {
-			s := openStore(t, o)
-			const first = 3*MinPartSize + 500
-			u := begin(t, s, "f", c, data[:first])
+			s, first := openStore(t, o), c.first
+			u := begin(t, s, "f", c.CreateOptions, data[:first])
 			s = openStore(t, o)
 			u = suspendAndResume(t, s, u)
 			writeAll(t, u, data[first:], first)

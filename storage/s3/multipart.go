@@ -248,6 +248,9 @@ func (s *Store) bigOf(index int64) int64 {
 	return (index - int64(s.o.limits.plain)) / s.o.limits.bigParts
 }
 
+// bigPart is the number of a large part in the upload of the file.
+func (s *Store) bigPart(k int64) int { return s.o.limits.plain + int(k) + 1 }
+
 // target is the multipart upload that a page goes into, and the number of its part there.
 func (u *upload) target(index int64) (*multipart, int) {
 	k := u.s.bigOf(index)
@@ -278,10 +281,7 @@ func (u *upload) inPart(index int64) bool {
 		return false
 	}
 	if k := u.s.bigOf(index); k >= 0 {
-		u.sendMu.Lock()
-		assembled := u.bigs[k] == nil
-		u.sendMu.Unlock()
-		if assembled {
+		if _, assembled := u.multi.get(u.s.bigPart(k)); assembled {
 			return true
 		}
 	}
@@ -350,11 +350,11 @@ func (u *upload) assembleFull(ctx context.Context, index int64) error {
 	if k < 0 || u.big(k).count() < int(u.s.o.limits.bigParts) {
 		return nil
 	}
-	return u.assemble(ctx, k, int(u.s.o.limits.bigParts), "assembled")
+	return u.assemble(ctx, k, int(u.s.o.limits.bigParts))
 }
 
 // assemble completes the first n pages of a large part and makes them one of the upload.
-func (u *upload) assemble(ctx context.Context, k int64, n int, of string) error {
+func (u *upload) assemble(ctx context.Context, k int64, n int) error {
 	m := u.big(k)
 	var size int64
 	for i := 1; i <= n; i++ {
@@ -367,7 +367,7 @@ func (u *upload) assemble(ctx context.Context, k int64, n int, of string) error 
 	}
 	v := &version{s: u.s, key: m.key}
 	v.object.ETag = etag
-	if err := u.multi.copy(ctx, u.s.o.limits.plain+int(k)+1, v, 0, size, of); err != nil {
+	if err := u.multi.copy(ctx, u.s.bigPart(k), v, 0, size, sentContent(etag)); err != nil {
 		return err
 	}
 	u.sendMu.Lock()
@@ -406,8 +406,9 @@ func (u *upload) ready(ctx context.Context) (n int, err error) {
 func (u *upload) readyBig(ctx context.Context, k, pages int64) error {
 	first := int64(u.s.o.limits.plain) + k*u.s.o.limits.bigParts
 	last := min(first+u.s.o.limits.bigParts, pages)
-	if p, ok := u.multi.get(u.s.o.limits.plain + int(k) + 1); ok && u.direct && p.of == "assembled" {
-		return nil
+	size := min(last*u.s.o.PartSize, u.size) - first*u.s.o.PartSize
+	if p, ok := u.multi.get(u.s.bigPart(k)); ok && u.direct && p.size == size {
+		return nil // what was sent in order does not change
 	}
 	m := u.big(k)
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -422,7 +423,7 @@ func (u *upload) readyBig(ctx context.Context, k, pages int64) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return u.assemble(ctx, k, int(last-first), "assembled")
+	return u.assemble(ctx, k, int(last-first))
 }
 
 // fill has the store make a part of a page that it has, or of zeros.

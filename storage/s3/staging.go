@@ -221,7 +221,7 @@ func (u *upload) restoreParts(ctx context.Context, side sidecar) error {
 	u.size = side.Size // what came later is sent again
 	for index := range side.Size / u.s.o.PartSize {
 		if k := u.s.bigOf(index); k >= 0 {
-			if _, ok := u.multi.get(u.s.o.limits.plain + int(k) + 1); ok {
+			if _, ok := u.multi.get(u.s.bigPart(k)); ok {
 				u.units[index] = unit{u.s.o.PartSize, ""}
 				continue
 			}
