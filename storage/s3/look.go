@@ -27,6 +27,8 @@ type entry struct {
 	stamps []stamp
 }
 
+func (e entry) kind() kind { return kindOf(e.isDir) }
+
 // info describes what is at a name.
 func (e entry) info(name string) storage.Info {
 	_, base := split(name)
@@ -75,11 +77,7 @@ func (s *Store) look(ctx context.Context, name string) (entry, error) {
 	if err != nil || name == "" {
 		return e, err
 	}
-	k := ofFile
-	if e.isDir {
-		k = ofDir
-	}
-	e.stamps, err = s.stamps(ctx, k, name)
+	e.stamps, err = s.stamps(ctx, e.kind(), name)
 	return e, err
 }
 

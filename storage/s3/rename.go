@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,7 +66,9 @@ func (s *Store) rename(ctx context.Context, from, to string, o storage.RenameOpt
 	if err := s.changing(ctx, to); err != nil {
 		return err
 	}
-	for _, name := range sorted(from, to) {
+	names := []string{from, to}
+	slices.Sort(names) // everybody in one order
+	for _, name := range slices.Compact(names) {
 		unlock, err := s.names.Lock(ctx, name)
 		if err != nil {
 			return err
@@ -95,16 +98,6 @@ func (s *Store) rename(ctx context.Context, from, to string, o storage.RenameOpt
 	return r.run(ctx)
 }
 
-func sorted(a, b string) []string {
-	switch {
-	case a == b:
-		return []string{a}
-	case a > b:
-		return []string{b, a}
-	}
-	return []string{a, b}
-}
-
 // mayReplace looks at what a rename would replace.
 func (s *Store) mayReplace(ctx context.Context, e entry, to string, replace bool) error {
 	there, err := s.exists(ctx, to)
@@ -122,11 +115,7 @@ func (s *Store) mayReplace(ctx context.Context, e entry, to string, replace bool
 	case !there.isDir:
 		return nil
 	}
-	empty, err := s.emptyDir(ctx, to)
-	if err == nil && !empty {
-		err = storage.ErrNotEmpty
-	}
-	return err
+	return s.empty(ctx, to)
 }
 
 // run does a rename from the beginning.
@@ -210,24 +199,29 @@ func (r *renaming) copyAll(ctx context.Context) error {
 	if !r.j.Dir {
 		return r.copyOne(ctx, r.s.fileKey(r.j.From), storage.CommitOptions{IfNoneMatch: !r.j.Replace})
 	}
-	if err := r.claimDir(ctx); err != nil {
+	// The new directory first: it is what two who rename to one name race for.
+	if err := r.copyDir(ctx, r.j.From, r.j.To, storage.CommitOptions{IfNoneMatch: !r.j.Replace}); err != nil {
 		return err
 	}
 	return r.each(ctx, r.s.dirKey(r.j.From), func(ctx context.Context, key string) error {
 		if key == r.s.dirKey(r.j.From) {
-			return nil // claimDir made it
+			return nil // that was the first
 		}
 		return r.copyOne(ctx, key, storage.CommitOptions{})
 	})
 }
 
-// claimDir makes the new directory, with the time of the old.
-func (r *renaming) claimDir(ctx context.Context) error {
-	o := storage.CommitOptions{IfNoneMatch: !r.j.Replace}
-	if _, err := r.s.putFile(ctx, r.s.dirKey(r.j.To), r.j.ID, nil, nil, publishing(o)); err != nil {
+// copyDir makes the directory to, with the time of from if that has one.
+func (r *renaming) copyDir(ctx context.Context, from, to string, o storage.CommitOptions) error {
+	if _, err := r.s.putFile(ctx, r.s.dirKey(to), r.j.ID, nil, nil, publishing(o)); err != nil {
 		return conflict(err, o)
 	}
-	return r.copyTime(ctx, ofDir, r.j.From, r.j.To, bindDir, bindDir)
+	stamps, err := r.s.stamps(ctx, ofDir, from)
+	if err != nil {
+		return err
+	}
+	st, _ := current(stamps, bindDir)
+	return r.s.setTime(ctx, ofDir, to, bindDir, st.time, nil)
 }
 
 // each does something with every key below prefix, several at once.
@@ -247,19 +241,16 @@ func (r *renaming) each(ctx context.Context, prefix string, do func(ctx context.
 }
 
 // moved is the new key of an old one.
-func (r *renaming) moved(key string) string {
-	if !r.j.Dir {
-		return r.s.fileKey(r.j.To)
-	}
-	return r.s.dirKey(r.j.To) + strings.TrimPrefix(key, r.s.dirKey(r.j.From))
-}
+func (r *renaming) moved(key string) string { return r.rebase(key, r.j.From, r.j.To) }
 
 // back is the old key of a new one.
-func (r *renaming) back(key string) string {
+func (r *renaming) back(key string) string { return r.rebase(key, r.j.To, r.j.From) }
+
+func (r *renaming) rebase(key, from, to string) string {
 	if !r.j.Dir {
-		return r.s.fileKey(r.j.From)
+		return r.s.fileKey(to)
 	}
-	return r.s.dirKey(r.j.From) + strings.TrimPrefix(key, r.s.dirKey(r.j.To))
+	return r.s.dirKey(to) + strings.TrimPrefix(key, r.s.dirKey(from))
 }
 
 // copyTries is how often a file may be replaced while it is copied.
@@ -280,10 +271,7 @@ func (r *renaming) copyOne(ctx context.Context, key string, o storage.CommitOpti
 		name, isDir := strings.CutSuffix(key[len(r.s.base):], "/")
 		to := strings.TrimSuffix(r.moved(key)[len(r.s.base):], "/")
 		if isDir {
-			if _, err := r.s.putFile(ctx, r.moved(key), r.j.ID, nil, nil, publishing(o)); err != nil {
-				return conflict(err, o)
-			}
-			return r.copyTime(ctx, ofDir, name, to, bindDir, bindDir)
+			return r.copyDir(ctx, name, to, o)
 		}
 		stamps, err := r.s.stamps(ctx, ofFile, name)
 		if err != nil {
@@ -302,16 +290,6 @@ func (r *renaming) copyOne(ctx context.Context, key string, o storage.CommitOpti
 		}
 		return r.s.setTime(ctx, ofFile, to, bindOf(etag), fileInfo("", object, stamps).ModTime, nil)
 	}
-}
-
-// copyTime gives to the time that from has, if it has one.
-func (r *renaming) copyTime(ctx context.Context, k kind, from, to, bind, newBind string) error {
-	stamps, err := r.s.stamps(ctx, k, from)
-	if err != nil {
-		return err
-	}
-	st, _ := current(stamps, bind)
-	return r.s.setTime(ctx, k, to, newBind, st.time, nil)
 }
 
 // undo removes the copies.
@@ -378,11 +356,7 @@ func (r *renaming) removeKey(ctx context.Context, key string) error {
 		return err
 	}
 	name, isDir := strings.CutSuffix(key[len(r.s.base):], "/")
-	k := ofFile
-	if isDir {
-		k = ofDir
-	}
-	return r.s.setTime(ctx, k, name, "", time.Time{}, nil)
+	return r.s.setTime(ctx, kindOf(isDir), name, "", time.Time{}, nil)
 }
 
 // finish removes what was copied under its old name. What came or changed since it was copied is

@@ -39,6 +39,13 @@ const (
 	ofDir  kind = "d"
 )
 
+func kindOf(isDir bool) kind {
+	if isDir {
+		return ofDir
+	}
+	return ofFile
+}
+
 // bindDir takes the place of BIND for directories, which have no versions.
 const bindDir = "d"
 

@@ -79,11 +79,7 @@ func (s *Store) removeName(ctx context.Context, name string) error {
 	}
 	dir, _ := split(name)
 	if e.isDir {
-		empty, err := s.emptyDir(ctx, name)
-		if err == nil && !empty {
-			err = storage.ErrNotEmpty
-		}
-		if err != nil {
+		if err := s.empty(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -101,24 +97,17 @@ func (s *Store) removeName(ctx context.Context, name string) error {
 	return s.setTime(ctx, e.kind(), name, "", time.Time{}, nil)
 }
 
-func (e entry) kind() kind {
-	if e.isDir {
-		return ofDir
-	}
-	return ofFile
-}
-
-// emptyDir reports whether a directory has nothing but its own key.
-func (s *Store) emptyDir(ctx context.Context, name string) (bool, error) {
+// empty fails with storage.ErrNotEmpty if a directory has more than its own key.
+func (s *Store) empty(ctx context.Context, name string) error {
 	for object, err := range s.keys(ctx, s.dirKey(name), "", wholeTree) {
 		if err != nil {
-			return false, err
+			return err
 		}
 		if object.Key != s.dirKey(name) {
-			return false, nil
+			return storage.ErrNotEmpty
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // RemoveAll implements storage.TreeRemover: files first, then the directories, a page of keys at a
