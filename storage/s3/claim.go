@@ -49,7 +49,7 @@ type sidecarBase struct {
 // gateway died.
 const defaultLease = storage.ClaimTime
 
-// maxSidecar bounds what is read of one, in bytes.
+// maxSidecar bounds what is read of one, and of a journal, in bytes; it comes with one request (firstChunk).
 const maxSidecar = 256 << 10
 
 func (c sidecar) expired() bool { return !c.Until.IsZero() && !c.Until.After(time.Now()) }
@@ -145,14 +145,14 @@ func (s *Store) putJSON(ctx context.Context, key, old string, v any) (etag strin
 	return s.putFile(ctx, key, uploadid.New(), data, nil, o)
 }
 
-// readOwn reads a small object that is no file.
-func (s *Store) readOwn(ctx context.Context, key string, limit int64) (data []byte, etag string, err error) {
+// readOwn reads a small object that is no file, maxSidecar bytes at most.
+func (s *Store) readOwn(ctx context.Context, key string) (data []byte, etag string, err error) {
 	v := version{s: s, key: key}
 	err = s.try(ctx, func() (err error) {
 		data, err = v.open(ctx)
 		return err
 	})
-	if err == nil && v.object.Size > min(limit, firstChunk) {
+	if err == nil && v.object.Size > maxSidecar {
 		err = storage.ErrTooLarge
 	}
 	return data, v.object.ETag, err
@@ -160,7 +160,7 @@ func (s *Store) readOwn(ctx context.Context, key string, limit int64) (data []by
 
 // readSidecar fails with fs.ErrNotExist if there is none that is whole and in force.
 func (s *Store) readSidecar(ctx context.Context, key string) (side sidecar, etag string, err error) {
-	data, etag, err := s.readOwn(ctx, key, maxSidecar)
+	data, etag, err := s.readOwn(ctx, key)
 	if err != nil {
 		return sidecar{}, "", err
 	}
@@ -187,19 +187,29 @@ func (s *Store) renewing() {
 	s.ending, s.ended = cancel, make(chan struct{})
 	go func() {
 		defer close(s.ended)
-		t := time.NewTicker(s.o.lease / 3)
-		defer t.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-			}
+		s.inLease(ctx, func() (more bool) {
 			for _, u := range s.opened() {
 				_ = u.kept.renew(ctx, s) // else it is lost, which its next use says, or tried again
 			}
-		}
+			return true
+		})
 	}()
+}
+
+// inLease calls renew three times in a lease, until it says that there is nothing more to renew or the context ends.
+func (s *Store) inLease(ctx context.Context, renew func() (more bool)) {
+	t := time.NewTicker(s.o.lease / 3)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if !renew() {
+			return
+		}
+	}
 }
 
 // opened are the uploads that are open in this process.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -292,8 +293,7 @@ func (f *file) fetch(off, at int64) *chunk {
 			}
 		}
 		f.chunks[far].cancel()
-		f.chunks[far] = f.chunks[len(f.chunks)-1]
-		f.chunks = f.chunks[:len(f.chunks)-1]
+		f.chunks = slices.Delete(f.chunks, far, far+1)
 	}
 	size := min(f.window, f.info.Size-off)
 	f.window = min(f.window*2, f.s.o.PartSize)
@@ -324,11 +324,5 @@ func distance(c *chunk, at int64) int64 {
 func (f *file) drop(c *chunk) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i := range f.chunks {
-		if f.chunks[i] == c {
-			f.chunks[i] = f.chunks[len(f.chunks)-1]
-			f.chunks = f.chunks[:len(f.chunks)-1]
-			return
-		}
-	}
+	f.chunks = slices.DeleteFunc(f.chunks, func(held *chunk) bool { return held == c })
 }

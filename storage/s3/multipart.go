@@ -69,6 +69,13 @@ func (m *multipart) begin(ctx context.Context) (id string, err error) {
 	return m.id, err
 }
 
+// started is the id of the upload, "" before it is begun.
+func (m *multipart) started() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.id
+}
+
 func (m *multipart) set(n int, p part) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,6 +93,17 @@ func (m *multipart) drop(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.parts, n)
+}
+
+// keepBelow forgets the parts after the first n; of those that are put together of several pages none.
+func (m *multipart) keepBelow(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.parts {
+		if i > n && i <= m.s.o.limits.plain {
+			delete(m.parts, i)
+		}
+	}
 }
 
 func (m *multipart) count() int {

@@ -173,19 +173,13 @@ func (r *renaming) renewing(ctx context.Context) (_ context.Context, stop func()
 	renewal, quit := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(ended)
-		t := time.NewTicker(r.s.o.lease / 3)
-		defer t.Stop()
-		for {
-			select {
-			case <-renewal.Done():
-				return
-			case <-t.C:
-			}
+		r.s.inLease(renewal, func() (more bool) {
 			if err := r.write(renewal, false); errors.Is(err, storage.ErrBusy) {
 				cancel()
-				return
+				return false
 			}
-		}
+			return true
+		})
 	}()
 	return ctx, func() {
 		quit()
@@ -430,7 +424,7 @@ func (s *Store) Recover(ctx context.Context) error {
 }
 
 func (s *Store) recover(ctx context.Context, key string) error {
-	data, etag, err := s.readOwn(ctx, key, maxSidecar)
+	data, etag, err := s.readOwn(ctx, key)
 	if isMissing(err) {
 		return nil
 	}

@@ -82,12 +82,6 @@ func (u *upload) sidecar(until, lease time.Time) sidecar {
 	return side
 }
 
-func (m *multipart) started() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.id
-}
-
 // forget removes all that is staged of the upload. What Resume needs goes first.
 func (u *upload) forget(ctx context.Context) error {
 	if u.kept.isLost() {
@@ -241,17 +235,6 @@ func (u *upload) restoreParts(ctx context.Context, side sidecar) error {
 	}
 	u.multi.keepBelow(int(min(last, int64(u.s.o.limits.plain))))
 	return nil
-}
-
-// keepBelow forgets the parts after the first n; of those that are put together of several pages none.
-func (m *multipart) keepBelow(n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range m.parts {
-		if i > n && i <= m.s.o.limits.plain {
-			delete(m.parts, i)
-		}
-	}
 }
 
 // Suspended implements storage.Resumer. Uploads that are open and have been checkpointed are among them;

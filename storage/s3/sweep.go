@@ -41,7 +41,7 @@ func (s *Store) sweepSuspended(ctx context.Context) (known map[string]bool, err 
 			return nil, err
 		}
 		_, id, _ := strings.Cut(strings.TrimSuffix(object.Key[len(prefix):], ".json"), "/")
-		data, _, err := s.readOwn(ctx, object.Key, maxSidecar)
+		data, _, err := s.readOwn(ctx, object.Key)
 		if isMissing(err) {
 			continue
 		}
@@ -117,6 +117,11 @@ func (s *Store) sweepMultiparts(ctx context.Context, known map[string]bool) erro
 
 // removePrefix removes all objects whose keys begin with prefix, a page at a time.
 func (s *Store) removePrefix(ctx context.Context, prefix string) error {
+	return s.batches(ctx, prefix, func(keys []string) error { return s.removeKeys(ctx, keys) })
+}
+
+// batches hands over the keys that begin with prefix, listPage at a time.
+func (s *Store) batches(ctx context.Context, prefix string, do func(keys []string) error) error {
 	batch := make([]string, 0, listPage)
 	for object, err := range s.keys(ctx, prefix, "", wholeTree) {
 		if err != nil {
@@ -125,12 +130,15 @@ func (s *Store) removePrefix(ctx context.Context, prefix string) error {
 		if batch = append(batch, object.Key); len(batch) < listPage {
 			continue
 		}
-		if err := s.removeKeys(ctx, batch); err != nil {
+		if err := do(batch); err != nil {
 			return err
 		}
 		batch = batch[:0]
 	}
-	return s.removeKeys(ctx, batch)
+	if len(batch) == 0 {
+		return nil
+	}
+	return do(batch)
 }
 
 // removeKeys removes up to listPage objects in one request.

@@ -104,7 +104,7 @@ func escapeName(name string) string {
 	return strings.Join(append(parts, string(b)), "/")
 }
 
-func (s *Store) parseStamp(key string) (stamp, bool) {
+func parseStamp(key string) (stamp, bool) {
 	fields := strings.Split(key[strings.LastIndex(key, "/!")+len("/!"):], ",")
 	if len(fields) != 3 {
 		return stamp{}, false
@@ -121,7 +121,7 @@ func (s *Store) stamps(ctx context.Context, k kind, name string) ([]stamp, error
 		if err != nil {
 			return nil, err
 		}
-		if st, ok := s.parseStamp(object.Key); ok && len(list) < listPage {
+		if st, ok := parseStamp(object.Key); ok && len(list) < listPage {
 			list = append(list, st)
 		}
 	}
@@ -183,13 +183,12 @@ type stampReader struct {
 	k      kind
 	next   func() (minio.ObjectInfo, error, bool)
 	stop   func()
-	parse  func(key string) (stamp, bool)
 	ahead  string // the key that was read last
 	done   bool
 }
 
 func (s *Store) readStamps(ctx context.Context, k kind, dir string) *stampReader {
-	r := &stampReader{prefix: s.stampsOf(k, dir), k: k, parse: s.parseStamp}
+	r := &stampReader{prefix: s.stampsOf(k, dir), k: k}
 	r.next, r.stop = iter.Pull2(s.keys(ctx, r.prefix, "", wholeTree))
 	return r
 }
@@ -210,7 +209,7 @@ func (r *stampReader) of(base string) ([]stamp, error) {
 		case r.done:
 			return list, nil
 		case strings.HasPrefix(r.ahead, own):
-			if st, ok := r.parse(r.ahead); ok && len(list) < listPage {
+			if st, ok := parseStamp(r.ahead); ok && len(list) < listPage {
 				list = append(list, st)
 			}
 		case r.ahead > own:

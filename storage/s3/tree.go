@@ -140,28 +140,11 @@ func (s *Store) removeTree(ctx context.Context, name string) error {
 	return s.setTime(ctx, ofDir, name, "", time.Time{}, nil)
 }
 
-// pages yields the keys below a directory, its own among them, in batches; what is staged is left out.
+// pages hands over the keys below a directory, its own among them, in batches; what is staged is left out.
 func (s *Store) pages(ctx context.Context, name string, do func(keys []string) error) error {
-	batch := make([]string, 0, listPage)
-	for object, err := range s.keys(ctx, s.dirKey(name), "", wholeTree) {
-		if err != nil {
-			return err
-		}
-		if strings.HasPrefix(object.Key, s.own) || object.Key == s.base {
-			continue
-		}
-		if batch = append(batch, object.Key); len(batch) < listPage {
-			continue
-		}
-		if err := do(batch); err != nil {
-			return err
-		}
-		batch = batch[:0]
-	}
-	if len(batch) == 0 {
-		return nil
-	}
-	return do(batch)
+	return s.batches(ctx, s.dirKey(name), func(keys []string) error {
+		return do(slices.DeleteFunc(keys, func(key string) bool { return strings.HasPrefix(key, s.own) || key == s.base }))
+	})
 }
 
 func (s *Store) removeFiles(ctx context.Context, name string) error {
