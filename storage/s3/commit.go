@@ -205,7 +205,7 @@ func fileMeta(object, source string, sum []byte) map[string]string {
 
 // dress gives what was published its time, and describes it as Stat does.
 func (s *Store) dress(ctx context.Context, name string, o minio.ObjectInfo, modTime time.Time, sum []byte, replaces bool) (storage.Info, error) {
-	_, base := split(name)
+	_, base := storage.Split(name)
 	stamped := modTime
 	if stamped.IsZero() && sum != nil {
 		// The digest needs a place, and it is that of the time.

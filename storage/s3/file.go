@@ -61,7 +61,7 @@ func (s *Store) openFile(ctx context.Context, name string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, base := split(name)
+	_, base := storage.Split(name)
 	f := &file{version: v, name: name, head: head, info: fileInfo(base, v.object, stamps), front: int64(len(head)), window: firstChunk}
 	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return f, nil

@@ -18,8 +18,6 @@ const (
 	dirMode  = 0o750
 )
 
-func split(name string) (dir, base string) { return storage.Split(name) }
-
 // entry is what is at a name.
 type entry struct {
 	isDir  bool
@@ -31,7 +29,7 @@ func (e entry) kind() kind { return kindOf(e.isDir) }
 
 // info describes what is at a name.
 func (e entry) info(name string) storage.Info {
-	_, base := split(name)
+	_, base := storage.Split(name)
 	if e.isDir {
 		return dirInfo(base, e.stamps)
 	}
@@ -97,14 +95,14 @@ func (s *Store) Stat(ctx context.Context, name string) (storage.Info, error) {
 // parent finds out whether the directory that name is to be made in exists: fs.ErrNotExist, or
 // storage.ErrNotDir where a file is in the way.
 func (s *Store) parent(ctx context.Context, name string) error {
-	dir, _ := split(name)
+	dir, _ := storage.Split(name)
 	if dir == "" {
 		return nil
 	}
 	if found, err := s.any(ctx, s.dirKey(dir)); err != nil || found {
 		return err
 	}
-	for ; dir != ""; dir, _ = split(dir) {
+	for ; dir != ""; dir, _ = storage.Split(dir) {
 		_, err := s.head(ctx, s.fileKey(dir))
 		if err == nil {
 			return storage.ErrNotDir

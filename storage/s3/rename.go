@@ -356,7 +356,7 @@ func (r *renaming) removeKey(ctx context.Context, key string) error {
 // finish removes what was copied under its old name. What came or changed since it was copied is
 // copied first.
 func (r *renaming) finish(ctx context.Context) error {
-	dir, _ := split(r.j.From)
+	dir, _ := storage.Split(r.j.From)
 	if err := r.s.keepDir(ctx, dir); err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+
+	"gateway/storage"
 )
 
 // A stamp is an empty object whose key says which modification time a file or directory was given:
@@ -65,7 +67,7 @@ func (s *Store) stampsOf(k kind, dir string) string {
 
 // stampOf is what the keys of the stamps of one name begin with.
 func (s *Store) stampOf(k kind, name string) string {
-	dir, base := split(name)
+	dir, base := storage.Split(name)
 	return s.stampsOf(k, dir) + stampName(k, base) + "/!"
 }
 

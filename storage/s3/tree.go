@@ -77,7 +77,7 @@ func (s *Store) removeName(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	dir, _ := split(name)
+	dir, _ := storage.Split(name)
 	if e.isDir {
 		if err := s.empty(ctx, name); err != nil {
 			return err
@@ -127,7 +127,7 @@ func (s *Store) removeTree(ctx context.Context, name string) error {
 	if !e.isDir {
 		return s.removeName(ctx, name)
 	}
-	dir, _ := split(name)
+	dir, _ := storage.Split(name)
 	if err := s.keepDir(ctx, dir); err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (s *Store) removeFiles(ctx context.Context, name string) error {
 		}
 		// The times of what is in the directories that were met.
 		for _, key := range keys {
-			dir, _ := split(strings.TrimSuffix(key, "/")[len(s.base):])
+			dir, _ := storage.Split(strings.TrimSuffix(key, "/")[len(s.base):])
 			if dir == last || !storage.Within(dir, name) {
 				continue
 			}
