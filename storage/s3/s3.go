@@ -37,6 +37,14 @@
 // There are no permission bits, links or owners. A directory's rename is not one step: while it runs,
 // both trees can be seen. Two gateways that make a file and a directory of one name in the same moment
 // both succeed; the file is what is seen.
+//
+// # Where things are
+//
+// Store and Options are in s3.go, the connection, retries and errors in client.go. Reading is in file.go
+// (Open) and look.go (Stat, List), with the times beside the files in times.go. Writing begins in upload.go
+// (Create, WriteAt); pages.go holds what is in memory, parts.go divides it into the parts of a multipart.go, and
+// commit.go publishes. Checkpoint, Suspend and Resume are in staging.go, and who has an upload open in claim.go.
+// tree.go changes names in one step, rename.go those that need the journal; sweep.go removes what the dead left.
 package s3
 
 import (
