@@ -200,7 +200,7 @@ func (g *gateway) folder(arg string) (place, error) {
 
 func (g *gateway) notMounted(arg, name string) error {
 	if source := g.cfg.Storages[name].Source; source != "" {
-		return fmt.Errorf("%q: storage %s is a mount of the source %s, and its files are on that server; name a storage with a path", arg, name, source)
+		return fmt.Errorf("%q: storage %s is a mount of the source %s, and its files are on that server; name a storage that is a folder or a bucket", arg, name, source)
 	}
 	return nil
 }
