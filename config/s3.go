@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 )
@@ -50,19 +49,7 @@ func (s S3) Keys() (access, secret string, err error) {
 	if secret, err = secretFrom(s.SecretKeyFile, s.SecretKeyEnv); err != nil {
 		return "", "", fmt.Errorf("secret key: %w", err)
 	}
-	return access, secret, nil
-}
-
-func secretFrom(file, env string) (string, error) {
-	if file != "" {
-		data, err := os.ReadFile(file)
-		return strings.TrimSpace(string(data)), err
-	}
-	value, ok := os.LookupEnv(env)
-	if !ok {
-		return "", fmt.Errorf("the environment variable %s is not set", env)
-	}
-	return value, nil
+	return strings.TrimSpace(access), strings.TrimSpace(secret), nil // no key has space around it
 }
 
 func (s S3) validate(bad func(key, format string, args ...any)) {

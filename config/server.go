@@ -40,17 +40,21 @@ type Server struct {
 }
 
 // Password reads the password from where the configuration says it is, "" if nowhere.
-func (s Server) Password() (string, error) {
+func (s Server) Password() (string, error) { return secretFrom(s.PasswordFile, s.PasswordEnv) }
+
+// secretFrom reads a secret from a file, without the end of its line, or from an
+// environment variable; "" if neither is named.
+func secretFrom(file, env string) (string, error) {
 	switch {
-	case s.PasswordFile != "":
-		data, err := os.ReadFile(s.PasswordFile)
+	case file != "":
+		data, err := os.ReadFile(file)
 		return strings.TrimRight(string(data), "\r\n"), err
-	case s.PasswordEnv != "":
-		password, ok := os.LookupEnv(s.PasswordEnv)
+	case env != "":
+		secret, ok := os.LookupEnv(env)
 		if !ok {
-			return "", fmt.Errorf("the environment variable %s is not set", s.PasswordEnv)
+			return "", fmt.Errorf("the environment variable %s is not set", env)
 		}
-		return password, nil
+		return secret, nil
 	}
 	return "", nil
 }

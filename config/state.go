@@ -32,7 +32,7 @@ func (s State) Shared() bool { return s.URL != "" }
 
 // Password reads the password from where the configuration says it is, "" if nowhere.
 func (s State) Password() (string, error) {
-	password, err := Server{PasswordFile: s.PasswordFile, PasswordEnv: s.PasswordEnv}.Password()
+	password, err := secretFrom(s.PasswordFile, s.PasswordEnv)
 	if err != nil {
 		return "", fmt.Errorf("the password of the database in state.url: %w", err)
 	}

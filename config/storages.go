@@ -74,15 +74,20 @@ func (c Config) validateStorages(bad func(key, format string, args ...any)) {
 // sharesBucket names a storage before this one, by name, whose part of a bucket is, or
 // is in, or holds that of this one; "" if there is none.
 func (c Config) sharesBucket(name string) string {
-	within := func(prefix string) string { return strings.Trim(prefix, "/") + "/" }
+	// "" for the whole of a bucket, which is the beginning of each part
+	within := func(prefix string) string { return strings.TrimLeft(strings.Trim(prefix, "/")+"/", "/") }
 	own := c.Storages[name].S3
+	host, insecure := own.Host()
 	for _, other := range c.StorageNames() {
 		s := c.Storages[other].S3
-		if other >= name || s == nil || s.Endpoint != own.Endpoint || s.Bucket != own.Bucket {
+		if other >= name || s == nil || s.Bucket != own.Bucket {
+			continue
+		}
+		if h, i := s.Host(); h != host || i != insecure {
 			continue
 		}
 		a, b := within(s.Prefix), within(own.Prefix)
-		if a == "/" || b == "/" || strings.HasPrefix(a, b) || strings.HasPrefix(b, a) {
+		if strings.HasPrefix(a, b) || strings.HasPrefix(b, a) {
 			return other
 		}
 	}

@@ -185,11 +185,11 @@ func (s Scheduler) runJob(ctx context.Context, j ScheduledJob, room chan struct{
 			failures = 0
 		}
 		// Whatever the store says, a job is not run again and again without a pause.
-		pause := readAgain
+		again := readAgain
 		if busy {
-			pause = busyAgain
+			again = busyAgain
 		}
 		interval := max(j.Schedule.Next(began).Sub(began), time.Second)
-		notBefore = began.Add(max(min(interval, pause), pauseAfter(interval, failures)))
+		notBefore = began.Add(max(min(interval, again), pauseAfter(interval, failures)))
 	}
 }

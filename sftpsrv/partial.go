@@ -175,13 +175,13 @@ func (s *session) resume(u *upload) (bool, error) {
 	}
 	// The client was told its size and is about to send the rest: that is worth waiting for.
 	staged, err := storage.ResumeClaimed(s.ctx, s.partials.resumer, suspended.Token)
-	switch {
-	case errors.Is(err, storage.ErrBusy):
+	if errors.Is(err, storage.ErrBusy) {
 		return false, storage.PathError("resume", u.target, err)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		s.log.Warn("suspended upload cannot be continued", "name", u.target, "error", err)
-		fallthrough
-	case staged == nil:
+	}
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.log.Warn("suspended upload cannot be continued", "name", u.target, "error", err)
+		}
 		s.partials.forget()
 		return false, nil
 	}

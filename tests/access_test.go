@@ -49,7 +49,7 @@ func TestPermissions(t *testing.T) {
 			{"-X", "MOVE", "-H", "Destination: " + u.url("new.txt"), u.url("old.txt")},
 			{"-X", "COPY", "-H", "Destination: " + u.url("folder/inner.txt"), u.url("old.txt")},
 		} {
-			status := u.curl(append([]string{"-o", "/dev/null", "-w", "%{http_code}"}, args...)...).out
+			status := u.answer(args...)
 			if status != "403" && (u == reader || status != "404") {
 				t.Errorf("%s: curl %s: status %s, want 403", u.user, strings.Join(args, " "), status)
 			}
@@ -74,7 +74,7 @@ func mayRead(t *testing.T, reader *serving, local string) {
 		}
 	}
 	for _, args := range [][]string{{"-T", local, reader.url("new.txt")}, {"-X", "MKCOL", reader.url("new")}} {
-		if got := reader.curl(append([]string{"-o", "/dev/null", "-w", "%{http_code}"}, args...)...).out; got != "403" {
+		if got := reader.answer(args...); got != "403" {
 			t.Errorf("curl %s of a reader: status %s, want 403", strings.Join(args, " "), got)
 		}
 	}
@@ -83,7 +83,7 @@ func mayRead(t *testing.T, reader *serving, local string) {
 
 func mayDrop(t *testing.T, dropper *serving, local string) {
 	dropper.batch("put " + local + " sftp.txt")
-	if got := dropper.curl("-o", "/dev/null", "-w", "%{http_code}", "-T", local, dropper.url("https.txt")).out; got != "201" {
+	if got := dropper.answer("-T", local, dropper.url("https.txt")); got != "201" {
 		t.Errorf("PUT into a drop box: status %s, want 201", got)
 	}
 	want, err := os.ReadFile(local)

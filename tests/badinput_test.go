@@ -437,12 +437,12 @@ func fullUploads(t *testing.T, l *lab, config, small string) {
 		if r.code == 0 {
 			t.Errorf("sftp put %s onto a full disk succeeded", name)
 		}
-		if r := s.curl("-o", "/dev/null", "-w", "%{http_code}", "-T", local, s.url(name)); r.out != "507" {
-			t.Errorf("PUT %s onto a full disk: status %s, want 507", name, r.out)
+		if got := s.answer("-T", local, s.url(name)); got != "507" {
+			t.Errorf("PUT %s onto a full disk: status %s, want 507", name, got)
 		}
 		// Without a length it is not known before the disk is full.
-		if r := s.curl("-o", "/dev/null", "-w", "%{http_code}", "-H", "Transfer-Encoding: chunked", "-T", local, s.url(name)); r.out != "507" {
-			t.Errorf("chunked PUT %s onto a full disk: status %s, want 507", name, r.out)
+		if got := s.answer("-H", "Transfer-Encoding: chunked", "-T", local, s.url(name)); got != "507" {
+			t.Errorf("chunked PUT %s onto a full disk: status %s, want 507", name, got)
 		}
 	}
 	if got, err := os.ReadFile(filepath.Join(small, "old.bin")); string(got) != "old and whole" {

@@ -68,13 +68,7 @@ func TestMainJobBucket(t *testing.T) {
 	firstRun := len(proxy.Transfers())
 	time.Sleep(leaseTime)
 
-	r := l.run(migrate...)
-	rep := lastReport(t, r)
-	if r.code != 1 || rep.Failed.Total != 0 || rep.Error != "" {
-		t.Fatalf("second run: exit status %d, want 1 for the quarantine\n%s%s", r.code, r.out, r.stderr)
-	}
-	resumedOnce(t, proxy.Transfers()[firstRun:], tree.Files[servers.TreeBig].Size, rep)
-	quarantine(t, l, rep)
+	secondRun(t, l, proxy, migrate, firstRun, tree)
 	s := l.serve()
 	readBackSFTP(t, s, tree)
 	readBackHTTPS(t, s, tree)

@@ -409,8 +409,8 @@ func curlVerbs(t *testing.T, s *serving, tree string) {
 		{"404", []string{"-X", "DELETE", s.url("curl/desk/copy")}},
 		{"204", []string{"-X", "DELETE", s.url("curl/desk/")}},
 	} {
-		if r := s.curl(append([]string{"-o", "/dev/null", "-w", "%{http_code}"}, step.args...)...); r.out != step.want {
-			t.Errorf("curl %s: status %s, want %s", strings.Join(step.args, " "), r.out, step.want)
+		if got := s.answer(step.args...); got != step.want {
+			t.Errorf("curl %s: status %s, want %s", strings.Join(step.args, " "), got, step.want)
 		}
 	}
 	s.absent("curl/desk")

@@ -262,7 +262,7 @@ func TestCompose(t *testing.T) {
 	file := filepath.Join(c.dir, "file")
 	writeFile(t, file, body)
 	for i := range 6 { // each a connection of its own, so that both nodes get some
-		if got := b.curl("-o", "/dev/null", "-w", "%{http_code}", "-T", file, b.url(fmt.Sprintf("up%d", i))); got.out != "201" {
+		if got := b.answer("-T", file, b.url(fmt.Sprintf("up%d", i))); got != "201" {
 			t.Fatalf("upload %d: %+v", i, got)
 		}
 	}

@@ -268,7 +268,13 @@ func (s *serving) curl(args ...string) result {
 // status asks for a name and returns the HTTP status.
 func (s *serving) status(name string) string {
 	s.t.Helper()
-	return s.curl("-o", "/dev/null", "-w", "%{http_code}", s.url(name)).out
+	return s.answer(s.url(name))
+}
+
+// answer is the HTTP status of a request that curl makes with args.
+func (s *serving) answer(args ...string) string {
+	s.t.Helper()
+	return s.curl(append([]string{"-o", "/dev/null", "-w", "%{http_code}"}, args...)...).out
 }
 
 // event is a line of "gateway migrate --json".

@@ -44,16 +44,10 @@ func mainJob(t *testing.T, kind servers.Kind) {
 		t.Error("the big file is published although its transfer was killed")
 	}
 
-	r := l.run(migrate...)
-	rep := lastReport(t, r)
-	if r.code != 1 || rep.Failed.Total != 0 || rep.Error != "" {
-		t.Fatalf("second run: exit status %d, want 1 for the quarantine\n%s%s", r.code, r.out, r.stderr)
-	}
-	resumedOnce(t, proxy.Transfers()[firstRun:], tree.Files[servers.TreeBig].Size, rep)
-	quarantine(t, l, rep)
+	secondRun(t, l, proxy, migrate, firstRun, tree)
 
 	done := len(proxy.Transfers())
-	rep = lastReport(t, l.run(migrate...))
+	rep := lastReport(t, l.run(migrate...))
 	if rep.Published.Files != 0 {
 		t.Errorf("third run published %d files; nothing had changed", rep.Published.Files)
 	}
@@ -67,6 +61,19 @@ func mainJob(t *testing.T, kind servers.Kind) {
 	readBackSFTP(t, s, tree)
 	readBackHTTPS(t, s, tree)
 	proved(t, l, tree, migrate[3])
+}
+
+// secondRun goes on after the first, which made so many transfers and was killed in the middle of the big file: that is
+// resumed, and nothing but the quarantine is left.
+func secondRun(t *testing.T, l *lab, proxy *servers.Proxy, migrate []string, firstRun int, tree *servers.Tree) {
+	t.Helper()
+	r := l.run(migrate...)
+	rep := lastReport(t, r)
+	if r.code != 1 || rep.Failed.Total != 0 || rep.Error != "" {
+		t.Fatalf("second run: exit status %d, want 1 for the quarantine\n%s%s", r.code, r.out, r.stderr)
+	}
+	resumedOnce(t, proxy.Transfers()[firstRun:], tree.Files[servers.TreeBig].Size, rep)
+	quarantine(t, l, rep)
 }
 
 // proved checks, beside the running gateway, that all that is published can be

@@ -41,15 +41,7 @@ func newFleet(t *testing.T) *fleet {
 	f.proxy = servers.StartProxy(t, server.Addr, servers.ProxyOptions{FTP: true})
 	writeFile(t, filepath.Join(dir, "pass"), []byte(server.Pass))
 	storage, env := bucketStorage(t, f.store)
-	two := nodesOf(t, 2, servers.StartPostgres(t), fmt.Sprintf(`%ssources:
-  partner:
-    url: ftp://%s@%s/
-    password_file: %s/pass
-    to: partner
-    segments: 1
-    every: 1h
-    reports: %s
-`, storage, server.User, f.proxy.Addr, dir, f.reports), env...)
+	two := nodesOf(t, 2, servers.StartPostgres(t), storage+hourly(server.User, f.proxy.Addr, dir, f.reports), env...)
 	f.a, f.b = two[0], two[1]
 	return f
 }
@@ -93,14 +85,10 @@ func TestNodeKilled(t *testing.T) {
 	f.acknowledged(t, append([]string{"acked-sftp", "acked-https"}, oldNames...))
 
 	uploads := f.startUploads()
-	select {
-	case <-stalled:
-	case <-time.After(commandTime):
-		t.Fatal("the big file was not reached")
-	}
+	awaitStall(t, stalled)
 	f.awaitCheckpoints(t)
 	const seconds = 15
-	if got := f.lock("locked", seconds); got != "201" {
+	if got := f.a.lock("locked", seconds); got != "201" {
 		t.Fatalf("LOCK: %s", got)
 	}
 	locked := time.Now()
@@ -164,16 +152,9 @@ func (f *fleet) awaitCheckpoints(t *testing.T) {
 	}
 }
 
-// lock locks a name on the first node and returns the status.
-func (f *fleet) lock(name string, seconds int) string {
-	return f.a.curl("-o", "/dev/null", "-w", "%{http_code}", "-X", "LOCK", "-H", fmt.Sprintf("Timeout: Second-%d", seconds), "-d",
-		`<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`,
-		f.a.url(name)).out
-}
-
 // put sends a file to the second node over HTTPS and returns the status.
 func (f *fleet) put(file, name string) string {
-	return f.b.curl("-o", "/dev/null", "-w", "%{http_code}", "-T", file, f.b.url(name)).out
+	return f.b.answer("-T", file, f.b.url(name))
 }
 
 // check compares files of the second node with a local one, over both protocols.

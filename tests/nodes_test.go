@@ -64,7 +64,7 @@ log:
 			if err != nil {
 				t.Fatal(err)
 			}
-			writeFile(t, mkdirFor(t, users), data)
+			writeFile(t, users, data)
 			if err := os.Chmod(users, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -72,6 +72,48 @@ log:
 		all = append(all, s)
 	}
 	return all
+}
+
+// hourly is the configuration of a source that is migrated by schedule. Its password is in a file of a folder.
+func hourly(user, addr, folder, reports string) string {
+	return fmt.Sprintf(`sources:
+  partner:
+    url: ftp://%s@%s/
+    password_file: %s/pass
+    to: partner
+    segments: 1
+    every: 1h
+    reports: %s
+`, user, addr, folder, reports)
+}
+
+// awaitStall waits until a transfer of the big file came to where the proxy stops it.
+func awaitStall(t *testing.T, stalled <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-stalled:
+	case <-time.After(commandTime):
+		t.Fatal("the big file was not reached")
+	}
+}
+
+// lock locks a name for everybody else and returns the HTTP status.
+func (n *node) lock(name string, seconds int) string {
+	n.t.Helper()
+	return n.answer("-X", "LOCK", "-H", fmt.Sprintf("Timeout: Second-%d", seconds), "-d",
+		`<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`,
+		n.url(name))
+}
+
+// editUser changes the file of the user on this node.
+func (n *node) editUser(t *testing.T, change func([]byte) []byte) {
+	t.Helper()
+	user := filepath.Join(n.data, "users", n.user+".yaml")
+	data, err := os.ReadFile(user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, user, change(data))
 }
 
 // kill ends a node as a power cut does.
@@ -88,30 +130,17 @@ func (n *node) kill() {
 func TestNodeTakesOver(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
 	big := bytes.Repeat([]byte("0123456789abcdef"), 4<<20) // 64 MiB
-	writeFile(t, mkdirFor(t, filepath.Join(root, "big")), big)
+	writeFile(t, filepath.Join(root, "big"), big)
 	server := servers.Start(t, servers.VSFTPD, servers.Options{Root: root})
 	proxy := servers.StartProxy(t, server.Addr, servers.ProxyOptions{FTP: true})
 	reportsDir := t.TempDir()
 	writeFile(t, filepath.Join(reportsDir, "pass"), []byte(server.Pass))
-	two := nodes(t, 2, servers.StartPostgres(t), fmt.Sprintf(`
-sources:
-  partner:
-    url: ftp://%s@%s/
-    password_file: %s/pass
-    to: partner
-    segments: 1
-    every: 1h
-    reports: %s
-`, server.User, proxy.Addr, reportsDir, reportsDir))
+	two := nodes(t, 2, servers.StartPostgres(t), hourly(server.User, proxy.Addr, reportsDir, reportsDir))
 	a, b := two[0], two[1]
 
 	stalled := proxy.StallAfter(servers.Down, 48<<20)
 	a.start(a.config)
-	select {
-	case <-stalled:
-	case <-time.After(commandTime):
-		t.Fatal("the big file was not reached")
-	}
+	awaitStall(t, stalled)
 	b.start(b.config)
 	if r := b.run("--config", b.config, "migrate", "partner"); r.code != 1 || !strings.Contains(r.stderr, "another run of this job") {
 		t.Errorf("on two nodes at once: exit status %d\n%s", r.code, r.stderr)
@@ -143,32 +172,28 @@ func TestNodesShareLocks(t *testing.T) {
 	a, b := two[0], two[1]
 	a.start(a.config)
 	b.start(b.config)
-	body := `<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`
-	status := func(n *node, args ...string) string {
-		return n.curl(append([]string{"-o", "/dev/null", "-w", "%{http_code}"}, args...)...).out
-	}
 	const seconds = 4
-	if got := status(a, "-X", "LOCK", "-H", fmt.Sprintf("Timeout: Second-%d", seconds), "-d", body, a.url("f")); got != "201" {
+	if got := a.lock("f", seconds); got != "201" {
 		t.Fatalf("LOCK: %s", got)
 	}
 	locked := time.Now()
 	a.kill()
-	if got := status(b, "-T", b.config, b.url("f")); got != "423" && time.Since(locked) < seconds*time.Second/2 {
+	if got := b.answer("-T", b.config, b.url("f")); got != "423" && time.Since(locked) < seconds*time.Second/2 {
 		t.Errorf("a file that is locked on another node was written: %s", got)
 	}
 	time.Sleep(time.Until(locked.Add(seconds * time.Second)))
-	if got := status(b, "-T", b.config, b.url("f")); got != "204" {
+	if got := b.answer("-T", b.config, b.url("f")); got != "204" {
 		t.Errorf("the lock of a node that is gone still holds: %s", got)
 	}
 
 	a.start(a.config)
 	for i := range 4 {
-		if got := status(two[i%2], "-u", "anna:wrong", two[i%2].url("f")); got != "401" {
+		if got := two[i%2].answer("-u", "anna:wrong", two[i%2].url("f")); got != "401" {
 			t.Errorf("failure %d: %s", i, got)
 		}
 	}
 	for _, n := range two {
-		waitFor(t, "the ban", func() bool { return status(n, n.url("f")) == "429" })
+		waitFor(t, "the ban", func() bool { return n.status("f") == "429" })
 	}
 }
 
@@ -185,18 +210,15 @@ func nodesShareQuota(t *testing.T, two []*node) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "file")
 	for _, n := range two {
-		user := filepath.Join(n.data, "users", n.user+".yaml")
-		data, err := os.ReadFile(user)
-		if err != nil {
-			t.Fatal(err)
-		}
-		writeFile(t, user, append(data, "quota: 1MB\n"...))
+		n.editUser(t, func(data []byte) []byte {
+			return append(data, "quota: 1MB\n"...)
+		})
 		n.start(n.config)
 	}
 	put := func(n *node, name string, size int, want string) {
 		t.Helper()
 		writeFile(t, file, make([]byte, size))
-		if got := n.curl("-o", "/dev/null", "-w", "%{http_code}", "-T", file, n.url(name)).out; got != want {
+		if got := n.answer("-T", file, n.url(name)); got != want {
 			t.Errorf("%d bytes to %s: %s, want %s", size, name, got, want)
 		}
 	}
@@ -218,7 +240,7 @@ func TestNodesProveMounts(t *testing.T) {
 	good := []byte("good")
 	sums := fmt.Sprintf("%x  good\n%x  bad\n", sha256.Sum256(good), sha256.Sum256(good))
 	for name, body := range map[string]string{"good": "good", "bad": "not so good", "SHA256SUMS": sums} {
-		writeFile(t, mkdirFor(t, filepath.Join(root, name)), []byte(body))
+		writeFile(t, filepath.Join(root, name), []byte(body))
 	}
 	server := servers.Start(t, servers.VSFTPD, servers.Options{Root: root})
 	dir := t.TempDir()
@@ -236,12 +258,9 @@ sources:
     policy: %s/policy.yaml
 `, server.User, server.Addr, dir, dir))
 	for _, n := range two {
-		user := filepath.Join(n.data, "users", n.user+".yaml")
-		data, err := os.ReadFile(user)
-		if err != nil {
-			t.Fatal(err)
-		}
-		writeFile(t, user, bytes.Replace(data, []byte("mounts:\n"), []byte("mounts:\n    - path: /old\n      storage: old\n      permissions: read-only\n"), 1))
+		n.editUser(t, func(data []byte) []byte {
+			return bytes.Replace(data, []byte("mounts:\n"), []byte("mounts:\n    - path: /old\n      storage: old\n      permissions: read-only\n"), 1)
+		})
 		n.start(n.config)
 	}
 	for _, n := range two {

@@ -113,23 +113,14 @@ func bucketPlace(s *config.S3) string {
 }
 
 // recoverRenames finishes what other gateways began and died over.
-func (g *gateway) recoverRenames(ctx context.Context) error {
-	t := time.NewTicker(recoverEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-t.C:
+func (g *gateway) recoverRenames(ctx context.Context) {
+	for name, b := range g.storages {
+		bucket, ok := b.(*s3.Store)
+		if !ok {
+			continue
 		}
-		for name, b := range g.storages {
-			bucket, ok := b.(*s3.Store)
-			if !ok {
-				continue
-			}
-			if err := bucket.Recover(ctx); err != nil && ctx.Err() == nil {
-				g.log.Warn("an interrupted rename could not be finished", slog.String("storage", name), slog.Any("error", err))
-			}
+		if err := bucket.Recover(ctx); err != nil && ctx.Err() == nil {
+			g.log.Warn("an interrupted rename could not be finished", slog.String("storage", name), slog.Any("error", err))
 		}
 	}
 }

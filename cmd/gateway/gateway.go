@@ -184,7 +184,7 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 type place struct {
 	storage string
 	name    string // clean, inside the storage
-	disk    backend
+	store   backend
 }
 
 func (p place) String() string { return p.storage + ":/" + p.name }
@@ -200,7 +200,7 @@ func (g *gateway) folder(arg string) (place, error) {
 
 func (g *gateway) notMounted(arg, name string) error {
 	if source := g.cfg.Storages[name].Source; source != "" {
-		return fmt.Errorf("%q: storage %s is a mount of the source %s, and its files are on that server; name a storage with a path", arg, name, source)
+		return fmt.Errorf("%q: storage %s is a mount of the source %s, and its files are on that server; name a storage that is a folder or a bucket", arg, name, source)
 	}
 	return nil
 }
@@ -222,7 +222,7 @@ func (g *gateway) place(arg string) (place, error) {
 	if err != nil {
 		return place{}, fmt.Errorf("%q: %w; write a path inside the storage, such as %s:/partner", arg, err, name)
 	}
-	return place{storage: name, name: clean, disk: d}, nil
+	return place{storage: name, name: clean, store: d}, nil
 }
 
 func storageName(s string) string {

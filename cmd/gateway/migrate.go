@@ -141,7 +141,7 @@ func (m *migrateCmd) options(e *env, g *gateway) (o ftpbridge.MigrateOptions, er
 		if err != nil {
 			return o, err
 		}
-		o.Dest, o.DestName, o.Folder, o.Connections = to.disk, to.storage, to.name, defaultConnections
+		o.Dest, o.DestName, o.Folder, o.Connections = to.store, to.storage, to.name, defaultConnections
 	}
 	if m.Policy != "" {
 		if o.Policy, err = integrity.LoadPolicy(m.Policy); err != nil {

@@ -108,7 +108,7 @@ func targetFault(st *integrity.Statement, target string) error {
 
 // bytes holds the file in the storage against the record.
 func (c *proofCheck) bytes(ctx context.Context, at place, pub state.Publication) error {
-	f, err := at.disk.Open(ctx, at.name)
+	f, err := at.store.Open(ctx, at.name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, storage.ErrIsDir) {
 		c.add("bytes", errors.New("there is no such file in the storage any more"), "")
 		return nil

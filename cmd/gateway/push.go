@@ -58,7 +58,7 @@ func (p *pushCmd) options(e *env, g *gateway) (o ftpbridge.PushOptions, err erro
 		if err != nil {
 			return o, err
 		}
-		o.Source, o.SourceName, o.Folder, o.Store = from.disk, from.storage, from.name, g.state
+		o.Source, o.SourceName, o.Folder, o.Store = from.store, from.storage, from.name, g.state
 		o.Connections = defaultPushConnections
 	}
 	set(&o.Connections, p.Connections)

@@ -69,7 +69,7 @@ func (g *gateway) pushOptions(name string) (o ftpbridge.PushOptions, err error) 
 	if err != nil {
 		return o, g.cfg.Mistake(key+".from", err)
 	}
-	o.Source, o.SourceName, o.Folder, o.Store = from.disk, from.storage, from.name, g.state
+	o.Source, o.SourceName, o.Folder, o.Store = from.store, from.storage, from.name, g.state
 	o.After, o.Overwrite = ftpbridge.AfterPush(p.After), p.Overwrite
 	o.Temporary, err = pushTemporary(g.cfg, name)
 	return o, err

@@ -27,7 +27,7 @@ func (x *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	text, err := ftpbridge.Explain(e.ctx, g.ledger(p.storage), p.disk, p.storage, p.name)
+	text, err := ftpbridge.Explain(e.ctx, g.ledger(p.storage), p.store, p.storage, p.name)
 	if err != nil {
 		return err
 	}

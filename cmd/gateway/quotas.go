@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"gateway/auth"
 	"gateway/state"
@@ -61,20 +60,14 @@ func (g *gateway) quota(u auth.User) *storage.Quota {
 // shareQuotas tells the other nodes what was added under quotas, from time to time
 // and at the end.
 func (g *gateway) shareQuotas(ctx context.Context) error {
-	t := time.NewTicker(flushQuotas)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushQuotas)
-			defer cancel()
-			return g.quotas.flush(ctx)
-		case <-t.C:
-		}
+	every(ctx, flushQuotas, func(ctx context.Context) {
 		if err := g.quotas.flush(ctx); err != nil && ctx.Err() == nil {
 			g.log.Warn("what was added under quotas cannot be told to other nodes", "error", err)
 		}
-	}
+	})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushQuotas)
+	defer cancel()
+	return g.quotas.flush(ctx)
 }
 
 func (qs *quotas) flush(ctx context.Context) error {

@@ -190,7 +190,7 @@ func (g *gateway) digestFault(ctx context.Context, folder place, d bridgereport.
 	if err != nil {
 		return fmt.Errorf("no storage has such a name: %w", err), nil
 	}
-	f, err := folder.disk.Open(ctx, name)
+	f, err := folder.store.Open(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, storage.ErrIsDir) {
 		return errors.New("there is no such file in the storage any more"), nil
 	}

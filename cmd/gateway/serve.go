@@ -276,8 +276,8 @@ func (s *serving) run(ctx context.Context) error {
 		}
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.cert) })
 	}
-	start("sweep", s.g.sweep)
-	start("recover", s.g.recoverRenames)
+	wg.Go(func() { every(ctx, sweepEvery, s.g.sweep) })
+	wg.Go(func() { every(ctx, recoverEvery, s.g.recoverRenames) })
 	if s.g.cfg.State.Shared() {
 		start("quotas", s.g.shareQuotas)
 	}
@@ -315,24 +315,29 @@ func (s *serving) migrations(ctx context.Context) error {
 	return nil
 }
 
-// sweep removes what expired in the staging folders from time to time.
-func (g *gateway) sweep(ctx context.Context) error {
-	t := time.NewTicker(sweepEvery)
+// every calls do at each interval, the first time after one, until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func(context.Context)) {
+	t := time.NewTicker(interval)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-t.C:
+			do(ctx)
 		}
-		swept := maps.Clone(g.storages)
-		for name, spool := range g.mounts.spools {
-			swept[name+" (spool)"] = spool
-		}
-		for name, b := range swept {
-			if err := b.Sweep(ctx); err != nil && ctx.Err() == nil {
-				g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
-			}
+	}
+}
+
+// sweep removes what expired in the staging folders.
+func (g *gateway) sweep(ctx context.Context) {
+	swept := maps.Clone(g.storages)
+	for name, spool := range g.mounts.spools {
+		swept[name+" (spool)"] = spool
+	}
+	for name, b := range swept {
+		if err := b.Sweep(ctx); err != nil && ctx.Err() == nil {
+			g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
 		}
 	}
 }

@@ -126,7 +126,7 @@ func (g *gateway) sourceOptions(name string) (o ftpbridge.MigrateOptions, err er
 	if err != nil {
 		return o, g.cfg.Mistake(key+".to", err)
 	}
-	o.Dest, o.DestName, o.Folder = to.disk, to.storage, to.name
+	o.Dest, o.DestName, o.Folder = to.store, to.storage, to.name
 	if s.Policy != "" {
 		if o.Policy, err = integrity.LoadPolicy(s.Policy); err != nil {
 			return o, err

@@ -64,15 +64,10 @@ func startProgram(t testing.TB, run, addr string, l launch) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name, output := filepath.Base(l.argv[0]), func() string { return (&Server{run: run}).output() }
+	name := filepath.Base(l.argv[0])
 	t.Cleanup(func() {
 		p.stop()
-		if t.Failed() {
-			t.Logf("servers: output of %s at %s:\n%s", name, addr, output())
-		}
-		if left := p.leftovers(); len(left) > 0 {
-			t.Errorf("servers: %s left processes behind: %v", name, left)
-		}
+		stopped(t, name, addr, run, p)
 	})
 	if err := p.awaitPort(addr, programStart); err != nil {
 		t.Fatalf("servers: %s: %v", name, err)

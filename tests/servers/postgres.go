@@ -58,7 +58,7 @@ func StartPostgres(t testing.TB, extra ...string) *Postgres {
 		}
 	}
 	if err != nil {
-		t.Fatalf("servers: postgres: %v\n%s", err, s.output())
+		t.Fatalf("servers: postgres: %v\n%s", err, output(s.run))
 	}
 	t.Cleanup(s.close)
 	return s
@@ -83,7 +83,7 @@ func (s *Postgres) Crash() { s.end(syscall.SIGQUIT) }
 func (s *Postgres) Start() {
 	s.t.Helper()
 	if err := s.start(); err != nil {
-		s.t.Fatalf("servers: postgres: %v\n%s", err, s.output())
+		s.t.Fatalf("servers: postgres: %v\n%s", err, output(s.run))
 	}
 }
 
@@ -210,14 +210,5 @@ func (s *Postgres) end(sig syscall.Signal) {
 
 func (s *Postgres) close() {
 	s.Stop()
-	if s.t.Failed() {
-		s.t.Logf("servers: output of postgres at %s:\n%s", s.Addr, s.output())
-	}
-	if left := s.proc.leftovers(); len(left) > 0 {
-		s.t.Errorf("servers: postgres left processes behind: %v", left)
-	}
-}
-
-func (s *Postgres) output() string {
-	return (&Server{run: s.run}).output()
+	stopped(s.t, "postgres", s.Addr, s.run, s.proc)
 }

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -83,16 +82,11 @@ func StartS3(t testing.TB, kind S3Kind) *S3 {
 		}
 	}
 	if err != nil {
-		t.Fatalf("servers: %s: %v\n%s", kind, err, s.output())
+		t.Fatalf("servers: %s: %v\n%s", kind, err, output(s.run))
 	}
 	t.Cleanup(func() {
 		s.proc.stop()
-		if t.Failed() {
-			t.Logf("servers: output of %s at %s:\n%s", kind, s.Addr, s.output())
-		}
-		if left := s.proc.leftovers(); len(left) > 0 {
-			t.Errorf("servers: %s left processes behind: %v", kind, left)
-		}
+		stopped(t, string(kind), s.Addr, s.run, s.proc)
 	})
 	return s
 }
@@ -126,7 +120,7 @@ func (s *S3) Restart() {
 		err = s.start(n)
 	}
 	if err != nil {
-		s.t.Fatalf("servers: restart %s: %v\n%s", s.Kind, err, s.output())
+		s.t.Fatalf("servers: restart %s: %v\n%s", s.Kind, err, output(s.run))
 	}
 }
 
@@ -227,12 +221,6 @@ func read(t testing.TB, file string) string {
 		t.Fatal(err)
 	}
 	return string(data)
-}
-
-func (s *S3) output() string {
-	data, _ := os.ReadFile(filepath.Join(s.run, "output.log")) // none: it never ran
-	lines := strings.SplitAfter(string(data), "\n")
-	return strings.Join(lines[max(0, len(lines)-maxDumpLines):], "")
 }
 
 // buildS3 builds a store with the Go command into .cache, once for each version in its go.mod.

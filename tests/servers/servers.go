@@ -177,7 +177,7 @@ func Start(t testing.TB, kind Kind, o Options) *Server {
 		}
 	}
 	if err != nil {
-		t.Fatalf("servers: %s: %v\n%s", kind, err, s.output())
+		t.Fatalf("servers: %s: %v\n%s", kind, err, output(s.run))
 	}
 	t.Cleanup(func() { s.close(t) })
 	return s
@@ -228,19 +228,25 @@ func (s *Server) Host() (host, port string) {
 
 func (s *Server) close(t testing.TB) {
 	s.proc.stop()
+	stopped(t, string(s.Kind), s.Addr, s.run, s.proc)
+}
+
+// stopped tells the test what a program that was stopped wrote, if the test failed, and fails it if processes of
+// the program are left. The program's scratch folder is run.
+func stopped(t testing.TB, name, addr, run string, p *process) {
 	if t.Failed() {
-		t.Logf("servers: output and log of %s at %s:\n%s", s.Kind, s.Addr, s.output())
+		t.Logf("servers: output and log of %s at %s:\n%s", name, addr, output(run))
 	}
-	if left := s.proc.leftovers(); len(left) > 0 {
-		t.Errorf("servers: %s left processes behind: %v", s.Kind, left)
+	if left := p.leftovers(); len(left) > 0 {
+		t.Errorf("servers: %s left processes behind: %v", name, left)
 	}
 }
 
-// output returns the tail of everything the server wrote.
-func (s *Server) output() string {
+// output returns the tail of everything that a program wrote into its scratch folder.
+func output(run string) string {
 	var b strings.Builder
 	for _, name := range []string{"output.log", "transfer.log", "system.log"} {
-		data, err := os.ReadFile(filepath.Join(s.run, name))
+		data, err := os.ReadFile(filepath.Join(run, name))
 		if errors.Is(err, fs.ErrNotExist) || len(data) == 0 {
 			continue
 		}

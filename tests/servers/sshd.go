@@ -77,7 +77,7 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 		}
 	}
 	if err != nil {
-		t.Fatalf("servers: sshd: %v\n%s", err, s.output())
+		t.Fatalf("servers: sshd: %v\n%s", err, output(s.run))
 	}
 	s.KnownHosts = j.write("known_hosts", knownhosts.Line([]string{s.Addr}, host)+"\n", 0o644)
 	t.Cleanup(func() { s.close(t) })
@@ -132,16 +132,5 @@ func (s *SSHD) Stop() { s.proc.stop() }
 
 func (s *SSHD) close(t testing.TB) {
 	s.proc.stop()
-	if t.Failed() {
-		t.Logf("servers: output of sshd at %s:\n%s", s.Addr, s.output())
-	}
-	if left := s.proc.leftovers(); len(left) > 0 {
-		t.Errorf("servers: sshd left processes behind: %v", left)
-	}
-}
-
-func (s *SSHD) output() string {
-	data, _ := os.ReadFile(filepath.Join(s.run, "output.log")) // without it there is nothing to show
-	lines := strings.SplitAfter(string(data), "\n")
-	return strings.Join(lines[max(0, len(lines)-maxDumpLines):], "")
+	stopped(t, "sshd", s.Addr, s.run, s.proc)
 }
