@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"gateway/state"
+	"gateway/state/internal/pages"
 )
 
 // publicationPage is how many are read at once: a proof can have 1.5 MB.
@@ -81,25 +82,14 @@ func (s *Store) Publication(ctx context.Context, target string) (state.Publicati
 // Publications implements state.Catalogue.
 func (s *Store) Publications(ctx context.Context, prefix string) iter.Seq2[state.Publication, error] {
 	first, next := publicationQueries()
-	return func(yield func(state.Publication, error) bool) {
-		from, at := first, prefix
-		for {
-			page, err := query(ctx, s, "publications", scanPublication, from, text(at), publicationPage)
-			if err != nil {
-				yield(state.Publication{}, err)
-				return
-			}
-			for _, p := range page {
-				if !strings.HasPrefix(p.Target, prefix) || !yield(p, nil) {
-					return
-				}
-			}
-			if len(page) < publicationPage {
-				return
-			}
-			from, at = next, page[len(page)-1].Target
+	all := pages.Each(publicationPage, func(last state.Publication, isFirst bool) ([]state.Publication, error) {
+		from, at := next, last.Target
+		if isFirst {
+			from, at = first, prefix
 		}
-	}
+		return query(ctx, s, "publications", scanPublication, from, text(at), publicationPage)
+	})
+	return pages.While(all, func(p state.Publication) bool { return strings.HasPrefix(p.Target, prefix) })
 }
 
 // publicationQueries read the first and the following pages: the latest of each

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"gateway/state"
+	"gateway/state/internal/pages"
 )
 
 const (
@@ -253,25 +254,10 @@ const headLength = 1024
 
 // Files implements state.Ledger.
 func (s *Store) Files(ctx context.Context, job int64, phases ...state.Phase) iter.Seq2[state.File, error] {
-	return func(yield func(state.File, error) bool) {
-		for after := ""; ; {
-			q, args := pageQuery(job, after, phases)
-			page, err := query(ctx, s, "files", scanFile, q, args...)
-			if err != nil {
-				yield(state.File{}, err)
-				return
-			}
-			for _, f := range page {
-				if !yield(f, nil) {
-					return
-				}
-			}
-			if len(page) < pageSize {
-				return
-			}
-			after = page[len(page)-1].Path
-		}
-	}
+	return pages.Each(pageSize, func(last state.File, _ bool) ([]state.File, error) {
+		q, args := pageQuery(job, last.Path, phases)
+		return query(ctx, s, "files", scanFile, q, args...)
+	})
 }
 
 // pageQuery reads the lines after a path. Each phase is a subquery of its own, so

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gateway/state"
+	"gateway/state/internal/pages"
 )
 
 const (
@@ -225,33 +226,14 @@ func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",
 
 // Files implements state.Ledger.
 func (s *Store) Files(ctx context.Context, job int64, phases ...state.Phase) iter.Seq2[state.File, error] {
-	return func(yield func(state.File, error) bool) {
-		for after := ""; ; {
-			page, err := s.page(ctx, job, after, phases)
-			if err != nil {
-				yield(state.File{}, wrap(err, "files"))
-				return
-			}
-			for _, f := range page {
-				if !yield(f, nil) {
-					return
-				}
-			}
-			if len(page) < pageSize {
-				return
-			}
-			after = page[len(page)-1].Path
-		}
-	}
+	return pages.Each(pageSize, func(last state.File, _ bool) ([]state.File, error) {
+		q, args := pageQuery(job, last.Path, phases)
+		page, err := query(ctx, s.read, scanFile, q, args...)
+		return page, wrap(err, "files")
+	})
 }
 
-// page reads the lines after a path.
-func (s *Store) page(ctx context.Context, job int64, after string, phases []state.Phase) ([]state.File, error) {
-	q, args := pageQuery(job, after, phases)
-	return query(ctx, s.read, scanFile, q, args...)
-}
-
-// pageQuery makes each phase its own subquery, so that the index gives its lines
+// pageQuery reads the lines after a path. It makes each phase its own subquery, so that the index gives its lines
 // in order and only a page of each is sorted. The index is named because SQLite
 // prefers the primary key, by which every page passes all lines of other phases.
 func pageQuery(job int64, after string, phases []state.Phase) (string, []any) {
