@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -24,18 +25,14 @@ const addPublicationQuery = "INSERT INTO publications (" + publicationColumns + 
 // which the latest counts.
 func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) error {
 	f.Phase = state.Published
-	err := check(f)
-	if err == nil && p.Target == "" {
-		err = fmt.Errorf("%q: empty target: %w", f.Path, state.ErrInvalid)
-	}
-	if err != nil {
+	if err := errors.Join(f.Valid(), p.Valid()); err != nil {
 		return wrap(err, "publish")
 	}
 	sum := p.SHA256
 	if sum == nil {
 		sum = []byte{}
 	}
-	err = s.send(ctx, "publish", func(b *pgx.Batch) {
+	err := s.send(ctx, "publish", func(b *pgx.Batch) {
 		putFiles(b, f)
 		b.Queue(addPublicationQuery, text(p.Target), f.Job, text(p.Source), p.Size, sum, text(p.Verdict), text(p.Reason), p.Provenance, toNano(p.Published))
 	})
@@ -45,7 +42,7 @@ func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) 
 // Withdraw implements state.Ledger.
 func (s *Store) Withdraw(ctx context.Context, f state.File, target string, at time.Time) error {
 	f.Phase = state.Removed
-	if err := check(f); err != nil {
+	if err := f.Valid(); err != nil {
 		return wrap(err, "withdraw")
 	}
 	err := s.transact(ctx, "withdraw", func(ctx context.Context, tx pgx.Tx) error {

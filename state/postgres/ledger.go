@@ -115,7 +115,7 @@ func queryRow[T any](ctx context.Context, s *Store, op string, scan func(pgx.Row
 // PutFiles implements state.Ledger.
 func (s *Store) PutFiles(ctx context.Context, files ...state.File) error {
 	for _, f := range files {
-		if err := check(f); err != nil {
+		if err := f.Valid(); err != nil {
 			return wrap(err, "put files")
 		}
 	}
@@ -153,18 +153,6 @@ func unknownJob(err error, op string) error {
 		return wrap(fmt.Errorf("the job: %w", state.ErrNotFound), op)
 	}
 	return err
-}
-
-func check(f state.File) error {
-	switch {
-	case f.Path == "":
-		return fmt.Errorf("job %d: empty path: %w", f.Job, state.ErrInvalid)
-	case !f.Phase.Valid():
-		return fmt.Errorf("%q: unknown phase %q: %w", f.Path, f.Phase, state.ErrInvalid)
-	case !f.Ranges.Valid(f.Offset):
-		return fmt.Errorf("%q: ranges %v beyond %d: %w", f.Path, f.Ranges, f.Offset, state.ErrInvalid)
-	}
-	return nil
 }
 
 // putFilesQuery takes an array for each column.

@@ -18,11 +18,7 @@ import (
 // Publish implements state.Ledger.
 func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) error {
 	f.Phase = state.Published
-	err := check(f)
-	if err == nil && p.Target == "" {
-		err = fmt.Errorf("%q: empty target: %w", f.Path, state.ErrInvalid)
-	}
-	if err != nil {
+	if err := errors.Join(f.Valid(), p.Valid()); err != nil {
 		return wrap(err, "publish")
 	}
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {

@@ -109,7 +109,7 @@ func query[T any](ctx context.Context, db queryer, scan func(row) (T, error), q 
 // PutFiles implements state.Ledger.
 func (s *Store) PutFiles(ctx context.Context, files ...state.File) error {
 	for _, f := range files {
-		if err := check(f); err != nil {
+		if err := f.Valid(); err != nil {
 			return wrap(err, "put files")
 		}
 	}
@@ -119,18 +119,6 @@ func (s *Store) PutFiles(ctx context.Context, files ...state.File) error {
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		return putFiles(ctx, tx, files)
 	}), "put files")
-}
-
-func check(f state.File) error {
-	switch {
-	case f.Path == "":
-		return fmt.Errorf("job %d: empty path: %w", f.Job, state.ErrInvalid)
-	case !f.Phase.Valid():
-		return fmt.Errorf("%q: unknown phase %q: %w", f.Path, f.Phase, state.ErrInvalid)
-	case !f.Ranges.Valid(f.Offset):
-		return fmt.Errorf("%q: ranges %v beyond %d: %w", f.Path, f.Ranges, f.Offset, state.ErrInvalid)
-	}
-	return nil
 }
 
 // A line that is there is updated, so that SQLite leaves alone what is not among
