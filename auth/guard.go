@@ -179,14 +179,10 @@ func (g *Guard) count(network netip.Prefix) time.Duration {
 	defer g.mu.Unlock()
 	now := g.now()
 	r := g.record(network, now)
-	if now.Sub(r.last) > g.limits.Window {
-		r.failures = 0
-	}
-	r.failures++
-	r.last = now
-	if r.failures >= g.limits.Failures {
-		r.until = now.Add(g.limits.Ban)
-		r.failures = 0
+	f := state.Failures{Count: r.failures}.Another(now.Sub(r.last), state.FailureLimits(g.limits))
+	r.failures, r.last = f.Count, now
+	if f.Banned > 0 {
+		r.until = now.Add(f.Banned)
 	}
 	return delayAfter(r.failures)
 }

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -21,6 +22,25 @@ type FailureLimits struct {
 	Failures int           // which bring the ban; at least 1
 	Window   time.Duration // without a failure, after which they are forgotten
 	Ban      time.Duration
+}
+
+// Another is what one more failure makes of them, since after the latest one.
+func (f Failures) Another(since time.Duration, l FailureLimits) Failures {
+	if since > l.Window {
+		f.Count = 0
+	}
+	if f.Count++; f.Count >= l.Failures {
+		f.Count, f.Banned = 0, l.Ban
+	}
+	return f
+}
+
+// Valid fails with ErrInvalid, and says why, where the limits cannot be kept to.
+func (l FailureLimits) Valid() error {
+	if l.Failures < 1 || l.Window <= 0 || l.Ban <= 0 {
+		return fmt.Errorf("a ban of %v after %d failures within %v: %w", l.Ban, l.Failures, l.Window, ErrInvalid)
+	}
+	return nil
 }
 
 // Bans counts failed logins by network and keeps bans, for all nodes together.

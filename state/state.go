@@ -1,12 +1,11 @@
 // Package state is what the gateway remembers between runs: the ledger of
 // migrations, what was published with which proof, what is in quarantine, which
-// versions of signed evidence were accepted, which files are locked, and who may
-// not log in for a while.
+// versions of signed evidence were accepted, which files are locked, who may not
+// log in for a while, and what the nodes have of each user's quota.
 //
 // The interfaces are here; state/sqlite is the embedded default, state/postgres is
-// for several nodes. Package
-// statetest holds every implementation to the contract. A call that returned
-// nil is durable.
+// for several nodes. Package statetest holds every implementation to the contract.
+// A call that returned nil is durable.
 //
 // It does not hold file contents (storage does) nor users (auth does).
 package state

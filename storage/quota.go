@@ -10,10 +10,10 @@ import (
 
 // Quota bounds the bytes that one user keeps: the files in all mounts that the user
 // can upload to, the uploads kept for a resume, and, reserved from the moment they
-// start and as they grow, the uploads under way. All views of the user share one, so that
-// concurrent uploads cannot pass it together. Mounts that are Uncounted count with
-// their uploads only. An overwrite needs room for both
-// versions until it is published.
+// start and as they grow, the uploads under way. All views of the user share one, so
+// that concurrent uploads cannot pass it together. Mounts that are Uncounted count
+// with their uploads only. An overwrite needs room for both versions until it is
+// published.
 //
 // The files are counted by a walk, when the number is first needed. From then on what
 // is added is added, but what goes is not taken away, since others may have put

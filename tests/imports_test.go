@@ -37,13 +37,14 @@ func allowed() map[string][]string {
 		"storage/internal/uploadid": nil,
 		"auth":                      {"config", "storage", "state", "internal/durable"},
 		"state":                     nil,
+		"state/internal/pages":      nil,
 
 		// What fulfils them.
 		"storage/disk":        {"storage", "storage/internal/keylock", "storage/internal/uploadid", "internal/pause"},
 		"storage/s3":          {"storage", "storage/internal/keylock", "storage/internal/uploadid", "internal/pause"},
 		"storage/storagetest": {"storage"},
-		"state/sqlite":        {"state", "internal/durable"},
-		"state/postgres":      {"state", "internal/pause"},
+		"state/sqlite":        {"state", "state/internal/pages", "internal/durable"},
+		"state/postgres":      {"state", "state/internal/pages", "internal/pause"},
 		"state/statetest":     {"state"},
 
 		// What uses them.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,8 +18,11 @@ const forgetEvery = 100
 // AddFailure implements state.Bans. A failure whose answer was lost may count twice.
 func (s *Store) AddFailure(ctx context.Context, network string, l state.FailureLimits) (state.Failures, error) {
 	f := state.Failures{Network: network}
-	if network == "" || l.Failures < 1 || l.Window <= 0 || l.Ban <= 0 {
-		return f, wrap(state.ErrInvalid, "count failed login")
+	if network == "" {
+		return f, wrap(fmt.Errorf("no network: %w", state.ErrInvalid), "count failed login")
+	}
+	if err := l.Valid(); err != nil {
+		return f, wrap(err, "count failed login")
 	}
 	err := s.transact(ctx, "count failed login of "+network, func(ctx context.Context, tx pgx.Tx) (err error) {
 		f, err = addFailure(ctx, tx, network, l)
@@ -41,15 +45,10 @@ func addFailure(ctx context.Context, tx pgx.Tx, network string, l state.FailureL
 	if err != nil {
 		return f, err
 	}
-	if since > l.Window {
-		f.Count = 0
-	}
 	if banned != nil {
 		f.Banned = max(*banned, 0)
 	}
-	if f.Count++; f.Count >= l.Failures {
-		f.Count, f.Banned = 0, l.Ban
-	}
+	f = f.Another(since, l)
 	var until *time.Duration
 	if f.Banned > 0 {
 		until = &f.Banned

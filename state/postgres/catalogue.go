@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"gateway/state"
+	"gateway/state/internal/pages"
 )
 
 // publicationPage is how many are read at once: a proof can have 1.5 MB.
@@ -23,18 +25,14 @@ const addPublicationQuery = "INSERT INTO publications (" + publicationColumns + 
 // which the latest counts.
 func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) error {
 	f.Phase = state.Published
-	err := check(f)
-	if err == nil && p.Target == "" {
-		err = fmt.Errorf("%q: empty target: %w", f.Path, state.ErrInvalid)
-	}
-	if err != nil {
+	if err := errors.Join(f.Valid(), p.Valid()); err != nil {
 		return wrap(err, "publish")
 	}
 	sum := p.SHA256
 	if sum == nil {
 		sum = []byte{}
 	}
-	err = s.send(ctx, "publish", func(b *pgx.Batch) {
+	err := s.send(ctx, "publish", func(b *pgx.Batch) {
 		putFiles(b, f)
 		b.Queue(addPublicationQuery, text(p.Target), f.Job, text(p.Source), p.Size, sum, text(p.Verdict), text(p.Reason), p.Provenance, toNano(p.Published))
 	})
@@ -44,7 +42,7 @@ func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) 
 // Withdraw implements state.Ledger.
 func (s *Store) Withdraw(ctx context.Context, f state.File, target string, at time.Time) error {
 	f.Phase = state.Removed
-	if err := check(f); err != nil {
+	if err := f.Valid(); err != nil {
 		return wrap(err, "withdraw")
 	}
 	err := s.transact(ctx, "withdraw", func(ctx context.Context, tx pgx.Tx) error {
@@ -81,25 +79,14 @@ func (s *Store) Publication(ctx context.Context, target string) (state.Publicati
 // Publications implements state.Catalogue.
 func (s *Store) Publications(ctx context.Context, prefix string) iter.Seq2[state.Publication, error] {
 	first, next := publicationQueries()
-	return func(yield func(state.Publication, error) bool) {
-		from, at := first, prefix
-		for {
-			page, err := query(ctx, s, "publications", scanPublication, from, text(at), publicationPage)
-			if err != nil {
-				yield(state.Publication{}, err)
-				return
-			}
-			for _, p := range page {
-				if !strings.HasPrefix(p.Target, prefix) || !yield(p, nil) {
-					return
-				}
-			}
-			if len(page) < publicationPage {
-				return
-			}
-			from, at = next, page[len(page)-1].Target
+	all := pages.Each(publicationPage, func(last state.Publication, isFirst bool) ([]state.Publication, error) {
+		from, at := next, last.Target
+		if isFirst {
+			from, at = first, prefix
 		}
-	}
+		return query(ctx, s, "publications", scanPublication, from, text(at), publicationPage)
+	})
+	return pages.While(all, func(p state.Publication) bool { return strings.HasPrefix(p.Target, prefix) })
 }
 
 // publicationQueries read the first and the following pages: the latest of each

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"gateway/state"
+	"gateway/state/internal/pages"
 )
 
 const (
@@ -114,7 +115,7 @@ func queryRow[T any](ctx context.Context, s *Store, op string, scan func(pgx.Row
 // PutFiles implements state.Ledger.
 func (s *Store) PutFiles(ctx context.Context, files ...state.File) error {
 	for _, f := range files {
-		if err := check(f); err != nil {
+		if err := f.Valid(); err != nil {
 			return wrap(err, "put files")
 		}
 	}
@@ -152,18 +153,6 @@ func unknownJob(err error, op string) error {
 		return wrap(fmt.Errorf("the job: %w", state.ErrNotFound), op)
 	}
 	return err
-}
-
-func check(f state.File) error {
-	switch {
-	case f.Path == "":
-		return fmt.Errorf("job %d: empty path: %w", f.Job, state.ErrInvalid)
-	case !f.Phase.Valid():
-		return fmt.Errorf("%q: unknown phase %q: %w", f.Path, f.Phase, state.ErrInvalid)
-	case !f.Ranges.Valid(f.Offset):
-		return fmt.Errorf("%q: ranges %v beyond %d: %w", f.Path, f.Ranges, f.Offset, state.ErrInvalid)
-	}
-	return nil
 }
 
 // putFilesQuery takes an array for each column.
@@ -253,25 +242,10 @@ const headLength = 1024
 
 // Files implements state.Ledger.
 func (s *Store) Files(ctx context.Context, job int64, phases ...state.Phase) iter.Seq2[state.File, error] {
-	return func(yield func(state.File, error) bool) {
-		for after := ""; ; {
-			q, args := pageQuery(job, after, phases)
-			page, err := query(ctx, s, "files", scanFile, q, args...)
-			if err != nil {
-				yield(state.File{}, err)
-				return
-			}
-			for _, f := range page {
-				if !yield(f, nil) {
-					return
-				}
-			}
-			if len(page) < pageSize {
-				return
-			}
-			after = page[len(page)-1].Path
-		}
-	}
+	return pages.Each(pageSize, func(last state.File, _ bool) ([]state.File, error) {
+		q, args := pageQuery(job, last.Path, phases)
+		return query(ctx, s, "files", scanFile, q, args...)
+	})
 }
 
 // pageQuery reads the lines after a path. Each phase is a subquery of its own, so

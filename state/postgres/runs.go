@@ -13,8 +13,8 @@ const runColumns = "job, started, finished, result, error, published, unchanged,
 
 // AddRun implements state.Ledger.
 func (s *Store) AddRun(ctx context.Context, r state.Run) error {
-	if !r.Result.Valid() {
-		return wrap(fmt.Errorf("unknown result %q: %w", r.Result, state.ErrInvalid), "add run")
+	if err := r.Valid(); err != nil {
+		return wrap(err, "add run")
 	}
 	once := newOnce()
 	err := s.send(ctx, "add run", func(b *pgx.Batch) {

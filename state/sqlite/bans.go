@@ -13,8 +13,11 @@ import (
 // AddFailure implements state.Bans.
 func (s *Store) AddFailure(ctx context.Context, network string, l state.FailureLimits) (state.Failures, error) {
 	f := state.Failures{Network: network}
-	if network == "" || l.Failures < 1 || l.Window <= 0 || l.Ban <= 0 {
-		return f, wrap(state.ErrInvalid, "count failed login")
+	if network == "" {
+		return f, wrap(fmt.Errorf("no network: %w", state.ErrInvalid), "count failed login")
+	}
+	if err := l.Valid(); err != nil {
+		return f, wrap(err, "count failed login")
 	}
 	err := s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		f.Count = 0 // it may run twice
@@ -26,14 +29,12 @@ func (s *Store) AddFailure(ctx context.Context, network string, l state.FailureL
 			return err
 		}
 		isNew := err != nil
-		if now.UnixNano()-last > int64(l.Window) {
-			f.Count = 0
+		f.Banned = max(fromNano(banned).Sub(now), 0)
+		f = f.Another(time.Duration(now.UnixNano()-last), l)
+		var until time.Time
+		if f.Banned > 0 {
+			until = now.Add(f.Banned)
 		}
-		until := fromNano(banned)
-		if f.Count++; f.Count >= l.Failures {
-			f.Count, until = 0, now.Add(l.Ban)
-		}
-		f.Banned = max(until.Sub(now), 0)
 		forget := now.Add(max(l.Window, f.Banned))
 		_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO failures (network, count, last, banned, forget) VALUES (?, ?, ?, ?, ?)",
 			network, f.Count, now.UnixNano(), toNano(until), forget.UnixNano())

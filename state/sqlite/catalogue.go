@@ -12,16 +12,13 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"gateway/state"
+	"gateway/state/internal/pages"
 )
 
 // Publish implements state.Ledger.
 func (s *Store) Publish(ctx context.Context, f state.File, p state.Publication) error {
 	f.Phase = state.Published
-	err := check(f)
-	if err == nil && p.Target == "" {
-		err = fmt.Errorf("%q: empty target: %w", f.Path, state.ErrInvalid)
-	}
-	if err != nil {
+	if err := errors.Join(f.Valid(), p.Valid()); err != nil {
 		return wrap(err, "publish")
 	}
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
@@ -67,25 +64,15 @@ func (s *Store) Publications(ctx context.Context, prefix string) iter.Seq2[state
 	const latest = "SELECT " + publicationColumns + ` FROM publications AS p
 		WHERE id = (SELECT max(id) FROM publications WHERE target = p.target) AND removed IS NULL`
 	const first, next, end = latest + " AND target >= ?", latest + " AND target > ?", " ORDER BY target LIMIT ?"
-	return func(yield func(state.Publication, error) bool) {
-		from, at := first, prefix
-		for {
-			page, err := query(ctx, s.read, scanPublication, from+end, at, publicationPage)
-			if err != nil {
-				yield(state.Publication{}, wrap(err, "publications"))
-				return
-			}
-			for _, p := range page {
-				if !strings.HasPrefix(p.Target, prefix) || !yield(p, nil) {
-					return
-				}
-			}
-			if len(page) < publicationPage {
-				return
-			}
-			from, at = next, page[len(page)-1].Target
+	all := pages.Each(publicationPage, func(last state.Publication, isFirst bool) ([]state.Publication, error) {
+		from, at := next, last.Target
+		if isFirst {
+			from, at = first, prefix
 		}
-	}
+		page, err := query(ctx, s.read, scanPublication, from+end, at, publicationPage)
+		return page, wrap(err, "publications")
+	})
+	return pages.While(all, func(p state.Publication) bool { return strings.HasPrefix(p.Target, prefix) })
 }
 
 // FileByTarget implements state.Catalogue.

@@ -13,11 +13,8 @@ import (
 // KeepEvidence implements state.EvidenceStore.
 func (s *Store) KeepEvidence(ctx context.Context, e state.Evidence) error {
 	op := fmt.Sprintf("keep evidence %q", e.Name)
-	switch {
-	case e.Source == "" || e.Name == "" || e.Manifest == nil && e.Signature == nil:
-		return wrap(state.ErrInvalid, op)
-	case len(e.Manifest) > state.MaxEvidence || len(e.Signature) > state.MaxEvidence:
-		return wrap(fmt.Errorf("more than %d bytes: %w", state.MaxEvidence, state.ErrTooLarge), op)
+	if err := e.Valid(); err != nil {
+		return wrap(err, op)
 	}
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		manifest, err := putBytes(ctx, tx, e.Manifest)

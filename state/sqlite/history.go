@@ -27,8 +27,8 @@ func (s *Store) Generations(ctx context.Context, source, name string) ([]state.G
 // AddGeneration implements state.History.
 func (s *Store) AddGeneration(ctx context.Context, g state.Generation, after []byte) error {
 	op := fmt.Sprintf("add a generation of %q", g.Name)
-	if g.Source == "" || g.Name == "" || len(g.SHA256) == 0 {
-		return wrap(state.ErrInvalid, op)
+	if err := g.Valid(); err != nil {
+		return wrap(err, op)
 	}
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		return addGeneration(ctx, tx, g, after)

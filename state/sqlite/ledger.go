@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gateway/state"
+	"gateway/state/internal/pages"
 )
 
 const (
@@ -108,7 +109,7 @@ func query[T any](ctx context.Context, db queryer, scan func(row) (T, error), q 
 // PutFiles implements state.Ledger.
 func (s *Store) PutFiles(ctx context.Context, files ...state.File) error {
 	for _, f := range files {
-		if err := check(f); err != nil {
+		if err := f.Valid(); err != nil {
 			return wrap(err, "put files")
 		}
 	}
@@ -118,18 +119,6 @@ func (s *Store) PutFiles(ctx context.Context, files ...state.File) error {
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		return putFiles(ctx, tx, files)
 	}), "put files")
-}
-
-func check(f state.File) error {
-	switch {
-	case f.Path == "":
-		return fmt.Errorf("job %d: empty path: %w", f.Job, state.ErrInvalid)
-	case !f.Phase.Valid():
-		return fmt.Errorf("%q: unknown phase %q: %w", f.Path, f.Phase, state.ErrInvalid)
-	case !f.Ranges.Valid(f.Offset):
-		return fmt.Errorf("%q: ranges %v beyond %d: %w", f.Path, f.Ranges, f.Offset, state.ErrInvalid)
-	}
-	return nil
 }
 
 // A line that is there is updated, so that SQLite leaves alone what is not among
@@ -225,33 +214,14 @@ func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",
 
 // Files implements state.Ledger.
 func (s *Store) Files(ctx context.Context, job int64, phases ...state.Phase) iter.Seq2[state.File, error] {
-	return func(yield func(state.File, error) bool) {
-		for after := ""; ; {
-			page, err := s.page(ctx, job, after, phases)
-			if err != nil {
-				yield(state.File{}, wrap(err, "files"))
-				return
-			}
-			for _, f := range page {
-				if !yield(f, nil) {
-					return
-				}
-			}
-			if len(page) < pageSize {
-				return
-			}
-			after = page[len(page)-1].Path
-		}
-	}
+	return pages.Each(pageSize, func(last state.File, _ bool) ([]state.File, error) {
+		q, args := pageQuery(job, last.Path, phases)
+		page, err := query(ctx, s.read, scanFile, q, args...)
+		return page, wrap(err, "files")
+	})
 }
 
-// page reads the lines after a path.
-func (s *Store) page(ctx context.Context, job int64, after string, phases []state.Phase) ([]state.File, error) {
-	q, args := pageQuery(job, after, phases)
-	return query(ctx, s.read, scanFile, q, args...)
-}
-
-// pageQuery makes each phase its own subquery, so that the index gives its lines
+// pageQuery reads the lines after a path. It makes each phase its own subquery, so that the index gives its lines
 // in order and only a page of each is sorted. The index is named because SQLite
 // prefers the primary key, by which every page passes all lines of other phases.
 func pageQuery(job int64, after string, phases []state.Phase) (string, []any) {

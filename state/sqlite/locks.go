@@ -61,10 +61,7 @@ func (s *Store) CreateLock(ctx context.Context, l state.Lock) (state.Lock, error
 		if err != nil {
 			return err
 		}
-		if held, err = inTheWay(ctx, tx, l); err != nil {
-			return err
-		}
-		if err := roomForLock(ctx, tx, l); err != nil {
+		if held, err = grantable(ctx, tx, l); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "INSERT INTO locks ("+lockColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -78,10 +75,12 @@ func (s *Store) CreateLock(ctx context.Context, l state.Lock) (state.Lock, error
 	return l, nil
 }
 
-// inTheWay returns the first lock that conflicts, with ErrLocked.
-func inTheWay(ctx context.Context, tx *transaction, l state.Lock) (state.Lock, error) {
+// grantable returns the first lock that conflicts, with ErrLocked, and keeps the
+// bounds of state.Locks.
+func grantable(ctx context.Context, tx *transaction, l state.Lock) (state.Lock, error) {
 	where, args := coveringWhere(l.Root)
-	found, err := locksWhere(ctx, tx, where, args...)
+	covering, err := locksWhere(ctx, tx, where, args...)
+	found := covering
 	if err == nil && l.Infinite {
 		var below []state.Lock
 		where, args = belowWhere(l.Root)
@@ -96,22 +95,12 @@ func inTheWay(ctx context.Context, tx *transaction, l state.Lock) (state.Lock, e
 			return k, state.ErrLocked
 		}
 	}
-	return state.Lock{}, nil
-}
-
-// roomForLock keeps the bounds of state.Locks.
-func roomForLock(ctx context.Context, tx *transaction, l state.Lock) error {
 	var all, mine int
-	err := tx.QueryRowContext(ctx, "SELECT count(*), coalesce(sum(user = ?), 0) FROM locks", l.User).Scan(&all, &mine)
-	if err != nil {
-		return err
-	}
-	where, args := coveringWhere(l.Root)
-	here, err := locksWhere(ctx, tx, where, args...)
-	if err == nil && (all >= state.MaxLocks || mine >= state.MaxLocksPerUser || len(here) >= state.MaxLocksPerName) {
+	err = tx.QueryRowContext(ctx, "SELECT count(*), coalesce(sum(user = ?), 0) FROM locks", l.User).Scan(&all, &mine)
+	if err == nil && (all >= state.MaxLocks || mine >= state.MaxLocksPerUser || len(covering) >= state.MaxLocksPerName) {
 		err = state.ErrLimit
 	}
-	return err
+	return state.Lock{}, err
 }
 
 // RefreshLock implements state.Locks.

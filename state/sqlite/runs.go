@@ -12,8 +12,8 @@ import (
 
 // AddRun implements state.Ledger.
 func (s *Store) AddRun(ctx context.Context, r state.Run) error {
-	if !r.Result.Valid() {
-		return wrap(fmt.Errorf("unknown result %q: %w", r.Result, state.ErrInvalid), "add run")
+	if err := r.Valid(); err != nil {
+		return wrap(err, "add run")
 	}
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -49,7 +49,7 @@ func (s *Store) Runs(ctx context.Context, job int64) ([]state.Run, error) {
 // Withdraw implements state.Ledger.
 func (s *Store) Withdraw(ctx context.Context, f state.File, target string, at time.Time) error {
 	f.Phase = state.Removed
-	if err := check(f); err != nil {
+	if err := f.Valid(); err != nil {
 		return wrap(err, "withdraw")
 	}
 	return wrap(s.writer.apply(ctx, func(ctx context.Context, tx *transaction) error {
