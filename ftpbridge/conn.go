@@ -48,7 +48,9 @@ type control struct {
 	dead     atomic.Bool
 	early    early
 	ahead    ahead
-	timed    bool // MDTM is to go ahead of RETR
+	timed    bool     // MDTM is to go ahead of RETR
+	flies    bool     // what follows a login is to go out in one flight
+	flown    []string // sent already; their replies come next
 }
 
 func newControl(raw net.Conn, timeout time.Duration, log *slog.Logger) *control {
@@ -201,6 +203,9 @@ func (c *control) Write(p []byte) (int, error) {
 		if strings.HasSuffix(line, "RETR "+listToken) && c.swap != "" {
 			line = strings.TrimSuffix(line, "RETR "+listToken) + c.swap
 		}
+		if c.holdBack(line) {
+			continue
+		}
 		if err := c.sendBehind(line); err != nil {
 			return 0, err
 		}
@@ -212,7 +217,7 @@ func (c *control) send(line string) error {
 	if strings.ContainsAny(line, "\r\n\x00") {
 		return ErrName
 	}
-	return c.sendLines(line)
+	return c.fly(line)
 }
 
 // sendLines is send for commands that go out in one flight, of which the last

@@ -120,11 +120,22 @@ func (c *control) takeEarly() (r reply, ok bool, err error) {
 }
 
 // ahead is a command that goes out in one flight with the RETR after it, so that
-// its answer costs no round trip.
+// its answer costs no round trip: MDTM, or REST.
 type ahead struct {
+	rest    bool   // REST is to be held back for RETR
 	line    string // goes out with the next RETR
 	waiting bool   // its reply comes next
 	reply   reply
+}
+
+// holdBack keeps REST until RETR comes, and tells the library that it was taken.
+func (c *control) holdBack(line string) bool {
+	if !c.ahead.rest || !strings.HasPrefix(line, "REST ") {
+		return false
+	}
+	c.ahead.line, c.verb, c.fault = line, "REST", nil
+	c.in = reply{code: 350, lines: []string{"goes out with RETR"}}.wire()
+	return true
 }
 
 // sendBehind sends line behind the command that is to go ahead of it.
@@ -133,7 +144,7 @@ func (c *control) sendBehind(line string) error {
 	if first == "" || !strings.HasPrefix(line, "RETR ") {
 		return c.send(line)
 	}
-	c.ahead = ahead{}
+	c.ahead.line = ""
 	if strings.ContainsAny(first+line, "\r\n\x00") {
 		return ErrName
 	}
@@ -153,16 +164,49 @@ func (c *control) awaitAhead() error {
 		c.dead.Store(true)
 		return err
 	}
-	if r.code/100 < 2 || r.code/100 == 3 {
+	if r.code/100 < 2 || r.code/100 == 3 && !c.ahead.rest {
 		return c.outOfStep(r)
 	}
 	if r.code == 421 {
 		c.last = r
 		c.dead.Store(true)
-		return r.err("MDTM")
+		return r.err(c.verb)
+	}
+	if c.ahead.rest && r.code/100 != 3 { // what comes next is the file from its beginning
+		c.dead.Store(true)
+		c.broke = fmt.Errorf("%w: the server cannot resume: %w", ErrUnsupported, r.err("REST"))
+		return c.broke
 	}
 	c.ahead.reply = r
 	return nil
+}
+
+// afterLogin is what every session asks when it has logged in, in this order.
+var afterLogin = []string{"FEAT", "TYPE I", "SYST", "PWD"}
+
+// fly sends line, and what is known to come after it in the same flight. If others
+// come, the replies that nobody waits for are dropped.
+func (c *control) fly(line string) error {
+	if len(c.flown) > 0 && c.flown[0] == line {
+		c.flown = c.flown[1:]
+		c.verb, _, _ = strings.Cut(line, " ")
+		c.fault = nil
+		return nil
+	}
+	for len(c.flown) > 0 {
+		c.verb, _, _ = strings.Cut(c.flown[0], " ")
+		c.flown = c.flown[1:]
+		if _, err := c.await(); err != nil {
+			return err
+		}
+	}
+	if c.flies && line == afterLogin[0] {
+		c.flies, c.flown = false, afterLogin[1:]
+		err := c.sendLines(strings.Join(afterLogin, "\r\n"))
+		c.verb = afterLogin[0]
+		return err
+	}
+	return c.sendLines(line)
 }
 
 // isDeaf are the servers, by their Software, that read no command while they send

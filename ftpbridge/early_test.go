@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -211,5 +212,66 @@ func TestFetchTimed(t *testing.T) {
 	}
 	if n := fetchEach(t, s, srv.files); n != 0 {
 		t.Errorf("%d fetches failed", n)
+	}
+}
+
+// behind says whether what follows the present command has come with it.
+func (c *talk) behind(next string) bool {
+	got, _ := c.br.Peek(c.br.Buffered())
+	return strings.HasPrefix(string(got), next)
+}
+
+// The offset goes out with the transfer. A server that does not take it sends the file
+// from its beginning: none of that is read, and the session is given up.
+func TestRestTogether(t *testing.T) {
+	for _, refuses := range []bool{false, true} {
+		files := map[string]string{"/f": "0123456789"}
+		together := false
+		srv := (&scripted{greeting: "220 (vsFTPd 3.0.5)\r\n", files: files, handlers: map[string]func(*talk, string){
+			"REST": func(c *talk, arg string) {
+				together = c.behind("RETR /f\r\n")
+				if refuses {
+					c.say("502 not here")
+					return
+				}
+				c.rest, _ = strconv.ParseInt(arg, 10, 64)
+				c.say("350 go on")
+			},
+		}}).start(t)
+		s := srv.dial(t)
+		got, err := fetchAll(testContext(t), s, "/f", 4)
+		switch {
+		case !together:
+			t.Error("RETR was not beside REST")
+		case refuses && (!errors.Is(err, ErrUnsupported) || !s.Broken()):
+			t.Errorf("refused: %q, %v, broken: %v", got, err, s.Broken())
+		case !refuses && (err != nil || string(got) != "456789" || s.Broken()):
+			t.Errorf("%q, %v, broken: %v", got, err, s.Broken())
+		}
+	}
+}
+
+// What every session asks after its login goes out in one flight, and answers that
+// are not asked for then are not taken for others.
+func TestLoginTogether(t *testing.T) {
+	for _, utf8 := range []bool{false, true} {
+		together := false
+		srv := &scripted{greeting: "220 (vsFTPd 3.0.5)\r\n", files: map[string]string{"/f": "body"}}
+		srv.handlers = map[string]func(*talk, string){"FEAT": func(c *talk, _ string) {
+			together = c.behind("TYPE I\r\nSYST\r\nPWD\r\n")
+			if utf8 { // which has OPTS asked before PWD
+				c.say("211-Features:\r\n UTF8\r\n211 End")
+				return
+			}
+			c.say("211-Features:\r\n SIZE\r\n211 End")
+		}}
+		srv.start(t)
+		s := srv.dial(t)
+		if n, err := s.Size(testContext(t), "/f"); !together || n != 4 || err != nil {
+			t.Errorf("UTF-8 %v: together: %v, size %d, %v", utf8, together, n, err)
+		}
+		if n := srv.count("OPTS"); n == 0 == utf8 {
+			t.Errorf("UTF-8 %v: OPTS was sent %d times", utf8, n)
+		}
 	}
 }

@@ -46,6 +46,7 @@ type transferState struct {
 	plan    *segmentPlan          // while several sessions fetch it; off is then behind
 	alone   bool                  // one session is to fetch it
 	sized   bool                  // the server told its size when it was asked
+	checked bool                  // it is the same version still, after all came
 	server  []*integrity.Evidence // the server's own hash, if the policy asks for it
 	off     int64
 	durable int64 // of off, at the last checkpoint
@@ -126,6 +127,10 @@ func (t *transferState) pull(ctx context.Context, s Remote) error {
 			}
 		}
 		resumed := t.staged() > 0
+		t.checked = false
+		if t.large(s) {
+			t.pool.Warm(ctx, t.sessions()-1) // to log in takes as long as what is asked first
+		}
 		err := t.observe(ctx, s)
 		if err == nil {
 			err = t.fetch(ctx, s)
@@ -424,7 +429,7 @@ func (t *transferState) suspend(ctx context.Context) error {
 // confirm holds what came against what the server says now.
 func (t *transferState) confirm(ctx context.Context, s Remote, careful bool) error {
 	wrong := t.f.Size >= 0 && t.off != t.f.Size
-	if !wrong && !careful {
+	if !wrong && (!careful || t.checked) {
 		return nil
 	}
 	if err := t.sameVersion(ctx, s); err != nil {

@@ -40,12 +40,13 @@ var errNoOffsets = errors.New("the server sent the beginning of the file from an
 // large, the server itself told its size, and it can begin at an offset. What was
 // begun so goes on so.
 func (t *transferState) segmentable(s Remote) bool {
-	if t.plan != nil {
-		return true
-	}
+	return t.plan != nil || t.sized && t.large(s)
+}
+
+// large is segmentable for a size that may be only that of a listing.
+func (t *transferState) large(s Remote) bool {
 	features := s.Info().Features
-	return t.sessions() > 1 && !t.alone && t.sized && t.f.Size >= t.segmentFrom &&
-		(len(features) == 0 || s.Info().Has("REST"))
+	return t.sessions() > 1 && !t.alone && t.f.Size >= t.segmentFrom && (len(features) == 0 || s.Info().Has("REST"))
 }
 
 // sessions is how many may take part in a segmented transfer.
@@ -119,6 +120,7 @@ type segmented struct {
 	fault error // what ends all of it
 	lost  error // the first that ended one session's part
 	alone bool  // one session only, from now on
+	led   bool  // the session that the transfer was given is done
 }
 
 // readSegments transfers what is missing with s and up to Segments-1 further
@@ -135,17 +137,29 @@ func (t *transferState) readSegments(ctx context.Context, s Remote) error {
 	kept := make(chan error, 1)
 	go func() { kept <- x.keep(ctx, over) }()
 
+	first := t.plan.take()                     // before the others do: what they get is compared with it
 	waiting, enough := context.WithCancel(ctx) // for a session
 	defer enough()
 	var helpers errgroup.Group
 	for range t.sessions() - 1 {
 		helpers.Go(func() error { x.help(ctx, waiting); return nil })
 	}
-	x.lose(x.lead(ctx, s))
+	x.lose(x.lead(ctx, s, first))
+	x.mu.Lock()
+	x.led = true
+	x.mu.Unlock()
 	enough()
 	_ = helpers.Wait() // they have no errors
 	close(over)
+	var changed error
+	if t.plan.whole() && ctx.Err() == nil && !s.Broken() && !t.f.MDTM.IsZero() {
+		changed = t.sameVersion(ctx, s) // beside the hashing of what came last
+		t.checked = changed == nil
+	}
 	err := <-kept
+	if err == nil {
+		err = changed
+	}
 	if t.off != t.plan.prefix() && err == nil && t.plan.whole() {
 		err = fmt.Errorf("hashed %d of %d bytes: %w", t.off, t.f.Size, io.ErrUnexpectedEOF)
 	}
@@ -184,16 +198,21 @@ func (x *segmented) lose(err error) {
 	}
 }
 
+func (x *segmented) isLed() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.led
+}
+
 func (x *segmented) single() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.alone
 }
 
-// lead is the part of the session that the transfer was given.
-func (x *segmented) lead(ctx context.Context, s Remote) error {
-	for ctx.Err() == nil {
-		seg := x.plan.take()
+// lead is the part of the session that the transfer was given, seg its first segment.
+func (x *segmented) lead(ctx context.Context, s Remote, seg *segment) error {
+	for ; ctx.Err() == nil; seg = x.plan.take() {
 		if seg == nil {
 			return nil
 		}
@@ -214,9 +233,7 @@ func (x *segmented) help(ctx, waiting context.Context) {
 		s, err := x.pool.Get(waiting)
 		if err == nil {
 			before := x.plan.staged()
-			if err = x.begun(waiting); err == nil {
-				err = x.helpWith(ctx, s)
-			}
+			err = x.helpWith(ctx, s)
 			x.pool.Put(s)
 			if x.plan.staged()-before >= overlap {
 				tries = 0
@@ -236,11 +253,13 @@ func (x *segmented) help(ctx, waiting context.Context) {
 	}
 }
 
-// begun waits until the first bytes of the file are there: that the file can be
-// read at all is known then, and with what others are compared. The session has
-// logged in meanwhile.
+// begun waits until the first bytes of the file are there, with which those of the
+// others are compared.
 func (x *segmented) begun(ctx context.Context) error {
 	for x.plan.prefix() < overlap {
+		if x.isLed() {
+			return ErrBroken
+		}
 		if err := pause.For(ctx, time.Millisecond); err != nil {
 			return err
 		}
@@ -300,7 +319,7 @@ func (x *segmented) fetchSegment(ctx context.Context, s Remote, seg *segment) er
 	if err != nil {
 		return err
 	}
-	enough, err := x.stream(x.limit(ctx, rc), seg, from, fresh)
+	enough, err := x.stream(ctx, x.limit(ctx, rc), seg, from, fresh)
 	if stop, ok := rc.(stopper); ok && enough {
 		x.join()        // to stop takes some round trips; hashing need not wait for it
 		_ = stop.stop() // if it fails the session is broken, no more
@@ -315,7 +334,7 @@ func (x *segmented) fetchSegment(ctx context.Context, s Remote, seg *segment) er
 
 // stream stages a segment from what a session sends from an offset on. enough
 // reports that the server would send more, which nobody wants.
-func (x *segmented) stream(rc io.Reader, seg *segment, from int64, fresh bool) (enough bool, err error) {
+func (x *segmented) stream(ctx context.Context, rc io.Reader, seg *segment, from int64, fresh bool) (enough bool, err error) {
 	buf := make([]byte, fetchBuffer)
 	if err := x.again(rc, seg, from, buf); err != nil {
 		return false, err
@@ -323,6 +342,9 @@ func (x *segmented) stream(rc io.Reader, seg *segment, from int64, fresh bool) (
 	for {
 		n, err := readFull(rc, buf)
 		if fresh && n >= overlap {
+			if berr := x.begun(ctx); berr != nil {
+				return true, berr
+			}
 			if same, rerr := x.same(buf[:overlap], 0); same || rerr != nil {
 				return true, errors.Join(errNoOffsets, rerr)
 			}

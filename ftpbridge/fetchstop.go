@@ -39,20 +39,41 @@ func (s *Session) lastWords() error {
 	patience := s.ctl.timeout
 	s.ctl.timeout = min(finalWords, patience)
 	defer func() { s.ctl.timeout = patience }()
+	c := s.ctl
+	asked := false // EPSV, behind NOOP
+	if c.early.deaf {
+		// It reads this after the transfer; so all answers come in one round trip.
+		if err := c.sendLines("NOOP"); err != nil {
+			return err
+		}
+		if asked = c.early.works && c.early.state == earlyNone && !c.noEPSV && !c.early.off.Load(); asked {
+			if err := c.write("EPSV"); err != nil {
+				return err
+			}
+		}
+	}
 	// Any reply counts, also the 150 that Pure-FTPd sends here.
-	r, err := s.ctl.read()
+	r, err := c.read()
 	if err != nil {
 		return err
 	}
 	if r.code == 421 {
-		return r.err(s.ctl.verb)
+		return r.err(c.verb)
 	}
-	s.ctl.moving = false
-	if r, err = s.ctl.exchange("NOOP"); err != nil {
+	c.moving = false
+	if c.early.deaf {
+		r, err = c.await()
+	} else {
+		r, err = c.exchange("NOOP")
+	}
+	if err != nil {
 		return err
 	}
 	if r.code != 200 {
 		return fmt.Errorf("%w: %s is no answer to NOOP", ErrProtocol, quoteReply(r.code, r.text()))
+	}
+	if asked {
+		c.early.state = earlyAsked
 	}
 	return nil
 }

@@ -132,6 +132,27 @@ func (p *Pool) failedDial(err error) (alone bool) {
 	return p.open == 0
 }
 
+// Warm opens sessions in the background until n are idle, as far as the pool may have
+// more, for somebody who will soon ask for that many. What fails is left to Get.
+func (p *Pool) Warm(ctx context.Context, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	for range min(n-len(p.idle), p.limit-p.open) {
+		p.open++
+		go func() {
+			s, err := dialRemote(ctx, p.src, p.know)
+			if err != nil {
+				p.failedDial(err)
+				return
+			}
+			p.Put(s)
+		}()
+	}
+}
+
 func (p *Pool) changed() {
 	close(p.wake)
 	p.wake = make(chan struct{})

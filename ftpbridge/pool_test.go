@@ -200,3 +200,36 @@ func TestPoolClose(t *testing.T) {
 	_, err = p.Get(testContext(t))
 	want(t, err, []error{ErrClosed})
 }
+
+func TestPoolWarm(t *testing.T) {
+	srv := (&scripted{files: map[string]string{"/f": "body"}}).start(t)
+	src := srv.source(t, "")
+	src.Connections = 4
+	p := newPool(t, src)
+	ctx := testContext(t)
+	lead, err := p.Get(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Warm(ctx, 3)
+	p.Warm(ctx, 3) // no more than the pool has room for
+	var others []Remote
+	for range 3 {
+		s, err := p.Get(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, s)
+	}
+	if n := srv.count("USER"); n != 4 {
+		t.Errorf("%d logins for 4 sessions", n)
+	}
+	for _, s := range append(others, lead) {
+		p.Put(s)
+	}
+	p.Close()
+	p.Warm(ctx, 3)
+	if _, err := p.Get(ctx); err == nil || srv.count("USER") != 4 {
+		t.Error("a closed pool opened sessions")
+	}
+}

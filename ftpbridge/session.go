@@ -169,6 +169,7 @@ func (s *Session) open(ctx context.Context) error {
 			return err
 		}
 	}
+	s.ctl.flies = s.tls == nil && inFlights[software(s.info.Greeting, "")]
 	s.ctl.in = reply{220, []string{"ready"}}.wire() // the library wants to read it itself
 	return s.startLibrary()
 }

@@ -56,7 +56,7 @@ func smallFiles(far bool) []contender {
 func bigFile(far bool) []contender {
 	all := []contender{gateway(1), lftpGet("lftp", ""), rclone("rclone", 1), wget(), curl()}
 	if far {
-		all = append(all, lftpGet("lftp, 4 segments", "pget -n 4"))
+		all = append(all, gateway(4), lftpGet("lftp, 4 segments", "pget -n 4"))
 	}
 	return all
 }
