@@ -22,7 +22,7 @@ SLOW := ^(TestReal.*Killed.*|TestRealMount|TestRealFetchStop)$$
 QUICK = $(shell go list ./... | grep -v '^gateway/tests/servers$$' | grep -v '^gateway/tests$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-quick test-kill test-minio bench bench-s3 bench-scale listing-report fetch lint fmt vet clean
+.PHONY: help run build test test-quick test-kill test-minio bench bench-fronts bench-s3 bench-scale listing-report fetch lint fmt vet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-kill: fetch ## move 100,000 files and be killed ten times on the way (10 mi
 
 bench: fetch ## how quickly files are moved, beside lftp, rclone, wget and curl (an hour; ARGS="-work small -n 3")
 	go test ./tests/bench -v -count=1 -timeout 3h -run TestRealBench -args -full $(ARGS)
+
+bench-fronts: fetch ## SFTP and HTTPS beside OpenSSH, pkg/sftp, nginx, Apache and x/net (20 minutes; ARGS="-work sftp -n 3")
+	go test ./tests/frontbench -v -count=1 -timeout 2h -run TestRealFronts -args -full $(ARGS)
 
 test-minio: ## the tests of buckets once more, against MinIO (builds it the first time, which takes minutes)
 	GATEWAY_S3_SERVER=minio $(GOTEST) -timeout 30m ./storage/s3

@@ -36,10 +36,12 @@ packages() {
     signify) echo signify-openbsd ;;
     postgresql) echo postgresql-15 ;;
     haproxy) echo haproxy ;;
+    nginx) echo nginx-light libnginx-mod-http-dav-ext ;;
+    apache2) echo apache2-bin ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2)
 
 # The programs of each folder that get a wrapper.
 programs() {

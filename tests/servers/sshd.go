@@ -130,6 +130,9 @@ func (s *SSHD) newKey(j *job, name string) ssh.PublicKey {
 // more than once.
 func (s *SSHD) Stop() { s.proc.stop() }
 
+// PID is the process above all of the server's.
+func (s *SSHD) PID() int { return s.proc.cmd.Process.Pid }
+
 func (s *SSHD) close(t testing.TB) {
 	s.proc.stop()
 	stopped(t, "sshd", s.Addr, s.run, s.proc)
