@@ -88,21 +88,19 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 		// Without it the keepalive of SSH still finds dead peers.
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4})
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.server.config.HandshakeTimeout)
+	deadline := time.Now().Add(c.server.config.HandshakeTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	if err := c.raw.SetDeadline(time.Now().Add(c.server.config.HandshakeTimeout)); err != nil {
+	greeted, hello, err := greet(c.raw, deadline)
+	if err != nil && len(greeted.read) == 0 { // a balancer looks every few seconds whether somebody is there
+		c.log.Debug("went away without a word")
 		return nil, nil, nil, err
 	}
 	l := &login{ctx: ctx, auth: c.server.config.Auth, from: c.from}
-	heard := &heardConn{Conn: c.raw}
-	conn, channels, requests, err := ssh.NewServerConn(heard, l.config(c.server.config, c.server.keys))
+	conn, channels, requests, err := ssh.NewServerConn(greeted, l.config(c.server.config, c.server.keys, hello))
 	if err != nil {
 		l.failed()
-		if heard.any.Load() {
-			c.logRefused(err)
-		} else { // a balancer looks every few seconds whether somebody is there
-			c.log.Debug("went away without a word")
-		}
+		c.logRefused(err)
 		return nil, nil, nil, err
 	}
 	if err := c.raw.SetDeadline(time.Time{}); err != nil {
@@ -111,21 +109,6 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 	}
 	c.place.loggedIn()
 	return conn, channels, requests, nil
-}
-
-// heardConn notes whether the client ever sent anything.
-type heardConn struct {
-	net.Conn
-	any atomic.Bool
-}
-
-// Read implements net.Conn.
-func (h *heardConn) Read(p []byte) (int, error) {
-	n, err := h.Conn.Read(p)
-	if n > 0 && !h.any.Load() {
-		h.any.Store(true)
-	}
-	return n, err
 }
 
 // logRefused says why there was no login: what was wrong with the last attempt. Clients
