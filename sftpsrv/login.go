@@ -29,6 +29,7 @@ var (
 	errTooLong     = errors.New("user name or password is too long")
 	errKeyRefused  = errors.New("key is of a kind or size that is not accepted")
 	errNoChallenge = errors.New("keyboard-interactive was not answered")
+	errNoIdentity  = errors.New("handshake ended without an identity")
 )
 
 // login checks who a connection is. What it remembers is for counting failures only:
@@ -36,7 +37,7 @@ var (
 // offer one key and then prove another (CVE-2024-45337).
 type login struct {
 	ctx      context.Context
-	auth     auth.Authenticator
+	auth     auth.Stepwise
 	from     netip.Addr
 	keys     bool // a key was offered
 	password bool // a password was checked: the Authenticator counted it
@@ -44,23 +45,19 @@ type login struct {
 
 // config is the handshake of one connection.
 func (l *login) config(c Config, keys []ssh.Signer, hello clientHello) *ssh.ServerConfig {
+	password, interactive := l.askPassword(func(user, password string) (auth.Identity, error) {
+		return l.auth.Password(l.ctx, l.from, user, password)
+	})
 	config := &ssh.ServerConfig{
-		Config:                  algorithms(hello),
-		PublicKeyAuthAlgorithms: ssh.SupportedAlgorithms().PublicKeyAuths,
-		ServerVersion:           serverVersion,
-		PasswordCallback: func(conn ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-			return l.checkPassword(conn.User(), password)
-		},
+		Config:                      algorithms(hello),
+		PublicKeyAuthAlgorithms:     ssh.SupportedAlgorithms().PublicKeyAuths,
+		ServerVersion:               serverVersion,
+		PasswordCallback:            password,
+		KeyboardInteractiveCallback: interactive,
 		PublicKeyCallback: func(conn ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			return l.checkKey(conn.User(), key)
 		},
-		KeyboardInteractiveCallback: func(conn ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
-			answers, err := ask("", "", []string{"Password: "}, []bool{false})
-			if err != nil || len(answers) != 1 {
-				return nil, errNoChallenge
-			}
-			return l.checkPassword(conn.User(), []byte(answers[0]))
-		},
+		VerifiedPublicKeyCallback: l.keyProved,
 	}
 	if c.Banner != "" {
 		config.BannerCallback = func(ssh.ConnMetadata) string { return c.Banner }
@@ -71,13 +68,41 @@ func (l *login) config(c Config, keys []ssh.Signer, hello clientHello) *ssh.Serv
 	return config
 }
 
-func (l *login) checkPassword(user string, password []byte) (*ssh.Permissions, error) {
-	if len(user) > maxUser || len(password) > maxPassword {
-		l.keys = true // not seen by the Authenticator, so counted at the end
-		return nil, errTooLong
+// keyProved is called with what checkKey said of the very key that was proved. Where a password is needed
+// too, it is asked for next.
+func (l *login) keyProved(_ ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
+	id, ok := p.ExtraData[identityKey{}].(auth.Identity)
+	if !ok || !id.NeedsPassword {
+		return p, nil
 	}
-	l.password = true
-	return permissions(l.auth.Password(l.ctx, l.from, user, string(password)))
+	var next ssh.ServerAuthCallbacks
+	next.PasswordCallback, next.KeyboardInteractiveCallback = l.askPassword(func(_, password string) (auth.Identity, error) {
+		return l.auth.PasswordToo(l.ctx, l.from, id, password)
+	})
+	return nil, &ssh.PartialSuccessError{Next: next}
+}
+
+// askPassword are the two ways in which SSH asks for a password: RFC 4252 section 8, and RFC 4256.
+func (l *login) askPassword(check func(user, password string) (auth.Identity, error)) (
+	func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error),
+	func(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error),
+) {
+	plain := func(conn ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+		if len(conn.User()) > maxUser || len(password) > maxPassword {
+			l.keys = true // not seen by the Authenticator, so counted at the end
+			return nil, errTooLong
+		}
+		l.password = true
+		return permissions(check(conn.User(), string(password)))
+	}
+	interactive := func(conn ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+		answers, err := ask("", "", []string{"Password: "}, []bool{false})
+		if err != nil || len(answers) != 1 {
+			return nil, errNoChallenge
+		}
+		return plain(conn, []byte(answers[0]))
+	}
+	return plain, interactive
 }
 
 func (l *login) checkKey(user string, key ssh.PublicKey) (*ssh.Permissions, error) {
@@ -85,10 +110,20 @@ func (l *login) checkKey(user string, key ssh.PublicKey) (*ssh.Permissions, erro
 	if len(user) > maxUser {
 		return nil, errTooLong
 	}
-	if err := acceptableKey(key); err != nil {
-		return nil, err
+	for _, k := range keysIn(key) {
+		if err := acceptableKey(k); err != nil {
+			return nil, err
+		}
 	}
 	return permissions(l.auth.PublicKey(l.ctx, l.from, user, key))
+}
+
+// keysIn are the keys that have to be good for key to be: of a certificate its own and the authority's.
+func keysIn(key ssh.PublicKey) []ssh.PublicKey {
+	if cert, ok := key.(*ssh.Certificate); ok {
+		return []ssh.PublicKey{cert.Key, cert.SignatureKey}
+	}
+	return []ssh.PublicKey{key}
 }
 
 // permissions is how an identity travels through the handshake.
@@ -102,11 +137,11 @@ func permissions(id auth.Identity, err error) (*ssh.Permissions, error) {
 // identity is who the handshake says that the user is.
 func identity(conn *ssh.ServerConn) (auth.Identity, error) {
 	if conn.Permissions != nil {
-		if id, ok := conn.Permissions.ExtraData[identityKey{}].(auth.Identity); ok {
+		if id, ok := conn.Permissions.ExtraData[identityKey{}].(auth.Identity); ok && !id.NeedsPassword {
 			return id, nil
 		}
 	}
-	return auth.Identity{}, errors.New("handshake ended without an identity")
+	return auth.Identity{}, errNoIdentity
 }
 
 // failed counts the connection as a failed login, when nothing counted it before: keys
@@ -117,11 +152,8 @@ func (l *login) failed() {
 	}
 }
 
-// acceptableKey refuses certificates, and RSA keys that are weak or expensive.
+// acceptableKey refuses RSA keys that are weak or expensive.
 func acceptableKey(key ssh.PublicKey) error {
-	if _, ok := key.(*ssh.Certificate); ok {
-		return fmt.Errorf("%w: certificate", errKeyRefused)
-	}
 	crypto, ok := key.(ssh.CryptoPublicKey)
 	if !ok {
 		return nil

@@ -37,7 +37,7 @@ type Config struct {
 	// SHA-2 only and need 2,048 to 8,192 bits.
 	HostKeys []ssh.Signer
 	// Auth decides who may log in.
-	Auth auth.Authenticator
+	Auth auth.Stepwise
 	// Open returns what a user sees. It is called once for each login, and its error
 	// ends the connection.
 	Open func(ctx context.Context, id auth.Identity) (storage.FS, error)

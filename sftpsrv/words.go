@@ -42,10 +42,10 @@ func (s *splitter) next() bool {
 		return false
 	}
 	var w wordBuilder
-	switch {
-	case s.rest[0] == '#':
+	switch s.rest[0] {
+	case '#':
 		return s.fail("# begins a comment")
-	case s.rest[0] == '~':
+	case '~':
 		if s.rest = s.rest[1:]; s.rest != "" && !strings.ContainsAny(s.rest[:1], "/ \t") {
 			return s.fail("~ cannot name a user")
 		}

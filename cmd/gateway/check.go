@@ -45,7 +45,8 @@ func (checkConfigCmd) Run(e *env) error {
 	if c.HTTPS.Certificate != "" {
 		_, badCertificate = loadCertificate(c.HTTPS)
 	}
-	bad := errors.Join(badState, badStorages, badSources, badCertificate)
+	_, badTrust := loadTrust(c)
+	bad := errors.Join(badState, badStorages, badSources, badCertificate, badTrust)
 	return errors.Join(bad, checkUsers(e, c, bad == nil))
 }
 

@@ -72,6 +72,11 @@ func newServing(g *gateway) (*serving, error) {
 	if err != nil {
 		return nil, err
 	}
+	trust, err := loadTrust(g.cfg)
+	if err != nil {
+		return nil, err
+	}
+	logins.SetTrust(trust)
 	if err := g.mountSources(context.Background()); err != nil {
 		return nil, err
 	}
@@ -94,6 +99,15 @@ func newServing(g *gateway) (*serving, error) {
 	s.cert = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	s.certSum = fmt.Sprintf("%x", sha256.Sum256(cert.Certificate[0]))
 	return s, nil
+}
+
+// loadTrust reads which certificates log users in, and which keys are revoked.
+func loadTrust(c config.Config) (*auth.Trust, error) {
+	trust, err := auth.NewTrust(c.SFTP.UserCA, c.SFTP.RevokedKeys)
+	if err != nil {
+		return nil, fmt.Errorf("sftp.user_ca or sftp.revoked_keys: %w", err)
+	}
+	return trust, nil
 }
 
 func (g *gateway) certificate() (tls.Certificate, error) {

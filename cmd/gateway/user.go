@@ -192,6 +192,9 @@ func loginKinds(u auth.User) string {
 	if n := len(u.AuthorizedKeys); n > 0 {
 		kinds = append(kinds, fmt.Sprintf("%d key(s)", n))
 	}
+	if len(u.Require) > 0 {
+		kinds = []string{"needs " + strings.Join(u.Require, " and ")}
+	}
 	if u.Disabled {
 		kinds = []string{"disabled"}
 	}
