@@ -217,6 +217,7 @@ func (c Config) validate(raw []byte) error {
 	}
 	checkListen("sftp", c.SFTP.Listener)
 	checkListen("https", c.HTTPS.Listener)
+	c.SFTP.validate(bad)
 	if _, port, _ := net.SplitHostPort(c.SFTP.Listen); c.SFTP.Listen == c.HTTPS.Listen && port != "0" && !c.SFTP.Off && !c.HTTPS.Off {
 		bad("https.listen", "%q is the address of sftp too; give each its own port", c.HTTPS.Listen)
 	}

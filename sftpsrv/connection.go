@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ type connection struct {
 	place  *ticket
 	log    *slog.Logger
 
+	signature  string       // how the user's key signed; "" if none did
 	lastActive atomic.Int64 // Unix nanoseconds of the last request
 	asked      atomic.Int64 // when a keepalive was sent that is not answered; 0: none
 	alive      sync.WaitGroup
@@ -83,7 +85,8 @@ func (c *connection) serve() {
 	}
 	c.log.Info("login", "client", string(conn.ClientVersion()))
 	began := time.Now()
-	c.alive.Go(func() { ssh.DiscardRequests(requests) })
+	c.alive.Go(func() { c.serveRequests(conn, requests) })
+	c.announce(conn)
 	c.alive.Go(func() { c.watch(ctx, conn) })
 	c.serveChannels(ctx, channels, shared)
 	c.log.Info("logout", "after", time.Since(began).Round(time.Millisecond))
@@ -104,7 +107,7 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 		return nil, nil, nil, err
 	}
 	l := &login{ctx: ctx, auth: c.server.config.Auth, from: c.from}
-	conn, channels, requests, err := ssh.NewServerConn(greeted, l.config(c.server.config, c.server.keys, hello))
+	conn, channels, requests, err := ssh.NewServerConn(greeted, l.config(c.server, hello))
 	if err != nil {
 		l.failed()
 		c.logRefused(err)
@@ -115,6 +118,7 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 		return nil, nil, nil, err
 	}
 	c.place.loggedIn()
+	c.signature = l.signature
 	return conn, channels, requests, nil
 }
 
@@ -142,6 +146,11 @@ func (c *connection) login(ctx context.Context, conn *ssh.ServerConn) (*resource
 	}
 	config := c.server.config
 	c.log = c.log.With("user", id.User.Name, "by", id.By)
+	if agreed, ok := conn.Conn.(ssh.AlgorithmsConnMetadata); ok {
+		if old := modern().lacks(agreed.Algorithms(), c.signature); len(old) > 0 {
+			c.log.Warn("login with algorithms that are not safe any more", "algorithms", strings.Join(old, ","))
+		}
+	}
 	tree, err := config.Open(ctx, id)
 	if err != nil {
 		return nil, err

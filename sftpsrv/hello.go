@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/crypto/ssh"
 )
 
 // serverVersion is the identification line, RFC 4253 section 4.2, without its end.
@@ -166,14 +164,4 @@ func (c *helloConn) Write(p []byte) (int, error) {
 	}
 	c.sent = true
 	return len(p), nil
-}
-
-// cipherFamilies are the ciphers, best family first. ChaCha20 comes last: without assembly for
-// it the library runs it at half the speed of AES-GCM.
-func cipherFamilies() [][]string {
-	return [][]string{
-		{ssh.CipherAES128GCM, ssh.CipherAES256GCM},
-		{ssh.CipherAES256CTR, ssh.CipherAES192CTR, ssh.CipherAES128CTR},
-		{ssh.CipherChaCha20Poly1305},
-	}
 }

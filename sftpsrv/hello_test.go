@@ -64,7 +64,7 @@ func FuzzHello(f *testing.F) {
 	f.Add(append([]byte("SSH-2.0-x\n"), 0, 0, 0, 30, 4, msgKexInit))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		hello, err := parseHello(b)
-		ciphers := algorithms(hello).Ciphers
+		ciphers := modern().config(hello).Ciphers
 		if len(ciphers) == 0 {
 			t.Error("nothing is offered")
 		}
@@ -80,15 +80,15 @@ func FuzzHello(f *testing.F) {
 func TestCipherChoice(t *testing.T) {
 	gcm, ctr, chacha := ssh.CipherAES256GCM, ssh.CipherAES128CTR, ssh.CipherChaCha20Poly1305
 	for _, test := range []struct{ in, out, want []string }{
-		{[]string{chacha, ctr, gcm}, []string{chacha, ctr, gcm}, cipherFamilies()[0]},
-		{[]string{chacha, ctr}, []string{chacha, ctr}, cipherFamilies()[1]},
-		{[]string{chacha, gcm}, []string{chacha, ctr, gcm}, cipherFamilies()[0]},
-		{[]string{chacha, gcm}, []string{chacha, ctr}, cipherFamilies()[2]}, // the only one both ways
-		{[]string{chacha}, []string{chacha}, cipherFamilies()[2]},
-		{nil, nil, slices.Concat(cipherFamilies()...)},
+		{[]string{chacha, ctr, gcm}, []string{chacha, ctr, gcm}, modern().cipherFamilies[0]},
+		{[]string{chacha, ctr}, []string{chacha, ctr}, modern().cipherFamilies[1]},
+		{[]string{chacha, gcm}, []string{chacha, ctr, gcm}, modern().cipherFamilies[0]},
+		{[]string{chacha, gcm}, []string{chacha, ctr}, modern().cipherFamilies[2]}, // the only one both ways
+		{[]string{chacha}, []string{chacha}, modern().cipherFamilies[2]},
+		{nil, nil, slices.Concat(modern().cipherFamilies...)},
 	} {
 		hello := clientHello{ciphersIn: test.in, ciphersOut: test.out}
-		if got := hello.chooseCiphers(cipherFamilies()); !slices.Equal(got, test.want) {
+		if got := hello.chooseCiphers(modern().cipherFamilies); !slices.Equal(got, test.want) {
 			t.Errorf("%v, %v: offered %v, want %v", test.in, test.out, got, test.want)
 		}
 	}

@@ -12,16 +12,6 @@ import (
 	"gateway/auth"
 )
 
-// algorithms are what a client is offered, best first. No SHA-1, no NIST curves and no finite
-// fields for the key exchange, no encrypt-and-MAC.
-func algorithms(hello clientHello) ssh.Config {
-	return ssh.Config{
-		KeyExchanges: []string{ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeCurve25519},
-		Ciphers:      hello.chooseCiphers(cipherFamilies()),
-		MACs:         []string{ssh.HMACSHA256ETM, ssh.HMACSHA512ETM},
-	}
-}
-
 // identityKey is under which the final Permissions carry the auth.Identity.
 type identityKey struct{}
 
@@ -41,16 +31,18 @@ type login struct {
 	from     netip.Addr
 	keys     bool // a key was offered
 	password bool // a password was checked: the Authenticator counted it
+
+	signature string // how the user's key signed, for the log; "" if none did
 }
 
 // config is the handshake of one connection.
-func (l *login) config(c Config, keys []ssh.Signer, hello clientHello) *ssh.ServerConfig {
+func (l *login) config(s *Server, hello clientHello) *ssh.ServerConfig {
 	password, interactive := l.askPassword(func(user, password string) (auth.Identity, error) {
 		return l.auth.Password(l.ctx, l.from, user, password)
 	})
 	config := &ssh.ServerConfig{
-		Config:                      algorithms(hello),
-		PublicKeyAuthAlgorithms:     ssh.SupportedAlgorithms().PublicKeyAuths,
+		Config:                      s.algorithms.config(hello),
+		PublicKeyAuthAlgorithms:     s.algorithms.userKeys,
 		ServerVersion:               serverVersion,
 		PasswordCallback:            password,
 		KeyboardInteractiveCallback: interactive,
@@ -59,10 +51,11 @@ func (l *login) config(c Config, keys []ssh.Signer, hello clientHello) *ssh.Serv
 		},
 		VerifiedPublicKeyCallback: l.keyProved,
 	}
-	if c.Banner != "" {
-		config.BannerCallback = func(ssh.ConnMetadata) string { return c.Banner }
+	config.RekeyThreshold = uint64(max(s.config.RekeyBytes, 0))
+	if banner := s.config.Banner; banner != "" {
+		config.BannerCallback = func(ssh.ConnMetadata) string { return banner }
 	}
-	for _, key := range keys {
+	for _, key := range s.keys {
 		config.AddHostKey(key)
 	}
 	return config
@@ -70,7 +63,8 @@ func (l *login) config(c Config, keys []ssh.Signer, hello clientHello) *ssh.Serv
 
 // keyProved is called with what checkKey said of the very key that was proved. Where a password is needed
 // too, it is asked for next.
-func (l *login) keyProved(_ ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
+func (l *login) keyProved(_ ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, signature string) (*ssh.Permissions, error) {
+	l.signature = signature
 	id, ok := p.ExtraData[identityKey{}].(auth.Identity)
 	if !ok || !id.NeedsPassword {
 		return p, nil
@@ -166,11 +160,8 @@ func acceptableKey(key ssh.PublicKey) error {
 	return nil
 }
 
-// usableHostKeys restricts RSA keys to SHA-2 signatures, and refuses weak ones.
-func usableHostKeys(keys []ssh.Signer) ([]ssh.Signer, error) {
-	if len(keys) == 0 {
-		return nil, errors.New("no host keys")
-	}
+// usableHostKeys restricts RSA keys to the signatures in rsaAlgorithms, and refuses weak ones.
+func usableHostKeys(keys []ssh.Signer, rsaAlgorithms []string) ([]ssh.Signer, error) {
 	usable := make([]ssh.Signer, 0, len(keys))
 	for _, key := range keys {
 		if err := acceptableKey(key.PublicKey()); err != nil {
@@ -181,7 +172,7 @@ func usableHostKeys(keys []ssh.Signer) ([]ssh.Signer, error) {
 			if !ok {
 				return nil, fmt.Errorf("host key: %w: RSA without SHA-2", errKeyRefused)
 			}
-			restricted, err := ssh.NewSignerWithAlgorithms(signer, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
+			restricted, err := ssh.NewSignerWithAlgorithms(signer, rsaAlgorithms)
 			if err != nil {
 				return nil, fmt.Errorf("host key: %w", err)
 			}

@@ -46,7 +46,8 @@ func (checkConfigCmd) Run(e *env) error {
 		_, badCertificate = loadCertificate(c.HTTPS)
 	}
 	_, badTrust := loadTrust(c)
-	bad := errors.Join(badState, badStorages, badSources, badCertificate, badTrust)
+	_, badRekey := rekeyBytes(c.SFTP)
+	bad := errors.Join(badState, badStorages, badSources, badCertificate, badTrust, badRekey)
 	return errors.Join(bad, checkUsers(e, c, bad == nil))
 }
 

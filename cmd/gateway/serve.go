@@ -58,6 +58,7 @@ type serving struct {
 	g        *gateway
 	logins   *auth.Logins
 	hostKeys []ssh.Signer
+	nextKeys []ssh.Signer
 	cert     *tls.Config
 	certSum  string
 	jobs     ftpbridge.Scheduler
@@ -85,6 +86,9 @@ func newServing(g *gateway) (*serving, error) {
 		return nil, err
 	}
 	if s.hostKeys, err = sftpsrv.LoadOrCreateHostKeys(g.cfg.KeysDir()); err != nil {
+		return nil, err
+	}
+	if s.nextKeys, err = sftpsrv.LoadNextHostKeys(g.cfg.KeysDir()); err != nil {
 		return nil, err
 	}
 	if len(g.cfg.Sources) > 0 { // now and not with the first file, so that the keys are whole when they are copied to other nodes
@@ -271,10 +275,7 @@ func (s *serving) run(ctx context.Context) error {
 		})
 	}
 	if s.sftp != nil {
-		srv, err := sftpsrv.New(sftpsrv.Config{
-			HostKeys: s.hostKeys, Auth: s.logins, Open: s.g.view, Logger: s.g.log.With("front", "sftp"),
-			MaxConnections: s.g.cfg.SFTP.Connections, MaxPerAddress: s.g.cfg.SFTP.PerAddress,
-		})
+		srv, err := s.newSFTP()
 		if err != nil {
 			return err
 		}
@@ -305,6 +306,36 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	s.g.log.Info("stopped")
 	return nil
+}
+
+func (s *serving) newSFTP() (*sftpsrv.Server, error) {
+	c := s.g.cfg.SFTP
+	rekey, err := rekeyBytes(c)
+	if err != nil {
+		return nil, err
+	}
+	return sftpsrv.New(sftpsrv.Config{
+		HostKeys: s.hostKeys, NextHostKeys: s.nextKeys,
+		Auth: s.logins, Open: s.g.view, Logger: s.g.log.With("front", "sftp"),
+		MaxConnections: c.Connections, MaxPerAddress: c.PerAddress, MaxUnauthenticated: c.Unauthenticated,
+		HandshakeTimeout: c.HandshakeTimeout, KeepAlive: c.KeepAlive, IdleTimeout: c.IdleTimeout, StallTimeout: c.StallTimeout,
+		RekeyBytes: rekey, Banner: c.Banner, LegacyAlgorithms: c.LegacyAlgorithms,
+	})
+}
+
+// rekeyBytes reads sftp.rekey; 0 means the default.
+func rekeyBytes(c config.SFTP) (int64, error) {
+	if c.Rekey == "" {
+		return 0, nil
+	}
+	n, err := auth.ParseBytes(c.Rekey)
+	if err == nil && n < 1<<20 {
+		err = errors.New("must be at least 1MiB")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("sftp.rekey: %w", err)
+	}
+	return int64(n), nil
 }
 
 // migrations runs the sources by their schedules. When the context ends, each run
