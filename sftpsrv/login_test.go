@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,13 +143,29 @@ func TestViewThatCannotBeOpened(t *testing.T) {
 	}
 }
 
+// Whoever does not log in in time is gone, however far they came.
 func TestHandshakeTimeout(t *testing.T) {
-	f := serve(t, func(c *Config) { c.HandshakeTimeout = 50 * time.Millisecond })
-	conn, err := net.Dial("tcp", f.addr)
-	mustDo(t, err)
-	defer conn.Close()
-	if _, err := io.Copy(io.Discard, conn); err != nil {
-		t.Errorf("silent connection: %v", err)
+	f := serve(t, func(c *Config) { c.HandshakeTimeout = 300 * time.Millisecond })
+	for name, beginning := range map[string]string{
+		"silent": "", "identification": "SSH-2.0-slow\r\n", "algorithms": "SSH-2.0-slow\r\n" + string(kexInit("aes128-ctr", "aes128-ctr")),
+	} {
+		conn, err := net.Dial("tcp", f.addr)
+		mustDo(t, err)
+		defer conn.Close()
+		_, err = io.WriteString(conn, beginning)
+		mustDo(t, err, conn.SetDeadline(time.Now().Add(20*time.Second)))
+		if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// One that has a connection but no password.
+	config := f.clientConfig(testUser, ssh.PasswordCallback(func() (string, error) {
+		f.eventually("the end of the connection", func() bool { return f.connections() == 0 })
+		return testPassword, nil
+	}))
+	if c, err := ssh.Dial("tcp", f.addr, config); err == nil {
+		c.Close()
+		t.Error("a login after the deadline")
 	}
 }
 

@@ -182,20 +182,16 @@ invoke() {
         echo 'for d in "$root"/usr/lib/lftp/*; do LFTP_MODULE_PATH=$d; export LFTP_MODULE_PATH; done'
         echo 'exec "$root/usr/bin/lftp" "$@"'
         ;;
-    python3 | python3-paramiko) python '' ;;
-    ssh-audit) python '-m ssh_audit.ssh_audit' ;;
+    python3 | python3-paramiko)
+        echo 'PYTHONPATH=$root/usr/lib/python3/dist-packages; PYTHONDONTWRITEBYTECODE=1; export PYTHONPATH PYTHONDONTWRITEBYTECODE'
+        echo 'p=$(echo "$root"/usr/bin/python3.[0-9]*)'
+        echo '[ ! -x "$p" ] || { PYTHONHOME=$root/usr; export PYTHONHOME; exec "$p" "$@"; }'
+        echo 'exec /usr/bin/python3 "$@"'
+        ;;
+    ssh-audit) invoke python3 | sed 's/"\$@"/-m ssh_audit.ssh_audit "$@"/' ;;
     signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
     *) echo "exec \"\$root/usr/bin/$1\" \"\$@\"" ;;
     esac
-}
-
-# python ARGUMENT: how the Python of a folder, or else the machine's, is run with the folder's packages.
-# shellcheck disable=SC2016
-python() {
-    echo 'PYTHONPATH=$root/usr/lib/python3/dist-packages; PYTHONDONTWRITEBYTECODE=1; export PYTHONPATH PYTHONDONTWRITEBYTECODE'
-    echo 'p=$(echo "$root"/usr/bin/python3.[0-9]*)'
-    echo "[ ! -x \"\$p\" ] || { PYTHONHOME=\$root/usr; export PYTHONHOME; exec \"\$p\" $1 \"\$@\"; }"
-    echo "exec /usr/bin/python3 $1 \"\$@\""
 }
 
 missing() {
