@@ -110,7 +110,7 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 	conn, channels, requests, err := ssh.NewServerConn(greeted, l.config(c.server, hello))
 	if err != nil {
 		l.failed()
-		c.logRefused(err)
+		c.logRefused(l.user, err)
 		return nil, nil, nil, err
 	}
 	if err := c.raw.SetDeadline(time.Time{}); err != nil {
@@ -124,7 +124,7 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 
 // logRefused says why there was no login: what was wrong with the last attempt. Clients
 // choose part of the text, so it is cut.
-func (c *connection) logRefused(err error) {
+func (c *connection) logRefused(user string, err error) {
 	reason := err
 	var failures *ssh.ServerAuthError
 	if errors.As(err, &failures) {
@@ -135,7 +135,7 @@ func (c *connection) logRefused(err error) {
 		}
 	}
 	text := reason.Error()
-	c.log.Info("no login", "reason", text[:min(len(text), 300)])
+	c.log.Info("no login", "user", user[:min(len(user), maxUser)], "reason", text[:min(len(text), 300)])
 }
 
 // login opens what the user sees.

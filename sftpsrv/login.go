@@ -32,7 +32,8 @@ type login struct {
 	keys     bool // a key was offered
 	password bool // a password was checked: the Authenticator counted it
 
-	signature string // how the user's key signed, for the log; "" if none did
+	// For the log: who it was last said to be, and how the user's key signed ("" if none did).
+	user, signature string
 }
 
 // config is the handshake of one connection.
@@ -82,6 +83,7 @@ func (l *login) askPassword(check func(user, password string) (auth.Identity, er
 	func(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error),
 ) {
 	plain := func(conn ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+		l.user = conn.User()
 		if len(conn.User()) > maxUser || len(password) > maxPassword {
 			l.keys = true // not seen by the Authenticator, so counted at the end
 			return nil, errTooLong
@@ -100,7 +102,7 @@ func (l *login) askPassword(check func(user, password string) (auth.Identity, er
 }
 
 func (l *login) checkKey(user string, key ssh.PublicKey) (*ssh.Permissions, error) {
-	l.keys = true
+	l.keys, l.user = true, user
 	if len(user) > maxUser {
 		return nil, errTooLong
 	}

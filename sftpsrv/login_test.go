@@ -82,6 +82,9 @@ func TestLogin(t *testing.T) {
 			}
 		})
 	}
+	if log := f.log.String(); !strings.Contains(log, `msg="no login" from=127.0.0.1 user=mallory reason="wrong user name, password or key"`) {
+		t.Error("it is not logged who was refused, and why")
+	}
 }
 
 // twoFaced offers the key of somebody else first and then proves another one:
