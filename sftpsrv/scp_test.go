@@ -154,6 +154,7 @@ func TestRealSCPRefused(t *testing.T) {
 			return storage.NewView([]storage.Mount{
 				{FS: f.disk, Permissions: storage.PermReadWrite},
 				{Path: "read", FS: f.disk, Permissions: storage.PermReadOnly},
+				{Path: "drop", FS: f.disk, Permissions: storage.PermDropBox},
 			}, storage.ViewOptions{User: id.User.Name, Quota: quota})
 		}
 	})
@@ -171,6 +172,17 @@ func TestRealSCPRefused(t *testing.T) {
 		if r := o.scp(t, append([]string{"-O"}, test.args...)...); r.code == 0 || !strings.Contains(r.stderr, test.want) {
 			t.Errorf("%q: %d %q", test.args, r.code, r.stderr)
 		}
+	}
+	// Who may only leave things here can, but not over what is there.
+	o.local(t, "fresh", pattern(20))
+	mustDo(t, os.Mkdir(filepath.Join(o.dir, "folder"), 0o755), os.WriteFile(filepath.Join(o.dir, "folder", "x"), pattern(30), 0o600))
+	if r := o.scp(t, "-O", "-rp", "fresh", "folder", ":drop"); r.code != 0 {
+		t.Errorf("into a drop box: %d %q", r.code, r.stderr)
+	}
+	f.expect("fresh", pattern(20))
+	f.expect("folder/x", pattern(30))
+	if r := o.scp(t, "-O", "small", ":drop/old"); r.code == 0 {
+		t.Errorf("over a file of a drop box: %d %q", r.code, r.stderr)
 	}
 	// The second of two is taken all the same.
 	if r := o.scp(t, "-O", "big", "small", ":"); r.code == 0 {
