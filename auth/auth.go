@@ -28,17 +28,22 @@ var (
 // Identity is a user who has proved who they are.
 type Identity struct {
 	User User   // as it was at login
-	By   string // "password", "publickey"
+	By   string // "password", "publickey", "certificate", and with a password after one of them "publickey+password"
+	// NeedsPassword says that it is not enough: the user has to give a password too
+	// ([Stepwise]), and may not be let in before.
+	NeedsPassword bool
 }
 
 // Authenticator checks credentials. Safe for concurrent use.
 type Authenticator interface {
-	// Password checks a password. It takes about the same time whether the user
+	// Password checks a password that is all that is asked for: of a user who has to prove a
+	// key, none is right. It takes about the same time whether the user
 	// exists or not, and fails with ErrCredentials, ErrBanned, ErrDisabled or
 	// ErrBusy. A failure counts against the address.
 	Password(ctx context.Context, from netip.Addr, user, password string) (Identity, error)
 
-	// PublicKey reports whether the key may log the user in. SSH clients offer
+	// PublicKey reports whether the key, or the certificate, may log the user in, or is the first
+	// step to it (Identity.NeedsPassword). SSH clients offer
 	// keys they may not use, before they prove possession; so a refusal does not
 	// count against the address by itself: the front end calls Failed when the
 	// connection ends without a login.
@@ -49,4 +54,12 @@ type Authenticator interface {
 
 	// Failed counts one failed login against the address.
 	Failed(from netip.Addr)
+}
+
+// Stepwise is an Authenticator for front ends that can ask for a password after a key.
+type Stepwise interface {
+	Authenticator
+
+	// PasswordToo checks the password of somebody who has proved the key of id, as Password does.
+	PasswordToo(ctx context.Context, from netip.Addr, id Identity, password string) (Identity, error)
 }

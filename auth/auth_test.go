@@ -221,6 +221,7 @@ func TestUserFiles(t *testing.T) {
 		{"key", "authorized_keys: [ssh-rsa]\n", "cannot be read"},
 		{"key options", "authorized_keys: ['no-pty " + strings.TrimSpace(key) + "']\n", "options (no-pty)"},
 		{"two keys in one", "authorized_keys: [\"" + strings.ReplaceAll(key+key, "\n", "\\n") + "\"]\n", "more than one line"},
+		{"require", "require: [fingerprint]\n", "require: \"fingerprint\" is not expected"},
 		{"plain password", "password: secret\n", "not an argon2id hash"},
 		{"greedy hash", "password: $argon2id$v=19$m=99999999,t=3,p=4$c2FsdHNhbHRzYWx0c2E$a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5\n", "too much work"},
 		{"hash of no rounds", "password: $argon2id$v=19$m=65536,t=0,p=4$c2FsdHNhbHRzYWx0c2E$a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5\n", "t=0 or p=0"},

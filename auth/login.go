@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -18,6 +19,7 @@ type Logins struct {
 	users *Users
 	guard *Guard
 	hash  *hasher
+	trust *Trust // nil: no certificates, nothing revoked
 	log   *slog.Logger
 }
 
@@ -37,8 +39,21 @@ func (l *Logins) Allowed(from netip.Addr) error { return l.guard.Allowed(from) }
 // Failed implements Authenticator.
 func (l *Logins) Failed(from netip.Addr) { l.guard.Failed(from) }
 
+// SetTrust says which certificates log users in, and which keys do not. Call it before the first login.
+func (l *Logins) SetTrust(t *Trust) { l.trust = t }
+
 // Password implements Authenticator.
 func (l *Logins) Password(ctx context.Context, from netip.Addr, user, password string) (Identity, error) {
+	return l.password(ctx, from, user, password, "password", func(u User) bool { return !u.requires(ByPublicKey) })
+}
+
+// PasswordToo implements Stepwise.
+func (l *Logins) PasswordToo(ctx context.Context, from netip.Addr, id Identity, password string) (Identity, error) {
+	return l.password(ctx, from, id.User.Name, password, id.By+"+password", func(User) bool { return id.NeedsPassword })
+}
+
+// password checks a password; enough says whether the right one of a user lets them in.
+func (l *Logins) password(ctx context.Context, from netip.Addr, user, password, by string, enough func(User) bool) (Identity, error) {
 	if err := l.guard.Allowed(from); err != nil {
 		return Identity{}, err
 	}
@@ -58,16 +73,21 @@ func (l *Logins) Password(ctx context.Context, from netip.Addr, user, password s
 		err = ErrCredentials
 	case !ok:
 		err = ErrCredentials
+	case !enough(u): // to the client as if it were wrong: else passwords could be guessed without the key
+		err = errKeyToo
 	case u.Disabled:
 		err = ErrDisabled
 	default:
 		l.guard.Succeeded(from)
-		return Identity{User: u, By: "password"}, nil
+		return Identity{User: u, By: by}, nil
 	}
-	l.log.Info("login refused", "user", user, "from", from, "by", "password", "reason", err)
+	l.log.Info("login refused", "user", user, "from", from, "by", by, "reason", err)
 	l.hold(ctx, l.guard.Failed(from))
 	return Identity{}, err
 }
+
+// errKeyToo is only for the log.
+var errKeyToo = fmt.Errorf("%w: the password is right, but the user has to prove a key first", ErrCredentials)
 
 // hold waits, so that guessing over one connection is slow.
 func (l *Logins) hold(ctx context.Context, d time.Duration) {
@@ -91,19 +111,36 @@ func (l *Logins) PublicKey(ctx context.Context, from netip.Addr, user string, ke
 	if err != nil {
 		return Identity{}, ErrCredentials
 	}
+	by, err := l.keyOf(u, from, key)
+	switch {
+	case unusable(err):
+		l.log.Error("no key can be accepted", "error", err)
+		return Identity{}, ErrCredentials
+	case err != nil:
+		return Identity{}, err
+	case u.Disabled:
+		return Identity{}, ErrDisabled
+	case len(u.Require) > 0 && !u.requires(ByPublicKey):
+		return Identity{}, fmt.Errorf("%w: the user has to give a password, and no key", ErrCredentials)
+	}
+	return Identity{User: u, By: by, NeedsPassword: u.requires(ByPassword)}, nil
+}
+
+// keyOf says how a key is the user's: "publickey", or "certificate".
+func (l *Logins) keyOf(u User, from netip.Addr, key ssh.PublicKey) (by string, err error) {
+	if err := l.trust.usable(key); err != nil {
+		return "", err
+	}
+	if cert, ok := key.(*ssh.Certificate); ok {
+		return "certificate", l.trust.certificate(u.Name, from, cert)
+	}
 	keys, err := u.Keys()
 	if err != nil {
-		return Identity{}, ErrCredentials // unreachable: Get has checked them
+		return "", ErrCredentials // unreachable: Get has checked them
 	}
 	want := key.Marshal()
-	for _, k := range keys {
-		if !bytes.Equal(k.Marshal(), want) {
-			continue
-		}
-		if u.Disabled {
-			return Identity{}, ErrDisabled
-		}
-		return Identity{User: u, By: "publickey"}, nil
+	if !slices.ContainsFunc(keys, func(k ssh.PublicKey) bool { return bytes.Equal(k.Marshal(), want) }) {
+		return "", ErrCredentials
 	}
-	return Identity{}, ErrCredentials
+	return ByPublicKey, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -31,10 +32,19 @@ type User struct {
 	Name           string   `yaml:"name,omitempty"`            // as the file's name; may be left out of the file
 	PasswordHash   string   `yaml:"password,omitempty"`        // argon2id, PHC string; "" means no password login
 	AuthorizedKeys []string `yaml:"authorized_keys,omitempty"` // lines as in OpenSSH's authorized_keys, without options
+	Require        []string `yaml:"require,omitempty"`         // what is needed to log in, all of it: ByPublicKey, ByPassword; empty: either
 	Mounts         []Mount  `yaml:"mounts"`
 	Quota          Bytes    `yaml:"quota,omitempty"` // over all mounts; 0 means none
 	Disabled       bool     `yaml:"disabled,omitempty"`
 }
+
+// What User.Require can have.
+const (
+	ByPublicKey = "publickey" // a key of AuthorizedKeys, or a certificate; always the first step
+	ByPassword  = "password"  // over SSH also by keyboard-interactive
+)
+
+func (u User) requires(kind string) bool { return slices.Contains(u.Require, kind) }
 
 // Mount says which folder of which storage appears where for a user.
 type Mount struct {
@@ -234,6 +244,14 @@ func (u User) check() error {
 		if err := checkHash(u.PasswordHash); err != nil {
 			return err
 		}
+	}
+	for i, kind := range u.Require {
+		if kind != ByPublicKey && kind != ByPassword || slices.Contains(u.Require[:i], kind) {
+			return fmt.Errorf("require: %q is not expected; give %s, %s, or both", kind, ByPublicKey, ByPassword)
+		}
+	}
+	if u.requires(ByPassword) && u.PasswordHash == "" {
+		return errors.New("require has password, but the user has none; set it with: gateway user passwd NAME")
 	}
 	paths := map[string]bool{}
 	for _, m := range u.Mounts {

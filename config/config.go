@@ -33,7 +33,7 @@ type Config struct {
 	State State `yaml:"state"`
 	// Storages by name; "default" is the disk folder Data/files if it is not given.
 	Storages map[string]Storage `yaml:"storages"`
-	SFTP     Listener           `yaml:"sftp"`
+	SFTP     SFTP               `yaml:"sftp"`
 	HTTPS    HTTPS              `yaml:"https"`
 	Logins   Logins             `yaml:"logins"`
 	Log      Log                `yaml:"log"`
@@ -87,7 +87,7 @@ type Log struct {
 func Default() Config {
 	return Config{
 		Data:   "gateway-data",
-		SFTP:   Listener{Listen: "127.0.0.1:2022"},
+		SFTP:   SFTP{Listener: Listener{Listen: "127.0.0.1:2022"}},
 		HTTPS:  HTTPS{Listener: Listener{Listen: "127.0.0.1:8443"}},
 		Logins: Logins{Failures: 10, Window: 10 * time.Minute, Ban: 15 * time.Minute},
 		Log:    Log{Level: "info", Format: "text"},
@@ -136,6 +136,9 @@ func (c *Config) relativeTo(dir string) {
 	}
 	join(&c.Data)
 	join(&c.State.PasswordFile)
+	for _, p := range c.SFTP.files() {
+		join(p)
+	}
 	join(&c.HTTPS.Certificate)
 	join(&c.HTTPS.Key)
 	for name, s := range c.Storages {
@@ -212,8 +215,9 @@ func (c Config) validate(raw []byte) error {
 			bad(key+".connections_per_address", "must be 1 to %d", MaxConnections)
 		}
 	}
-	checkListen("sftp", c.SFTP)
+	checkListen("sftp", c.SFTP.Listener)
 	checkListen("https", c.HTTPS.Listener)
+	c.SFTP.validate(bad)
 	if _, port, _ := net.SplitHostPort(c.SFTP.Listen); c.SFTP.Listen == c.HTTPS.Listen && port != "0" && !c.SFTP.Off && !c.HTTPS.Off {
 		bad("https.listen", "%q is the address of sftp too; give each its own port", c.HTTPS.Listen)
 	}

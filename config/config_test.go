@@ -29,6 +29,8 @@ func TestLoad(t *testing.T) {
 		{name: "no data folder", yaml: "\ndata: ''\n", want: []string{"gateway.yaml:2: data: is empty"}},
 		{name: "connections", yaml: "sftp:\n  connections: 20000\n  connections_per_address: 20000\n"},
 		{name: "bad connections", yaml: "sftp:\n  connections: -1\nhttps:\n  connections_per_address: 2000000\n", want: []string{"gateway.yaml:2: sftp.connections:", "gateway.yaml:4: https.connections_per_address:"}},
+		{name: "sftp", yaml: "sftp:\n  unauthenticated_connections: 50\n  handshake_timeout: 30s\n  keepalive: 1m\n  idle_timeout: 1h\n  stall_timeout: 5m\n  rekey: 1GiB\n  banner: |\n    Only for members.\n  user_ca: ca.pub\n  revoked_keys: revoked\n  legacy_algorithms: true\n"},
+		{name: "bad sftp", yaml: "sftp:\n  unauthenticated_connections: -1\n  handshake_timeout: 1ms\n  keepalive: -1s\n  idle_timeout: 10ms\n  stall_timeout: 1us\n  banner: " + strings.Repeat("x", MaxBanner+1) + "\n", want: []string{":2: sftp.unauthenticated_connections:", ":3: sftp.handshake_timeout: must be 1s", ":4: sftp.keepalive", ":5: sftp.idle_timeout", ":6: sftp.stall_timeout", ":7: sftp.banner: is longer"}},
 		{name: "one port", yaml: "sftp:\n  listen: ':2022'\nhttps:\n  listen: ':2022'\n", want: []string{"gateway.yaml:4: https.listen:", "its own port"}},
 		{name: "any two ports", yaml: "sftp:\n  listen: ':0'\nhttps:\n  listen: ':0'\n"},
 		{name: "one port, sftp off", yaml: "sftp:\n  listen: ':2022'\n  off: true\nhttps:\n  listen: ':2022'\n"},

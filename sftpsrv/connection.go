@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,25 +25,33 @@ type connection struct {
 	place  *ticket
 	log    *slog.Logger
 
+	signature  string       // how the user's key signed; "" if none did
 	lastActive atomic.Int64 // Unix nanoseconds of the last request
 	asked      atomic.Int64 // when a keepalive was sent that is not answered; 0: none
 	alive      sync.WaitGroup
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
+	commands map[*command]struct{}
 	channels int
 }
 
 func newConnection(s *Server, raw net.Conn, from netip.Addr, place *ticket, log *slog.Logger) *connection {
-	return &connection{server: s, raw: raw, from: from, place: place, log: log, sessions: make(map[*session]struct{})}
+	return &connection{
+		server: s, raw: raw, from: from, place: place, log: log,
+		sessions: make(map[*session]struct{}), commands: make(map[*command]struct{}),
+	}
 }
 
 func (c *connection) close() { c.raw.Close() }
 
-// busy reports whether a client has a file open or waits for an answer.
+// busy reports whether a client has a file open, waits for an answer, or runs a command.
 func (c *connection) busy() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.commands) > 0 {
+		return true
+	}
 	for s := range c.sessions {
 		if s.busy() {
 			return true
@@ -76,7 +85,8 @@ func (c *connection) serve() {
 	}
 	c.log.Info("login", "client", string(conn.ClientVersion()))
 	began := time.Now()
-	c.alive.Go(func() { ssh.DiscardRequests(requests) })
+	c.alive.Go(func() { c.serveRequests(conn, requests) })
+	c.announce(conn)
 	c.alive.Go(func() { c.watch(ctx, conn) })
 	c.serveChannels(ctx, channels, shared)
 	c.log.Info("logout", "after", time.Since(began).Round(time.Millisecond))
@@ -88,21 +98,19 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 		// Without it the keepalive of SSH still finds dead peers.
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4})
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.server.config.HandshakeTimeout)
+	deadline := time.Now().Add(c.server.config.HandshakeTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	if err := c.raw.SetDeadline(time.Now().Add(c.server.config.HandshakeTimeout)); err != nil {
+	greeted, hello, err := greet(c.raw, deadline)
+	if err != nil && len(greeted.read) == 0 { // a balancer looks every few seconds whether somebody is there
+		c.log.Debug("went away without a word")
 		return nil, nil, nil, err
 	}
 	l := &login{ctx: ctx, auth: c.server.config.Auth, from: c.from}
-	heard := &heardConn{Conn: c.raw}
-	conn, channels, requests, err := ssh.NewServerConn(heard, l.config(c.server.config, c.server.keys))
+	conn, channels, requests, err := ssh.NewServerConn(greeted, l.config(c.server, hello))
 	if err != nil {
 		l.failed()
-		if heard.any.Load() {
-			c.logRefused(err)
-		} else { // a balancer looks every few seconds whether somebody is there
-			c.log.Debug("went away without a word")
-		}
+		c.logRefused(l.user, err)
 		return nil, nil, nil, err
 	}
 	if err := c.raw.SetDeadline(time.Time{}); err != nil {
@@ -110,27 +118,13 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 		return nil, nil, nil, err
 	}
 	c.place.loggedIn()
+	c.signature = l.signature
 	return conn, channels, requests, nil
-}
-
-// heardConn notes whether the client ever sent anything.
-type heardConn struct {
-	net.Conn
-	any atomic.Bool
-}
-
-// Read implements net.Conn.
-func (h *heardConn) Read(p []byte) (int, error) {
-	n, err := h.Conn.Read(p)
-	if n > 0 && !h.any.Load() {
-		h.any.Store(true)
-	}
-	return n, err
 }
 
 // logRefused says why there was no login: what was wrong with the last attempt. Clients
 // choose part of the text, so it is cut.
-func (c *connection) logRefused(err error) {
+func (c *connection) logRefused(user string, err error) {
 	reason := err
 	var failures *ssh.ServerAuthError
 	if errors.As(err, &failures) {
@@ -141,7 +135,7 @@ func (c *connection) logRefused(err error) {
 		}
 	}
 	text := reason.Error()
-	c.log.Info("no login", "reason", text[:min(len(text), 300)])
+	c.log.Info("no login", "user", user[:min(len(user), maxUser)], "reason", text[:min(len(text), 300)])
 }
 
 // login opens what the user sees.
@@ -152,6 +146,11 @@ func (c *connection) login(ctx context.Context, conn *ssh.ServerConn) (*resource
 	}
 	config := c.server.config
 	c.log = c.log.With("user", id.User.Name, "by", id.By)
+	if agreed, ok := conn.Conn.(ssh.AlgorithmsConnMetadata); ok {
+		if old := modern().lacks(agreed.Algorithms(), c.signature); len(old) > 0 {
+			c.log.Warn("login with algorithms that are not safe any more", "algorithms", strings.Join(old, ","))
+		}
+	}
 	tree, err := config.Open(ctx, id)
 	if err != nil {
 		return nil, err
@@ -205,6 +204,7 @@ func (c *connection) watch(ctx context.Context, conn *ssh.ServerConn) {
 }
 
 func (c *connection) overdue(now time.Time) string {
+	const untaken = "the client does not take its answers"
 	config := c.server.config
 	if asked := c.asked.Load(); asked != 0 && now.Sub(time.Unix(0, asked)) > 3*config.KeepAlive {
 		return "the client does not answer"
@@ -216,7 +216,12 @@ func (c *connection) overdue(now time.Time) string {
 	defer c.mu.Unlock()
 	for s := range c.sessions {
 		if s.out.stalled(now, config.StallTimeout) {
-			return "the client does not take its answers"
+			return untaken
+		}
+	}
+	for cmd := range c.commands {
+		if cmd.stalled(now, config.StallTimeout) {
+			return untaken
 		}
 	}
 	return ""
@@ -268,6 +273,9 @@ func (c *connection) freeChannel() {
 // subsystemRequest is the payload of the request, RFC 4254 section 6.5.
 type subsystemRequest struct{ Name string }
 
+// execRequest is the payload of the request, RFC 4254 section 6.5.
+type execRequest struct{ Command string }
+
 // exitStatus is the payload of exit-status, RFC 4254 section 6.10.
 type exitStatus struct{ Status uint32 }
 
@@ -278,20 +286,29 @@ func (c *connection) serveChannel(ctx context.Context, open ssh.NewChannel, shar
 	if err != nil {
 		return
 	}
-	purpose := choosePurpose(requests)
+	wanted := choosePurpose(requests)
+	commandCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var discard sync.WaitGroup
-	discard.Go(func() { ssh.DiscardRequests(requests) })
-	// Answers to a client that is gone are lost, and so are the errors of sending them.
-	switch purpose {
+	discard.Go(func() {
+		ssh.DiscardRequests(requests)
+		cancel() // the client has closed the channel, and takes nothing more
+	})
+	var status exitStatus
+	switch wanted.purpose {
 	case purposeSFTP:
-		status := exitStatus{0}
 		if err := c.serveSFTP(ctx, channel, shared); err != nil {
 			status.Status = 255 // as OpenSSH's sftp-server
 		}
+	case purposeCommand:
+		status.Status = c.serveCommand(commandCtx, channel, shared, wanted.command)
+	case purposeShell:
+		_, _ = io.WriteString(channel.Stderr(), onlyThese)
+		status.Status = exitFailure
+	}
+	if wanted.purpose != purposeNone {
+		// Answers to a client that is gone are lost, and so are the errors of sending them.
 		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(status))
-	case purposeOther:
-		_, _ = io.WriteString(channel.Stderr(), "Only SFTP is available here: no shell and no commands.\r\n")
-		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(exitStatus{1}))
 	}
 	_ = channel.Close()
 	discard.Wait()
@@ -303,31 +320,65 @@ type purpose int
 const (
 	purposeNone purpose = iota // the client closed it before it said
 	purposeSFTP
-	purposeOther // a shell or a command
+	purposeCommand
+	purposeShell
 )
 
+// wanted is what a client asked a channel to be.
+type wanted struct {
+	purpose
+	command string
+}
+
 // choosePurpose waits for the request that says what a channel is for.
-func choosePurpose(requests <-chan *ssh.Request) purpose {
+func choosePurpose(requests <-chan *ssh.Request) wanted {
 	for r := range requests {
-		granted := purposeNone
+		var granted wanted
 		switch r.Type {
 		case "subsystem":
-			var wanted subsystemRequest
-			if ssh.Unmarshal(r.Payload, &wanted) == nil && wanted.Name == "sftp" {
-				granted = purposeSFTP
+			var asked subsystemRequest
+			if ssh.Unmarshal(r.Payload, &asked) == nil && asked.Name == "sftp" {
+				granted.purpose = purposeSFTP
 			}
-		case "shell", "exec":
-			granted = purposeOther
+		case "exec":
+			var asked execRequest
+			if ssh.Unmarshal(r.Payload, &asked) == nil {
+				granted = wanted{purposeCommand, asked.Command}
+			}
+		case "shell":
+			granted.purpose = purposeShell
 		default: // pty-req, env, x11-req, auth-agent-req and the like
 		}
-		if err := r.Reply(granted != purposeNone, nil); err != nil {
-			return purposeNone
+		if err := r.Reply(granted.purpose != purposeNone, nil); err != nil {
+			return wanted{}
 		}
-		if granted != purposeNone {
+		if granted.purpose != purposeNone {
 			return granted
 		}
 	}
-	return purposeNone
+	return wanted{}
+}
+
+// serveCommand carries out a command line.
+func (c *connection) serveCommand(ctx context.Context, channel ssh.Channel, shared *resources, line string) (status uint32) {
+	cmd := newCommand(ctx, shared, channel, channel, channel.Stderr())
+	c.mu.Lock()
+	c.commands[cmd] = struct{}{}
+	c.mu.Unlock()
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("command failed by a defect of the server", "panic", p, "stack", string(debug.Stack()))
+			status = exitFailure
+		}
+		c.mu.Lock()
+		delete(c.commands, cmd)
+		c.mu.Unlock()
+		c.server.noteChange()
+	}()
+	c.active()
+	status = cmd.run(line)
+	c.log.Debug("command", "line", line[:min(len(line), 200)], "status", status)
+	return status
 }
 
 func (c *connection) serveSFTP(ctx context.Context, channel ssh.Channel, shared *resources) error {

@@ -31,7 +31,9 @@
 //
 // # What it does not do
 //
-// There is no shell, no exec, no forwarding, no symbolic or hard link to make, and
+// There is no shell and nothing is executed: of commands, scp (the old protocol, "scp -O"), md5sum,
+// sha1sum, sha256sum, sha512sum, pwd and cd are understood and carried out by the gateway itself
+// (command.go). There is no forwarding, no symbolic or hard link to make, and
 // SETSTAT of owner and mode succeeds without doing anything: clients send it as a
 // courtesy and give up where it fails. A client that is interrupted but still
 // sends CLOSE (sftp does on Ctrl-C) cannot be told from one that was done.

@@ -50,6 +50,10 @@ func (a *fakeAuth) Password(_ context.Context, _ netip.Addr, user, password stri
 	return auth.Identity{}, auth.ErrCredentials
 }
 
+func (a *fakeAuth) PasswordToo(ctx context.Context, from netip.Addr, id auth.Identity, password string) (auth.Identity, error) {
+	return a.Password(ctx, from, id.User.Name, password)
+}
+
 func (a *fakeAuth) PublicKey(_ context.Context, _ netip.Addr, user string, key ssh.PublicKey) (auth.Identity, error) {
 	if want, ok := a.keys[user]; ok && bytes.Equal(want.Marshal(), key.Marshal()) {
 		return auth.Identity{User: auth.User{Name: user}, By: "publickey"}, nil

@@ -2,9 +2,7 @@ package sftpsrv
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/pem"
@@ -20,7 +18,9 @@ import (
 )
 
 // hostKeyKinds are the host keys of a server, best first, under the file names that
-// OpenSSH gives them.
+// OpenSSH gives them. Those without generate are used if somebody put them there, or an older version: ECDSA
+// keys are on NIST curves, of which auditors disapprove, and which every client that knows them
+// can do without.
 var hostKeyKinds = [...]struct {
 	file     string
 	generate func() (crypto.PrivateKey, error)
@@ -29,27 +29,36 @@ var hostKeyKinds = [...]struct {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		return key, err
 	}},
-	{"ssh_host_ecdsa_key", func() (crypto.PrivateKey, error) {
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	}},
+	{"ssh_host_ecdsa_key", nil},
 	{"ssh_host_rsa_key", func() (crypto.PrivateKey, error) {
 		return rsa.GenerateKey(rand.Reader, 3072)
 	}},
 }
 
-// LoadOrCreateHostKeys returns the Ed25519, ECDSA P-256 and RSA host keys in dir, in
-// this order. What is missing is made (RSA has 3,072 bits) and written durably, in
+// LoadOrCreateHostKeys returns the Ed25519, ECDSA and RSA host keys in dir, in
+// this order. A missing Ed25519 or RSA key is made (RSA has 3,072 bits) and written durably, in
 // OpenSSH's format with mode 0600; dir is made with 0700. Two processes that start at
 // once get the same keys. A key file that others may read is an error.
 func LoadOrCreateHostKeys(dir string) ([]ssh.Signer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder for host keys: %w", err)
 	}
+	return loadHostKeys(dir, "", true)
+}
+
+// LoadNextHostKeys returns the host keys in dir that are not in use yet: the files of
+// LoadOrCreateHostKeys with ".next" behind their names.
+func LoadNextHostKeys(dir string) ([]ssh.Signer, error) { return loadHostKeys(dir, ".next", false) }
+
+func loadHostKeys(dir, suffix string, create bool) ([]ssh.Signer, error) {
 	var signers []ssh.Signer
 	for _, kind := range hostKeyKinds {
-		file := filepath.Join(dir, kind.file)
+		file := filepath.Join(dir, kind.file+suffix)
 		signer, err := loadHostKey(file)
 		if errors.Is(err, fs.ErrNotExist) {
+			if !create || kind.generate == nil {
+				continue
+			}
 			if err = createHostKey(file, kind.generate); err == nil {
 				signer, err = loadHostKey(file)
 			}

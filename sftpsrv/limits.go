@@ -43,6 +43,18 @@ const (
 	// maxExtents is how many separate written ranges of one upload are remembered
 	// to find its unbroken beginning.
 	maxExtents = 256
+	// maxCommand is the longest command line, in bytes, and maxWords how many words it may have.
+	maxCommand, maxWords = 32 << 10, 1024
+	// maxMatches is how many names a pattern of a command line may stand for.
+	maxMatches = 10_000
+	// maxRecord is the longest record of scp, in bytes.
+	maxRecord = maxPath + 64
+	// maxDepth is how many folders scp goes down.
+	maxDepth = 128
+	// copyBuffer is what a command reads and writes at once, and commandWeight what it counts
+	// against the buffers of its connection, in bytes.
+	copyBuffer    = 128 << 10
+	commandWeight = 512 << 10
 	// maxPassword is the longest password that is looked at, in bytes.
 	maxPassword = 1 << 10
 	// maxUser is the longest user name that is looked at, in bytes.

@@ -12,21 +12,6 @@ import (
 	"gateway/auth"
 )
 
-// Algorithms, best first. No SHA-1, no NIST curves and no finite fields for the key
-// exchange, no encrypt-and-MAC. ChaCha20 comes last: without assembly for it the
-// library runs it at half the speed of AES-GCM.
-func algorithms() ssh.Config {
-	return ssh.Config{
-		KeyExchanges: []string{ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeCurve25519},
-		Ciphers: []string{
-			ssh.CipherAES128GCM, ssh.CipherAES256GCM,
-			ssh.CipherAES256CTR, ssh.CipherAES192CTR, ssh.CipherAES128CTR,
-			ssh.CipherChaCha20Poly1305,
-		},
-		MACs: []string{ssh.HMACSHA256ETM, ssh.HMACSHA512ETM},
-	}
-}
-
 // identityKey is under which the final Permissions carry the auth.Identity.
 type identityKey struct{}
 
@@ -34,6 +19,7 @@ var (
 	errTooLong     = errors.New("user name or password is too long")
 	errKeyRefused  = errors.New("key is of a kind or size that is not accepted")
 	errNoChallenge = errors.New("keyboard-interactive was not answered")
+	errNoIdentity  = errors.New("handshake ended without an identity")
 )
 
 // login checks who a connection is. What it remembers is for counting failures only:
@@ -41,59 +27,99 @@ var (
 // offer one key and then prove another (CVE-2024-45337).
 type login struct {
 	ctx      context.Context
-	auth     auth.Authenticator
+	auth     auth.Stepwise
 	from     netip.Addr
 	keys     bool // a key was offered
 	password bool // a password was checked: the Authenticator counted it
+
+	// For the log: who it was last said to be, and how the user's key signed ("" if none did).
+	user, signature string
 }
 
 // config is the handshake of one connection.
-func (l *login) config(c Config, keys []ssh.Signer) *ssh.ServerConfig {
+func (l *login) config(s *Server, hello clientHello) *ssh.ServerConfig {
+	password, interactive := l.askPassword(func(user, password string) (auth.Identity, error) {
+		return l.auth.Password(l.ctx, l.from, user, password)
+	})
 	config := &ssh.ServerConfig{
-		Config:                  algorithms(),
-		PublicKeyAuthAlgorithms: ssh.SupportedAlgorithms().PublicKeyAuths,
-		ServerVersion:           "SSH-2.0-gateway",
-		PasswordCallback: func(conn ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-			return l.checkPassword(conn.User(), password)
-		},
+		Config:                      s.algorithms.config(hello),
+		PublicKeyAuthAlgorithms:     s.algorithms.userKeys,
+		ServerVersion:               serverVersion,
+		PasswordCallback:            password,
+		KeyboardInteractiveCallback: interactive,
 		PublicKeyCallback: func(conn ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			return l.checkKey(conn.User(), key)
 		},
-		KeyboardInteractiveCallback: func(conn ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
-			answers, err := ask("", "", []string{"Password: "}, []bool{false})
-			if err != nil || len(answers) != 1 {
-				return nil, errNoChallenge
-			}
-			return l.checkPassword(conn.User(), []byte(answers[0]))
-		},
+		VerifiedPublicKeyCallback: l.keyProved,
 	}
-	if c.Banner != "" {
-		config.BannerCallback = func(ssh.ConnMetadata) string { return c.Banner }
+	config.RekeyThreshold = uint64(max(s.config.RekeyBytes, 0))
+	if banner := s.config.Banner; banner != "" {
+		config.BannerCallback = func(ssh.ConnMetadata) string { return banner }
 	}
-	for _, key := range keys {
+	for _, key := range s.keys {
 		config.AddHostKey(key)
 	}
 	return config
 }
 
-func (l *login) checkPassword(user string, password []byte) (*ssh.Permissions, error) {
-	if len(user) > maxUser || len(password) > maxPassword {
-		l.keys = true // not seen by the Authenticator, so counted at the end
-		return nil, errTooLong
+// keyProved is called with what checkKey said of the very key that was proved. Where a password is needed
+// too, it is asked for next.
+func (l *login) keyProved(_ ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, signature string) (*ssh.Permissions, error) {
+	l.signature = signature
+	id, ok := p.ExtraData[identityKey{}].(auth.Identity)
+	if !ok || !id.NeedsPassword {
+		return p, nil
 	}
-	l.password = true
-	return permissions(l.auth.Password(l.ctx, l.from, user, string(password)))
+	var next ssh.ServerAuthCallbacks
+	next.PasswordCallback, next.KeyboardInteractiveCallback = l.askPassword(func(_, password string) (auth.Identity, error) {
+		return l.auth.PasswordToo(l.ctx, l.from, id, password)
+	})
+	return nil, &ssh.PartialSuccessError{Next: next}
+}
+
+// askPassword are the two ways in which SSH asks for a password: RFC 4252 section 8, and RFC 4256.
+func (l *login) askPassword(check func(user, password string) (auth.Identity, error)) (
+	func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error),
+	func(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error),
+) {
+	plain := func(conn ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+		l.user = conn.User()
+		if len(conn.User()) > maxUser || len(password) > maxPassword {
+			l.keys = true // not seen by the Authenticator, so counted at the end
+			return nil, errTooLong
+		}
+		l.password = true
+		return permissions(check(conn.User(), string(password)))
+	}
+	interactive := func(conn ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+		answers, err := ask("", "", []string{"Password: "}, []bool{false})
+		if err != nil || len(answers) != 1 {
+			return nil, errNoChallenge
+		}
+		return plain(conn, []byte(answers[0]))
+	}
+	return plain, interactive
 }
 
 func (l *login) checkKey(user string, key ssh.PublicKey) (*ssh.Permissions, error) {
-	l.keys = true
+	l.keys, l.user = true, user
 	if len(user) > maxUser {
 		return nil, errTooLong
 	}
-	if err := acceptableKey(key); err != nil {
-		return nil, err
+	for _, k := range keysIn(key) {
+		if err := acceptableKey(k); err != nil {
+			return nil, err
+		}
 	}
 	return permissions(l.auth.PublicKey(l.ctx, l.from, user, key))
+}
+
+// keysIn are the keys that have to be good for key to be: of a certificate its own and the authority's.
+func keysIn(key ssh.PublicKey) []ssh.PublicKey {
+	if cert, ok := key.(*ssh.Certificate); ok {
+		return []ssh.PublicKey{cert.Key, cert.SignatureKey}
+	}
+	return []ssh.PublicKey{key}
 }
 
 // permissions is how an identity travels through the handshake.
@@ -107,11 +133,11 @@ func permissions(id auth.Identity, err error) (*ssh.Permissions, error) {
 // identity is who the handshake says that the user is.
 func identity(conn *ssh.ServerConn) (auth.Identity, error) {
 	if conn.Permissions != nil {
-		if id, ok := conn.Permissions.ExtraData[identityKey{}].(auth.Identity); ok {
+		if id, ok := conn.Permissions.ExtraData[identityKey{}].(auth.Identity); ok && !id.NeedsPassword {
 			return id, nil
 		}
 	}
-	return auth.Identity{}, errors.New("handshake ended without an identity")
+	return auth.Identity{}, errNoIdentity
 }
 
 // failed counts the connection as a failed login, when nothing counted it before: keys
@@ -122,11 +148,8 @@ func (l *login) failed() {
 	}
 }
 
-// acceptableKey refuses certificates, and RSA keys that are weak or expensive.
+// acceptableKey refuses RSA keys that are weak or expensive.
 func acceptableKey(key ssh.PublicKey) error {
-	if _, ok := key.(*ssh.Certificate); ok {
-		return fmt.Errorf("%w: certificate", errKeyRefused)
-	}
 	crypto, ok := key.(ssh.CryptoPublicKey)
 	if !ok {
 		return nil
@@ -139,11 +162,8 @@ func acceptableKey(key ssh.PublicKey) error {
 	return nil
 }
 
-// usableHostKeys restricts RSA keys to SHA-2 signatures, and refuses weak ones.
-func usableHostKeys(keys []ssh.Signer) ([]ssh.Signer, error) {
-	if len(keys) == 0 {
-		return nil, errors.New("no host keys")
-	}
+// usableHostKeys restricts RSA keys to the signatures in rsaAlgorithms, and refuses weak ones.
+func usableHostKeys(keys []ssh.Signer, rsaAlgorithms []string) ([]ssh.Signer, error) {
 	usable := make([]ssh.Signer, 0, len(keys))
 	for _, key := range keys {
 		if err := acceptableKey(key.PublicKey()); err != nil {
@@ -154,7 +174,7 @@ func usableHostKeys(keys []ssh.Signer) ([]ssh.Signer, error) {
 			if !ok {
 				return nil, fmt.Errorf("host key: %w: RSA without SHA-2", errKeyRefused)
 			}
-			restricted, err := ssh.NewSignerWithAlgorithms(signer, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
+			restricted, err := ssh.NewSignerWithAlgorithms(signer, rsaAlgorithms)
 			if err != nil {
 				return nil, fmt.Errorf("host key: %w", err)
 			}

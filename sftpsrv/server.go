@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +37,11 @@ type Config struct {
 	// HostKeys prove who the server is; see LoadOrCreateHostKeys. RSA keys sign with
 	// SHA-2 only and need 2,048 to 8,192 bits.
 	HostKeys []ssh.Signer
+	// NextHostKeys are announced to clients together with HostKeys, so that they know them when they
+	// are put into use; see LoadNextHostKeys.
+	NextHostKeys []ssh.Signer
 	// Auth decides who may log in.
-	Auth auth.Authenticator
+	Auth auth.Stepwise
 	// Open returns what a user sees. It is called once for each login, and its error
 	// ends the connection.
 	Open func(ctx context.Context, id auth.Identity) (storage.FS, error)
@@ -74,6 +78,12 @@ type Config struct {
 
 	// Banner is shown before the login; "" shows none.
 	Banner string
+	// RekeyBytes is after how many bytes in one direction the keys of a connection are made anew; 0
+	// means 64 GiB with AES (RFC 4344 section 3.2) and 1 GiB otherwise. Clients may do so earlier, and by time.
+	RekeyBytes int64
+	// LegacyAlgorithms lets old clients in with algorithms that are not safe any more. Each login
+	// that uses one is logged.
+	LegacyAlgorithms bool
 
 	checkpointEvery time.Duration // 0 means the constant; shorter in tests
 }
@@ -117,11 +127,14 @@ func positive[T int | int64 | time.Duration](v, otherwise T) T {
 // Server is an SFTP server. Make it with New.
 type Server struct {
 	config   Config
-	keys     []ssh.Signer
 	pool     bufferPool
 	buffered *semaphore.Weighted
 	admit    admission
 	open     claims
+
+	algorithms algorithmSet
+	keys       []ssh.Signer // in use
+	announced  []ssh.Signer // these and the next ones
 
 	ctx    context.Context // of everything that is done for clients
 	cancel context.CancelFunc
@@ -141,14 +154,23 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := usableHostKeys(c.HostKeys)
+	if len(c.HostKeys) == 0 {
+		return nil, errors.New("sftpsrv: Config.HostKeys is empty")
+	}
+	offered := modern()
+	if c.LegacyAlgorithms {
+		offered = legacy()
+	}
+	keys, err := usableHostKeys(append(slices.Clone(c.HostKeys), c.NextHostKeys...), offered.hostRSA)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		config:   c,
-		keys:     keys,
-		buffered: semaphore.NewWeighted(c.MaxBuffered),
+		config:     c,
+		algorithms: offered,
+		keys:       keys[:len(c.HostKeys)],
+		announced:  keys,
+		buffered:   semaphore.NewWeighted(c.MaxBuffered),
 		admit: admission{
 			maxAll: c.MaxConnections, maxUnknown: c.MaxUnauthenticated, maxPerAddress: c.MaxPerAddress,
 			from: make(map[netip.Prefix]*arrivals),

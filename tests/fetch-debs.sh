@@ -38,10 +38,12 @@ packages() {
     haproxy) echo haproxy ;;
     nginx) echo nginx-light libnginx-mod-http-dav-ext ;;
     apache2) echo apache2-bin ;;
+    paramiko) echo python3-paramiko ;;
+    ssh-audit) echo ssh-audit ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -57,6 +59,8 @@ programs() {
     signify) echo signify-openbsd ;;
     pure-ftpd) echo pure-pw ;;
     pyftpdlib) echo python3 ;;
+    paramiko) echo python3-paramiko ;;
+    ssh-audit) echo ssh-audit ;;
     esac
 }
 
@@ -178,12 +182,13 @@ invoke() {
         echo 'for d in "$root"/usr/lib/lftp/*; do LFTP_MODULE_PATH=$d; export LFTP_MODULE_PATH; done'
         echo 'exec "$root/usr/bin/lftp" "$@"'
         ;;
-    python3)
+    python3 | python3-paramiko)
         echo 'PYTHONPATH=$root/usr/lib/python3/dist-packages; PYTHONDONTWRITEBYTECODE=1; export PYTHONPATH PYTHONDONTWRITEBYTECODE'
         echo 'p=$(echo "$root"/usr/bin/python3.[0-9]*)'
         echo '[ ! -x "$p" ] || { PYTHONHOME=$root/usr; export PYTHONHOME; exec "$p" "$@"; }'
         echo 'exec /usr/bin/python3 "$@"'
         ;;
+    ssh-audit) invoke python3 | sed 's/"\$@"/-m ssh_audit.ssh_audit "$@"/' ;;
     signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
     *) echo "exec \"\$root/usr/bin/$1\" \"\$@\"" ;;
     esac

@@ -53,6 +53,8 @@ type lab struct {
 	env  []string
 	// storages is the part of the configuration that says where files live; "" is the default.
 	storages string
+	// sftpKeys are lines under "sftp:".
+	sftpKeys string
 }
 
 func newLab(t testing.TB) *lab {
@@ -152,7 +154,7 @@ func (l *lab) serve() *serving {
 		}
 	}
 	config := filepath.Join(l.t.TempDir(), "gateway.yaml")
-	if err := os.WriteFile(config, []byte("sftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\nlog:\n  level: debug\n"+l.storages), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("sftp:\n  listen: 127.0.0.1:0\n"+l.sftpKeys+"https:\n  listen: 127.0.0.1:0\nlog:\n  level: debug\n"+l.storages), 0o600); err != nil {
 		l.t.Fatal(err)
 	}
 	s.start(config)

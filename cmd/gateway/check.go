@@ -45,7 +45,9 @@ func (checkConfigCmd) Run(e *env) error {
 	if c.HTTPS.Certificate != "" {
 		_, badCertificate = loadCertificate(c.HTTPS)
 	}
-	bad := errors.Join(badState, badStorages, badSources, badCertificate)
+	_, badTrust := loadTrust(c)
+	_, badRekey := rekeyBytes(c.SFTP)
+	bad := errors.Join(badState, badStorages, badSources, badCertificate, badTrust, badRekey)
 	return errors.Join(bad, checkUsers(e, c, bad == nil))
 }
 

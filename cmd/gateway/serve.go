@@ -58,6 +58,7 @@ type serving struct {
 	g        *gateway
 	logins   *auth.Logins
 	hostKeys []ssh.Signer
+	nextKeys []ssh.Signer
 	cert     *tls.Config
 	certSum  string
 	jobs     ftpbridge.Scheduler
@@ -72,6 +73,11 @@ func newServing(g *gateway) (*serving, error) {
 	if err != nil {
 		return nil, err
 	}
+	trust, err := loadTrust(g.cfg)
+	if err != nil {
+		return nil, err
+	}
+	logins.SetTrust(trust)
 	if err := g.mountSources(context.Background()); err != nil {
 		return nil, err
 	}
@@ -80,6 +86,9 @@ func newServing(g *gateway) (*serving, error) {
 		return nil, err
 	}
 	if s.hostKeys, err = sftpsrv.LoadOrCreateHostKeys(g.cfg.KeysDir()); err != nil {
+		return nil, err
+	}
+	if s.nextKeys, err = sftpsrv.LoadNextHostKeys(g.cfg.KeysDir()); err != nil {
 		return nil, err
 	}
 	if len(g.cfg.Sources) > 0 { // now and not with the first file, so that the keys are whole when they are copied to other nodes
@@ -94,6 +103,15 @@ func newServing(g *gateway) (*serving, error) {
 	s.cert = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	s.certSum = fmt.Sprintf("%x", sha256.Sum256(cert.Certificate[0]))
 	return s, nil
+}
+
+// loadTrust reads which certificates log users in, and which keys are revoked.
+func loadTrust(c config.Config) (*auth.Trust, error) {
+	trust, err := auth.NewTrust(c.SFTP.UserCA, c.SFTP.RevokedKeys)
+	if err != nil {
+		return nil, fmt.Errorf("sftp.user_ca or sftp.revoked_keys: %w", err)
+	}
+	return trust, nil
 }
 
 func (g *gateway) certificate() (tls.Certificate, error) {
@@ -257,10 +275,7 @@ func (s *serving) run(ctx context.Context) error {
 		})
 	}
 	if s.sftp != nil {
-		srv, err := sftpsrv.New(sftpsrv.Config{
-			HostKeys: s.hostKeys, Auth: s.logins, Open: s.g.view, Logger: s.g.log.With("front", "sftp"),
-			MaxConnections: s.g.cfg.SFTP.Connections, MaxPerAddress: s.g.cfg.SFTP.PerAddress,
-		})
+		srv, err := s.newSFTP()
 		if err != nil {
 			return err
 		}
@@ -291,6 +306,36 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	s.g.log.Info("stopped")
 	return nil
+}
+
+func (s *serving) newSFTP() (*sftpsrv.Server, error) {
+	c := s.g.cfg.SFTP
+	rekey, err := rekeyBytes(c)
+	if err != nil {
+		return nil, err
+	}
+	return sftpsrv.New(sftpsrv.Config{
+		HostKeys: s.hostKeys, NextHostKeys: s.nextKeys,
+		Auth: s.logins, Open: s.g.view, Logger: s.g.log.With("front", "sftp"),
+		MaxConnections: c.Connections, MaxPerAddress: c.PerAddress, MaxUnauthenticated: c.Unauthenticated,
+		HandshakeTimeout: c.HandshakeTimeout, KeepAlive: c.KeepAlive, IdleTimeout: c.IdleTimeout, StallTimeout: c.StallTimeout,
+		RekeyBytes: rekey, Banner: c.Banner, LegacyAlgorithms: c.LegacyAlgorithms,
+	})
+}
+
+// rekeyBytes reads sftp.rekey; 0 means the default.
+func rekeyBytes(c config.SFTP) (int64, error) {
+	if c.Rekey == "" {
+		return 0, nil
+	}
+	n, err := auth.ParseBytes(c.Rekey)
+	if err == nil && n < 1<<20 {
+		err = errors.New("must be at least 1MiB")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("sftp.rekey: %w", err)
+	}
+	return int64(n), nil
 }
 
 // migrations runs the sources by their schedules. When the context ends, each run

@@ -34,6 +34,7 @@ type userAddCmd struct {
 	Permissions []string `help:"What the user may do: read-write, read-only, drop-box, or a list of list, read, create, overwrite, mkdir, rename, delete, set-time." default:"read-write"`
 	Key         []string `help:"SSH public key: a line, or a file of lines such as ~/.ssh/id_ed25519.pub." sep:"none" placeholder:"KEY"`
 	NoPassword  bool     `help:"Log in with a key only."`
+	Require     []string `help:"What is needed to log in, all of it: publickey, password (default: either will do)." placeholder:"KIND"`
 	Quota       string   `help:"How much the user may store, such as 10GB." placeholder:"SIZE"`
 	passwordFlags
 }
@@ -67,8 +68,8 @@ func (a *userAddCmd) Run(e *env) error {
 		if u.PasswordHash, generated, err = e.newPassword(a.Name, a.Generate); err != nil {
 			return err
 		}
-	} else if len(u.AuthorizedKeys) == 0 {
-		return errors.New("without a password the user needs a key: add --key FILE")
+	} else if c, err := e.config(); err != nil || len(u.AuthorizedKeys) == 0 && c.SFTP.UserCA == "" {
+		return errors.Join(err, errors.New("without a password the user needs a key: add --key FILE, or set sftp.user_ca for certificates"))
 	}
 	if err := users.Put(e.ctx, u); err != nil {
 		return err
@@ -78,7 +79,7 @@ func (a *userAddCmd) Run(e *env) error {
 }
 
 func (a *userAddCmd) user(e *env) (auth.User, error) {
-	u := auth.User{Name: a.Name}
+	u := auth.User{Name: a.Name, Require: a.Require}
 	if err := auth.CheckName(a.Name); err != nil {
 		return u, err
 	}
@@ -191,6 +192,9 @@ func loginKinds(u auth.User) string {
 	}
 	if n := len(u.AuthorizedKeys); n > 0 {
 		kinds = append(kinds, fmt.Sprintf("%d key(s)", n))
+	}
+	if len(u.Require) > 0 {
+		kinds = []string{"needs " + strings.Join(u.Require, " and ")}
 	}
 	if u.Disabled {
 		kinds = []string{"disabled"}

@@ -61,15 +61,17 @@ func folderOf(program string) string {
 		return "signify"
 	case "python3":
 		return "pyftpdlib"
+	case "python3-paramiko":
+		return "paramiko"
 	default:
 		return program
 	}
 }
 
 // Tool returns the path of a client or helper program that can be run as it is: lftp, rclone, curl,
-// wget, sftp, scp, ssh, ssh-keygen, ssh-keyscan, gpg, gpg-connect-agent, openssl, minisign, signify-openbsd,
-// pure-pw, python3. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that
-// fails, one in PATH will do.
+// wget, sftp, scp, ssh, ssh-keygen, ssh-keyscan, ssh-audit, gpg, gpg-connect-agent, openssl, minisign,
+// signify-openbsd, pure-pw, python3, and python3-paramiko, which is Python with paramiko. They are the
+// versions of Debian 12 that tests/fetch-debs.sh unpacks; where that fails, one in PATH will do.
 func Tool(t testing.TB, program string) string {
 	t.Helper()
 	root := ModuleRoot(t)
