@@ -45,6 +45,12 @@ func (q *request) get(ctx context.Context) error {
 	if active(kind) {
 		hd.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": info.Name}))
 	}
+	if q.Method == http.MethodHead {
+		q.Header.Del("Range") // it has a meaning with GET only (RFC 9110 section 14.2)
+	}
+	if err := q.offerDigest(ctx, f); err != nil {
+		return err
+	}
 	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, info.Size)}
 	http.ServeContent(q.w, q.Request, "", info.ModTime, body)
 	if body.err != nil {

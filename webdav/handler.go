@@ -74,6 +74,7 @@ type Handler struct {
 	cfg    Config
 	log    *slog.Logger
 	logins *loginCache
+	sums   *sumCache
 	locks  state.Locks
 	origin *http.CrossOriginProtection
 	now    func() time.Time
@@ -106,6 +107,7 @@ func New(cfg Config) (*Handler, error) {
 		cfg:    cfg,
 		log:    log,
 		locks:  cfg.Locks,
+		sums:   newSumCache(),
 		now:    time.Now,
 		origin: http.NewCrossOriginProtection(),
 	}

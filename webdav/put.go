@@ -27,6 +27,10 @@ func (q *request) put(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	digests, err := q.expectedDigests()
+	if err != nil {
+		return err
+	}
 	now, err := q.present(ctx)
 	if err != nil {
 		return err
@@ -43,7 +47,7 @@ func (q *request) put(ctx context.Context) error {
 	if err := q.confirm(ctx, change); err != nil {
 		return err
 	}
-	info, err := q.receive(ctx, commit, change)
+	info, err := q.receive(ctx, commit, change, digests)
 	if err != nil {
 		return err
 	}
@@ -74,25 +78,32 @@ func (q *request) checkContentHeaders() error {
 	return nil
 }
 
-// receive stages the body and publishes it once all of it is there.
-func (q *request) receive(ctx context.Context, commit storage.CommitOptions, change effect) (storage.Info, error) {
+// receive stages the body and publishes it once all of it is there and is what the
+// client says it is.
+func (q *request) receive(ctx context.Context, commit storage.CommitOptions, change effect, digests *expected) (storage.Info, error) {
 	up, err := q.fs.Create(ctx, q.name, storage.CreateOptions{
 		Owner:      q.id.User.Name,
 		Size:       q.expectedSize(),
 		Exclusive:  commit.IfNoneMatch,
 		Sequential: true,
+		Hashed:     digests.hashes["sha-256"] != nil,
 	})
 	if err != nil {
 		return storage.Info{}, putError(err, commit)
 	}
 	defer up.Abort(context.WithoutCancel(ctx))
-	n, err := stage(up, q.Body)
+	n, err := stage(up, io.TeeReader(q.Body, digests))
 	if err != nil {
 		return storage.Info{}, bodyError(err)
 	}
 	if q.ContentLength >= 0 && n != q.ContentLength {
 		return storage.Info{}, bodyError(io.ErrUnexpectedEOF)
 	}
+	sums, err := digests.check()
+	if err != nil {
+		return storage.Info{}, err
+	}
+	commit.SHA256 = sums["sha-256"]
 	// An upload can take hours, in which others may have locked the name.
 	if err := q.confirm(ctx, change); err != nil {
 		return storage.Info{}, err
@@ -100,6 +111,9 @@ func (q *request) receive(ctx context.Context, commit storage.CommitOptions, cha
 	// The whole file is here: it is published even if the client has closed its
 	// side of the connection, which ends the context.
 	info, err := up.Commit(context.WithoutCancel(ctx), commit)
+	if err == nil {
+		q.h.sums.add(q.version(q.name, info), sums)
+	}
 	return info, putError(err, commit)
 }
 
