@@ -170,6 +170,9 @@ const allow = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PRO
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rw, body := h.paced(w, r)
+	// A copy: net/http looks at the body of its own to see that a client still waits for
+	// 100 Continue, and would wait for bytes that will not come.
+	r = r.WithContext(r.Context())
 	r.Body = body
 	q := &request{Request: r, h: h, w: rw, from: remoteAddr(r), session: &session{}}
 	started := time.Now()

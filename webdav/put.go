@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"os"
 	"strconv"
@@ -18,7 +19,8 @@ import (
 // uploadBuffer is what one PUT holds in memory, in bytes.
 const uploadBuffer = 256 << 10
 
-// put serves PUT (RFC 9110 section 9.3.4).
+// put serves PUT (RFC 9110 section 9.3.4). A Content-Type is not kept: that of a file
+// goes by its name. What Finder keeps beside files (._NAME, .DS_Store) are files like all.
 func (q *request) put(ctx context.Context) error {
 	if err := q.checkContentHeaders(); err != nil {
 		return err
@@ -81,9 +83,15 @@ func (q *request) checkContentHeaders() error {
 // receive stages the body and publishes it once all of it is there and is what the
 // client says it is.
 func (q *request) receive(ctx context.Context, commit storage.CommitOptions, change effect, digests *expected) (storage.Info, error) {
+	size, err := q.expectedSize()
+	if err != nil {
+		return storage.Info{}, err
+	}
+	// Whatever can be refused is refused here, before the first byte is read: a client
+	// that waits for 100 Continue sends none of them.
 	up, err := q.fs.Create(ctx, q.name, storage.CreateOptions{
 		Owner:      q.id.User.Name,
-		Size:       q.expectedSize(),
+		Size:       size,
 		Exclusive:  commit.IfNoneMatch,
 		Sequential: true,
 		Hashed:     digests.hashes["sha-256"] != nil,
@@ -92,11 +100,17 @@ func (q *request) receive(ctx context.Context, commit storage.CommitOptions, cha
 		return storage.Info{}, putError(err, commit)
 	}
 	defer up.Abort(context.WithoutCancel(ctx))
-	n, err := stage(up, io.TeeReader(q.Body, digests))
-	if err != nil {
-		return storage.Info{}, bodyError(err)
+	var body io.Reader = q.Body
+	if size >= 0 {
+		body = io.LimitReader(body, size+1)
 	}
-	if q.ContentLength >= 0 && n != q.ContentLength {
+	n, err := stage(up, io.TeeReader(body, digests))
+	switch {
+	case err != nil:
+		return storage.Info{}, bodyError(err)
+	case size >= 0 && n > size:
+		return storage.Info{}, refuse(http.StatusBadRequest, "the request body is longer than X-Expected-Entity-Length; nothing was stored")
+	case size >= 0 && n < size:
 		return storage.Info{}, bodyError(io.ErrUnexpectedEOF)
 	}
 	sums, err := digests.check()
@@ -126,16 +140,18 @@ func putError(err error, o storage.CommitOptions) error {
 	return as(err, http.StatusConflict, "the folder does not exist", fs.ErrNotExist, storage.ErrNotDir)
 }
 
-// expectedSize is the length the client announces: Finder does in a header of
-// its own when it sends chunks. -1 means unknown.
-func (q *request) expectedSize() int64 {
-	if q.ContentLength >= 0 {
-		return q.ContentLength
+// expectedSize is the length that the client announces and is held to: Finder does so
+// in a header of its own when it sends chunks. -1 means unknown.
+func (q *request) expectedSize() (int64, error) {
+	announced := q.Header.Get("X-Expected-Entity-Length")
+	if q.ContentLength >= 0 || announced == "" {
+		return q.ContentLength, nil
 	}
-	if n, err := strconv.ParseInt(q.Header.Get("X-Expected-Entity-Length"), 10, 64); err == nil && n >= 0 {
-		return n
+	n, err := strconv.ParseInt(announced, 10, 64)
+	if err != nil || n < 0 || n == math.MaxInt64 {
+		return 0, refuse(http.StatusBadRequest, "X-Expected-Entity-Length is not a length in bytes; nothing was stored")
 	}
-	return -1
+	return n, nil
 }
 
 // readError is a failure of the request body, as against one of the storage.
