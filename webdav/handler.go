@@ -112,6 +112,9 @@ func New(cfg Config) (*Handler, error) {
 		origin: http.NewCrossOriginProtection(),
 	}
 	h.logins = newLoginCache(h.checkLogin, time.Now)
+	if r, ok := cfg.Auth.(auth.Rechecker); ok {
+		h.logins.current = r.Current
+	}
 	if _, err := rand.Read(h.logins.key[:]); err != nil {
 		return nil, fmt.Errorf("webdav: make a key: %w", err)
 	}
