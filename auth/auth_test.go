@@ -349,7 +349,7 @@ func TestCurrent(t *testing.T) {
 	}
 	file := filepath.Join(l.users.dir, "anna.yaml")
 	id = change(id, func() error { return l.users.Put(t.Context(), u) }) // the same again
-	id = change(id, func() error {                                      // by an editor, in place
+	id = change(id, func() error {                                       // by an editor, in place
 		data, err := os.ReadFile(file)
 		return errors.Join(err, os.WriteFile(file, append(data, "quota: 1GB\n"...), 0o600))
 	})

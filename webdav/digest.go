@@ -97,6 +97,12 @@ func (q *request) expectedDigests() (*expected, error) {
 		if err != nil || !e.claim("OC-Checksum", func(a algorithm) bool { return strings.EqualFold(a.oc, name) }, sum) {
 			return nil, badDigest("OC-Checksum")
 		}
+		// Whoever sends one compares by another later: rclone sends SHA-1 and asks for MD5.
+		for _, a := range algorithms() {
+			if (a.name == "sha" || a.name == "md5") && e.hashes[a.name] == nil {
+				e.hashes[a.name] = a.new()
+			}
+		}
 	}
 	return e, nil
 }

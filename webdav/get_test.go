@@ -89,7 +89,7 @@ func TestManyRanges(t *testing.T) {
 			t.Errorf("%v: %q, want %v", p.Header, data, want)
 		}
 	}
-	if _, err := r.NextPart(); err != io.EOF { //nolint:errorlint // returned bare
+	if _, err := r.NextPart(); err != io.EOF {
 		t.Error(err)
 	}
 	// More than the file is worth: it comes whole.

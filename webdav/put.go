@@ -69,10 +69,13 @@ func (q *request) put(ctx context.Context) error {
 }
 
 // checkContentHeaders refuses bodies that are not the file itself (RFC 9110
-// section 14.5: a PUT with Content-Range must not replace the whole).
+// section 14.5: a PUT with Content-Range must not replace the whole). A Range has no
+// meaning with PUT, but lftp ("put -c") names by it the part that it sends.
 func (q *request) checkContentHeaders() error {
-	if q.Header.Get("Content-Range") != "" {
-		return refuse(http.StatusBadRequest, "PUT with Content-Range is not supported; send the whole file")
+	for _, header := range []string{"Content-Range", "Range"} {
+		if q.Header.Get(header) != "" {
+			return refuse(http.StatusBadRequest, "PUT with "+header+" is not supported; send the whole file. Nothing was stored")
+		}
 	}
 	if e := q.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return refuse(http.StatusUnsupportedMediaType, "send the file without a Content-Encoding")
