@@ -162,6 +162,9 @@ func TestQuotaTogether(t *testing.T) {
 	if err := streamHTTPS(c, "one.bin", bytes.NewReader(data)); err != nil {
 		t.Errorf("within the quota: %v", err)
 	}
+	// What is announced is refused before it is sent.
+	c.s.replay("WebDAVFS/3.0.0", []exchange{{method: "PUT", path: "/two.bin", header: "X-Expected-Entity-Length: 6000000",
+		body: "it would be long", chunked: true, want: 507}})
 	if streamSFTP(c, "two.bin", bytes.NewReader(data)) == nil {
 		t.Error("beyond the quota, and it is stored")
 	}

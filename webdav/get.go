@@ -75,7 +75,8 @@ func (q *request) mendRange(size int64) {
 	var kept []string
 	for spec := range strings.SplitSeq(specs, ",") {
 		digits, suffix := strings.CutPrefix(strings.TrimSpace(spec), "-")
-		if !suffix || digits == "" || strings.Trim(digits, "0") != "" {
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if !suffix || err != nil || n != 0 {
 			kept = append(kept, spec)
 		}
 	}

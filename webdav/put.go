@@ -57,7 +57,8 @@ func (q *request) put(ctx context.Context) error {
 	if info.ETag != "" {
 		hd.Set("ETag", quoteETag(info))
 	}
-	if !mtime.IsZero() {
+	// Not every storage keeps times, and a client would ask for its file again and again.
+	if !mtime.IsZero() && info.ModTime.Unix() == mtime.Unix() {
 		hd.Set("X-OC-Mtime", "accepted")
 	}
 	if now.exists {

@@ -2,11 +2,13 @@ package webdav
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"gateway/storage"
 )
@@ -224,4 +226,37 @@ func TestFinderFiles(t *testing.T) {
 		step{method: "MOVE", path: "/._report.pdf", header: "Destination: /._final.pdf", want: 201},
 	)
 	s.wantFiles(map[string]string{"._final.pdf": "\x00\x05\x16\x07", ".DS_Store": "\x00\x00\x00\x01Bud1"})
+}
+
+// timeless is a storage that gives files the time of their upload.
+type timeless struct{ storage.FS }
+
+func (f timeless) Create(ctx context.Context, name string, o storage.CreateOptions) (storage.Upload, error) {
+	u, err := f.FS.Create(ctx, name, o)
+	return timelessUpload{u}, err
+}
+
+type timelessUpload struct{ storage.Upload }
+
+func (u timelessUpload) Commit(ctx context.Context, o storage.CommitOptions) (storage.Info, error) {
+	o.ModTime = time.Time{}
+	return u.Upload.Commit(ctx, o)
+}
+
+// TestTimeIsAcceptedIfKept: X-OC-Mtime is bounded, and answered with the truth.
+func TestTimeIsAcceptedIfKept(t *testing.T) {
+	keeps, loses := start(t), startWith(t, settings{wrap: func(f storage.FS) storage.FS { return timeless{f} }})
+	for header, want := range map[string]int{
+		"1234567890": 201, "1234567890.5": 201, "0": 201, "-1": 201,
+		"": 201, "9223372036854775807": 400, "9300000000": 400, "-3000000000": 400, "now": 400, "0x10": 400,
+	} {
+		put := step{method: "PUT", path: "/f" + header, header: "X-OC-Mtime: " + header, body: "x"}
+		a := keeps.send(put)
+		if accepted := a.header.Get("X-OC-Mtime") == "accepted"; a.status != want || accepted != (want == 201 && header != "") {
+			t.Errorf("%q: %d, accepted %v", header, a.status, accepted)
+		}
+		if a := loses.send(put); a.status != want || a.header.Get("X-OC-Mtime") != "" {
+			t.Errorf("%q where no times are kept: %d %v", header, a.status, a.header)
+		}
+	}
 }
