@@ -170,7 +170,7 @@ func TestPutLockedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-began
-	s.run(step{method: "LOCK", path: "/f", body: exclusive, user: "bob", want: 200})
+	s.run(step{method: "LOCK", path: "/f", body: exclusive, want: 200}) // another client of hers
 	if _, err := io.WriteString(c, "er!"); err != nil {
 		t.Fatal(err)
 	}
@@ -228,24 +228,24 @@ func TestFinderFiles(t *testing.T) {
 	s.wantFiles(map[string]string{"._final.pdf": "\x00\x05\x16\x07", ".DS_Store": "\x00\x00\x00\x01Bud1"})
 }
 
-// timeless is a storage that gives files the time of their upload.
-type timeless struct{ storage.FS }
+// timesLost is a storage that gives files the time of their upload.
+type timesLost struct{ storage.FS }
 
-func (f timeless) Create(ctx context.Context, name string, o storage.CreateOptions) (storage.Upload, error) {
+func (f timesLost) Create(ctx context.Context, name string, o storage.CreateOptions) (storage.Upload, error) {
 	u, err := f.FS.Create(ctx, name, o)
-	return timelessUpload{u}, err
+	return timeLosing{u}, err
 }
 
-type timelessUpload struct{ storage.Upload }
+type timeLosing struct{ storage.Upload }
 
-func (u timelessUpload) Commit(ctx context.Context, o storage.CommitOptions) (storage.Info, error) {
+func (u timeLosing) Commit(ctx context.Context, o storage.CommitOptions) (storage.Info, error) {
 	o.ModTime = time.Time{}
 	return u.Upload.Commit(ctx, o)
 }
 
 // TestTimeIsAcceptedIfKept: X-OC-Mtime is bounded, and answered with the truth.
 func TestTimeIsAcceptedIfKept(t *testing.T) {
-	keeps, loses := start(t), startWith(t, settings{wrap: func(f storage.FS) storage.FS { return timeless{f} }})
+	keeps, loses := start(t), startWith(t, settings{wrap: func(f storage.FS) storage.FS { return timesLost{f} }})
 	for header, want := range map[string]int{
 		"1234567890": 201, "1234567890.5": 201, "0": 201, "-1": 201,
 		"": 201, "9223372036854775807": 400, "9300000000": 400, "-3000000000": 400, "now": 400, "0x10": 400,
