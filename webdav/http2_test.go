@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -138,11 +139,13 @@ func TestHTTP2Stalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	frames := make(chan http2.FrameHeader)
+	var ended error
 	go func() {
 		defer close(frames)
 		for {
 			f, err := c.ReadFrame()
 			if err != nil {
+				ended = err
 				return
 			}
 			frames <- f.Header()
@@ -153,6 +156,9 @@ func TestHTTP2Stalls(t *testing.T) {
 		select {
 		case f, ok := <-frames:
 			if !ok {
+				if errors.Is(ended, os.ErrDeadlineExceeded) {
+					t.Fatalf("the server still waits; the upload was ended: %v, the download: %v", put, get)
+				}
 				put, get = true, true // all of it was ended, which does as well
 				continue
 			}
