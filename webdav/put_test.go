@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,21 @@ func TestExpectContinue(t *testing.T) {
 		t.Errorf("%d and %d", first, last)
 	}
 	s.wantFiles(map[string]string{"f": "new", "locked": "old", "d/": ""})
+}
+
+// TestBodyOfTheServerStays: net/http tells by the body of its request that a client still
+// waits for 100 Continue. With another in its place every refusal above takes seconds.
+func TestBodyOfTheServerStays(t *testing.T) {
+	s := start(t)
+	r := httptest.NewRequest("PUT", "http://h/f", strings.NewReader("new"))
+	r.RemoteAddr = "127.0.0.1:1"
+	r.SetBasicAuth("alice", "alice")
+	body := r.Body
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	if w.Code != http.StatusCreated || r.Body != body {
+		t.Errorf("status %d, the same body: %v", w.Code, r.Body == body)
+	}
 }
 
 // TestExpectedEntityLength: Finder says so how long its chunks are together.
