@@ -32,6 +32,8 @@ type Identity struct {
 	// NeedsPassword says that it is not enough: the user has to give a password too
 	// ([Stepwise]), and may not be let in before.
 	NeedsPassword bool
+
+	version string // of the user's file
 }
 
 // Authenticator checks credentials. Safe for concurrent use.
@@ -62,4 +64,12 @@ type Stepwise interface {
 
 	// PasswordToo checks the password of somebody who has proved the key of id, as Password does.
 	PasswordToo(ctx context.Context, from netip.Addr, id Identity, password string) (Identity, error)
+}
+
+// Rechecker is an Authenticator that can tell whether what it said of a user still
+// holds, at much less than the cost of a login.
+type Rechecker interface {
+	// Current reports whether what is kept of the user is what it was at the login: no
+	// other password, not disabled, not removed.
+	Current(id Identity) bool
 }

@@ -316,3 +316,56 @@ func TestGeneratePassword(t *testing.T) {
 		t.Error("a short password is accepted")
 	}
 }
+
+// TestCurrent: a login holds until its user's file is changed, in whatever way.
+func TestCurrent(t *testing.T) {
+	hash, err := HashPassword("right horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := User{Name: "anna", PasswordHash: hash, Mounts: []Mount{{Path: "/", Permissions: Permissions(storage.PermReadOnly)}}}
+	l := newLogins(t, 10, u, User{Name: "bert"})
+	var login Rechecker = l
+	change := func(id Identity, how func() error) Identity {
+		t.Helper()
+		if !login.Current(id) {
+			t.Error("it must hold before the change")
+		}
+		if err := how(); err != nil {
+			t.Fatal(err)
+		}
+		if login.Current(id) {
+			t.Error("it must not hold after the change")
+		}
+		id, err := l.Password(t.Context(), home, "anna", "right horse")
+		if err != nil && !errors.Is(err, ErrDisabled) && !errors.Is(err, ErrCredentials) {
+			t.Fatal(err)
+		}
+		return id
+	}
+	id, err := l.Password(t.Context(), home, "anna", "right horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(l.users.dir, "anna.yaml")
+	id = change(id, func() error { return l.users.Put(t.Context(), u) }) // the same again
+	id = change(id, func() error {                                       // by an editor, in place
+		data, err := os.ReadFile(file)
+		return errors.Join(err, os.WriteFile(file, append(data, "quota: 1GB\n"...), 0o600))
+	})
+	change(id, func() error {
+		u.Disabled = true
+		return l.users.Put(t.Context(), u)
+	})
+	u.Disabled = false
+	if err := l.users.Put(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if id, err = l.Password(t.Context(), home, "anna", "right horse"); err != nil {
+		t.Fatal(err)
+	}
+	change(id, func() error { return l.users.Remove(t.Context(), "anna") })
+	if login.Current(Identity{}) || login.Current(Identity{User: User{Name: "../anna"}}) || login.Current(Identity{User: User{Name: "bert"}}) {
+		t.Error("nobody logged in so")
+	}
+}

@@ -42,6 +42,11 @@ func (l *Logins) Failed(from netip.Addr) { l.guard.Failed(from) }
 // SetTrust says which certificates log users in, and which keys do not. Call it before the first login.
 func (l *Logins) SetTrust(t *Trust) { l.trust = t }
 
+// Current implements Rechecker: it looks at the user's file, and does not read it.
+func (l *Logins) Current(id Identity) bool {
+	return id.version != "" && id.version == l.users.version(id.User.Name)
+}
+
 // Password implements Authenticator.
 func (l *Logins) Password(ctx context.Context, from netip.Addr, user, password string) (Identity, error) {
 	return l.password(ctx, from, user, password, "password", func(u User) bool { return !u.requires(ByPublicKey) })
@@ -57,6 +62,7 @@ func (l *Logins) password(ctx context.Context, from netip.Addr, user, password, 
 	if err := l.guard.Allowed(from); err != nil {
 		return Identity{}, err
 	}
+	version := l.users.version(user) // before it is read: a change in between is one
 	u, lookup := l.users.Get(ctx, user)
 	hash := u.PasswordHash // "" for an unknown user: costs the same, never matches
 	ok, err := l.hash.matches(ctx, password, hash)
@@ -79,7 +85,7 @@ func (l *Logins) password(ctx context.Context, from netip.Addr, user, password, 
 		err = ErrDisabled
 	default:
 		l.guard.Succeeded(from)
-		return Identity{User: u, By: by}, nil
+		return Identity{User: u, By: by, version: version}, nil
 	}
 	l.log.Info("login refused", "user", user, "from", from, "by", by, "reason", err)
 	l.hold(ctx, l.guard.Failed(from))
@@ -104,6 +110,7 @@ func (l *Logins) PublicKey(ctx context.Context, from netip.Addr, user string, ke
 	if err := l.guard.Allowed(from); err != nil {
 		return Identity{}, err
 	}
+	version := l.users.version(user)
 	u, err := l.users.Get(ctx, user)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.log.Error("user file cannot be used; its user cannot log in", "error", err)
@@ -123,7 +130,7 @@ func (l *Logins) PublicKey(ctx context.Context, from netip.Addr, user string, ke
 	case len(u.Require) > 0 && !u.requires(ByPublicKey):
 		return Identity{}, fmt.Errorf("%w: the user has to give a password, and no key", ErrCredentials)
 	}
-	return Identity{User: u, By: by, NeedsPassword: u.requires(ByPassword)}, nil
+	return Identity{User: u, By: by, NeedsPassword: u.requires(ByPassword), version: version}, nil
 }
 
 // keyOf says how a key is the user's: "publickey", or "certificate".

@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/ssh"
@@ -313,6 +314,22 @@ func (s *Users) Get(_ context.Context, name string) (User, error) {
 		return User{}, &config.Error{File: file, Msg: err.Error()}
 	}
 	return u, nil
+}
+
+// version is different after every change of a user's file; "" where there is none.
+func (s *Users) version(name string) string {
+	if CheckName(name) != nil {
+		return ""
+	}
+	info, err := os.Stat(filepath.Join(s.dir, name+".yaml"))
+	if err != nil {
+		return ""
+	}
+	inode := uint64(0) // a file that was replaced may have the size and time of the old one
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		inode = st.Ino
+	}
+	return fmt.Sprintf("%d %d %d", inode, info.Size(), info.ModTime().UnixNano())
 }
 
 // readRegular reads a user's file. Opening anything else could wait for ever, and with

@@ -40,10 +40,12 @@ packages() {
     apache2) echo apache2-bin ;;
     paramiko) echo python3-paramiko ;;
     ssh-audit) echo ssh-audit ;;
+    cadaver) echo cadaver ;;
+    fuse) echo fuse3 ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -61,6 +63,8 @@ programs() {
     pyftpdlib) echo python3 ;;
     paramiko) echo python3-paramiko ;;
     ssh-audit) echo ssh-audit ;;
+    cadaver) echo cadaver ;;
+    fuse) echo fusermount fusermount3 ;;
     esac
 }
 
@@ -189,6 +193,7 @@ invoke() {
         echo 'exec /usr/bin/python3 "$@"'
         ;;
     ssh-audit) invoke python3 | sed 's/"\$@"/-m ssh_audit.ssh_audit "$@"/' ;;
+    fusermount | fusermount3) echo 'exec "$root/bin/fusermount3" "$@"' ;;
     signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
     *) echo "exec \"\$root/usr/bin/$1\" \"\$@\"" ;;
     esac

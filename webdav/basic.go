@@ -72,14 +72,17 @@ func (q *request) refuseLogin(err error) error {
 }
 
 // loginCache remembers for a minute that a password was right, since Basic sends
-// it with every request and checking it costs a memory-hard hash. A user who is
-// disabled or changes the password is therefore let in for up to that minute.
+// it with every request and checking it costs a memory-hard hash. It asks an
+// auth.Rechecker each time whether the user was changed since; with any other
+// Authenticator a user who is disabled or changes the password is let in for up to
+// that minute.
 // It holds no password: the key is an HMAC of it under a key of this process.
 type loginCache struct {
-	check  func(ctx context.Context, from netip.Addr, user, password string) (*session, error)
-	key    [32]byte
-	now    func() time.Time
-	flight singleflight.Group
+	check   func(ctx context.Context, from netip.Addr, user, password string) (*session, error)
+	current func(auth.Identity) bool
+	key     [32]byte
+	now     func() time.Time
+	flight  singleflight.Group
 
 	mu      sync.Mutex
 	entries map[loginKey]cachedLogin
@@ -93,7 +96,8 @@ type cachedLogin struct {
 }
 
 func newLoginCache(check func(context.Context, netip.Addr, string, string) (*session, error), now func() time.Time) *loginCache {
-	return &loginCache{check: check, now: now, entries: make(map[loginKey]cachedLogin)}
+	always := func(auth.Identity) bool { return true }
+	return &loginCache{check: check, current: always, now: now, entries: make(map[loginKey]cachedLogin)}
 }
 
 // get returns the session from the cache, or checks. Requests that bring the
@@ -149,9 +153,9 @@ func (c *loginCache) keyOf(from netip.Addr, user, password string) (k loginKey) 
 
 func (c *loginCache) cached(k loginKey) (*session, bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	e, ok := c.entries[k]
-	if !ok || !c.now().Before(e.expires) {
+	c.mu.Unlock()
+	if !ok || !c.now().Before(e.expires) || !c.current(e.session.id) {
 		return nil, false
 	}
 	return e.session, true

@@ -219,3 +219,33 @@ func TestNewNeedsItsParts(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// changing is an Authenticator whose users can be changed.
+type changing struct {
+	*fakeAuth
+	changed atomic.Bool
+}
+
+func (c *changing) Current(auth.Identity) bool { return !c.changed.Load() }
+
+// TestChangedUserIsCheckedAgain: what is remembered of a login ends with a change of the user.
+func TestChangedUserIsCheckedAgain(t *testing.T) {
+	var c *changing
+	s := startWith(t, settings{config: func(o *Config) {
+		c = &changing{fakeAuth: o.Auth.(*fakeAuth)}
+		o.Auth = c
+	}})
+	get := step{method: "GET", path: "/", want: 200}
+	s.run(get, get)
+	if n := s.auth.checks.Load(); n != 1 {
+		t.Errorf("%d checks", n)
+	}
+	c.changed.Store(true)
+	s.run(get)
+	if n := s.auth.checks.Load(); n != 2 {
+		t.Errorf("%d checks", n)
+	}
+	s.auth.refusal = auth.ErrDisabled
+	get.want = 401
+	s.run(get)
+}

@@ -276,8 +276,9 @@ func (q *request) refuseLinks(ctx context.Context, names ...string) error {
 type failures []failure
 
 type failure struct {
-	href   string
-	status int
+	href      string
+	status    int
+	condition string // element of RFC 4918 section 16, or ""
 }
 
 var errPartial = errors.New("a part of the tree was not copied")
@@ -326,7 +327,7 @@ func (q *request) copyMembers(ctx context.Context, t *transfer, failed *failures
 			return err // the rest would fail as well
 		}
 		status, _ := statusOf(err)
-		if *failed = append(*failed, failure{href(t.to+member, e.IsDir()), status}); len(*failed) == maxFailures {
+		if *failed = append(*failed, failure{href(t.to+member, e.IsDir()), status, ""}); len(*failed) == maxFailures {
 			return errPartial
 		}
 	}
@@ -336,7 +337,13 @@ func (q *request) copyMembers(ctx context.Context, t *transfer, failed *failures
 func (q *request) writeFailures(failed failures) error {
 	m := q.multistatus()
 	for _, f := range failed {
-		m.status(f.href, f.status)
+		if f.condition == "" {
+			m.status(f.href, f.status)
+			continue
+		}
+		m.open(f.href)
+		_, _ = m.WriteString("<D:status>" + statusLine(f.status) + "</D:status><D:error><D:" + f.condition + "/></D:error>")
+		_ = m.shut()
 	}
 	return m.close()
 }

@@ -5,7 +5,7 @@
 //
 //   - A file is replaced whole or not at all. A request body that ends early
 //     (Content-Length not met, chunked coding cut, HTTP/2 stream reset) is never
-//     published.
+//     published, and neither is one that is not what its digests say (RFC 9530).
 //   - COPY and MOVE never destroy what they read from, and what they overwrite
 //     stays until its replacement is complete.
 //   - A lock holds for every method that would change what it covers. A token

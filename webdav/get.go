@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gateway/storage"
@@ -45,6 +46,14 @@ func (q *request) get(ctx context.Context) error {
 	if active(kind) {
 		hd.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": info.Name}))
 	}
+	if q.Method == http.MethodHead {
+		q.Header.Del("Range") // it has a meaning with GET only (RFC 9110 section 14.2)
+	} else {
+		q.mendRange(info.Size)
+	}
+	if err := q.offerDigest(ctx, f); err != nil {
+		return err
+	}
 	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, info.Size)}
 	http.ServeContent(q.w, q.Request, "", info.ModTime, body)
 	if body.err != nil {
@@ -52,6 +61,29 @@ func (q *request) get(ctx context.Context) error {
 		return body.err
 	}
 	return nil
+}
+
+// mendRange makes of the Range header what http.ServeContent serves as RFC 9110 has it: a
+// unit that is not known is ignored (section 14.2), and a suffix of length 0, for which it
+// would send an impossible Content-Range, is not satisfied (section 14.1.3).
+func (q *request) mendRange(size int64) {
+	unit, specs, ok := strings.Cut(q.Header.Get("Range"), "=")
+	if !ok || !strings.EqualFold(unit, "bytes") {
+		q.Header.Del("Range")
+		return
+	}
+	var kept []string
+	for spec := range strings.SplitSeq(specs, ",") {
+		digits, suffix := strings.CutPrefix(strings.TrimSpace(spec), "-")
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if !suffix || err != nil || n != 0 {
+			kept = append(kept, spec)
+		}
+	}
+	if len(kept) == 0 {
+		kept = append(kept, strconv.FormatInt(size, 10)+"-")
+	}
+	q.Header.Set("Range", "bytes="+strings.Join(kept, ","))
 }
 
 // fileReader remembers an error, which http.ServeContent would not tell.

@@ -74,6 +74,7 @@ type Handler struct {
 	cfg    Config
 	log    *slog.Logger
 	logins *loginCache
+	sums   *sumCache
 	locks  state.Locks
 	origin *http.CrossOriginProtection
 	now    func() time.Time
@@ -106,10 +107,14 @@ func New(cfg Config) (*Handler, error) {
 		cfg:    cfg,
 		log:    log,
 		locks:  cfg.Locks,
+		sums:   newSumCache(),
 		now:    time.Now,
 		origin: http.NewCrossOriginProtection(),
 	}
 	h.logins = newLoginCache(h.checkLogin, time.Now)
+	if r, ok := cfg.Auth.(auth.Rechecker); ok {
+		h.logins.current = r.Current
+	}
 	if _, err := rand.Read(h.logins.key[:]); err != nil {
 		return nil, fmt.Errorf("webdav: make a key: %w", err)
 	}
@@ -168,6 +173,9 @@ const allow = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PRO
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rw, body := h.paced(w, r)
+	// A copy: net/http looks at the body of its own to see that a client still waits for
+	// 100 Continue, and would wait for bytes that will not come.
+	r = r.WithContext(r.Context())
 	r.Body = body
 	q := &request{Request: r, h: h, w: rw, from: remoteAddr(r), session: &session{}}
 	started := time.Now()

@@ -26,6 +26,7 @@ func TestMethods(t *testing.T) {
 			{method: "PUT", path: "/", body: "x", want: 405},
 			{method: "PUT", path: "/new/", body: "x", want: 405},
 			{method: "PUT", path: "/a", header: "Content-Range: bytes 0-1/3", body: "zz", want: 400},
+			{method: "PUT", path: "/a", header: "Range: bytes=1-2/3", body: "zz", want: 400},
 			{method: "PUT", path: "/a", header: "Content-Encoding: gzip", body: "zz", want: 415},
 			{method: "PUT", path: "/a", header: "X-OC-Mtime: soon", body: "zz", want: 400},
 			{method: "PUT", path: "/a", header: "X-OC-Mtime: 99999999999999", body: "zz", want: 400},

@@ -119,6 +119,8 @@ func (p *properties) value(n xmlName, name string, info storage.Info) (value str
 		return p.lockDiscovery(name), true
 	case dav("quota-available-bytes"), dav("quota-used-bytes"):
 		return p.quota(n.local, info)
+	case xmlName{owncloud, "checksums"}:
+		return p.q.checksums(name, info)
 	}
 	return "", false
 }

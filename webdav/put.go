@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"os"
 	"strconv"
@@ -18,12 +19,17 @@ import (
 // uploadBuffer is what one PUT holds in memory, in bytes.
 const uploadBuffer = 256 << 10
 
-// put serves PUT (RFC 9110 section 9.3.4).
+// put serves PUT (RFC 9110 section 9.3.4). A Content-Type is not kept: that of a file
+// goes by its name. What Finder keeps beside files (._NAME, .DS_Store) are files like all.
 func (q *request) put(ctx context.Context) error {
 	if err := q.checkContentHeaders(); err != nil {
 		return err
 	}
 	mtime, err := ocModTime(q.Header.Get("X-OC-Mtime"))
+	if err != nil {
+		return err
+	}
+	digests, err := q.expectedDigests()
 	if err != nil {
 		return err
 	}
@@ -43,7 +49,7 @@ func (q *request) put(ctx context.Context) error {
 	if err := q.confirm(ctx, change); err != nil {
 		return err
 	}
-	info, err := q.receive(ctx, commit, change)
+	info, err := q.receive(ctx, commit, change, digests)
 	if err != nil {
 		return err
 	}
@@ -51,7 +57,8 @@ func (q *request) put(ctx context.Context) error {
 	if info.ETag != "" {
 		hd.Set("ETag", quoteETag(info))
 	}
-	if !mtime.IsZero() {
+	// Not every storage keeps times, and a client would ask for its file again and again.
+	if !mtime.IsZero() && info.ModTime.Unix() == mtime.Unix() {
 		hd.Set("X-OC-Mtime", "accepted")
 	}
 	if now.exists {
@@ -63,10 +70,13 @@ func (q *request) put(ctx context.Context) error {
 }
 
 // checkContentHeaders refuses bodies that are not the file itself (RFC 9110
-// section 14.5: a PUT with Content-Range must not replace the whole).
+// section 14.5: a PUT with Content-Range must not replace the whole). A Range has no
+// meaning with PUT, but lftp ("put -c") names by it the part that it sends.
 func (q *request) checkContentHeaders() error {
-	if q.Header.Get("Content-Range") != "" {
-		return refuse(http.StatusBadRequest, "PUT with Content-Range is not supported; send the whole file")
+	for _, header := range []string{"Content-Range", "Range"} {
+		if q.Header.Get(header) != "" {
+			return refuse(http.StatusBadRequest, "PUT with "+header+" is not supported; send the whole file. Nothing was stored")
+		}
 	}
 	if e := q.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return refuse(http.StatusUnsupportedMediaType, "send the file without a Content-Encoding")
@@ -74,25 +84,44 @@ func (q *request) checkContentHeaders() error {
 	return nil
 }
 
-// receive stages the body and publishes it once all of it is there.
-func (q *request) receive(ctx context.Context, commit storage.CommitOptions, change effect) (storage.Info, error) {
+// receive stages the body and publishes it once all of it is there and is what the
+// client says it is.
+func (q *request) receive(ctx context.Context, commit storage.CommitOptions, change effect, digests *expected) (storage.Info, error) {
+	size, err := q.expectedSize()
+	if err != nil {
+		return storage.Info{}, err
+	}
+	// Whatever can be refused is refused here, before the first byte is read: a client
+	// that waits for 100 Continue sends none of them.
 	up, err := q.fs.Create(ctx, q.name, storage.CreateOptions{
 		Owner:      q.id.User.Name,
-		Size:       q.expectedSize(),
+		Size:       size,
 		Exclusive:  commit.IfNoneMatch,
 		Sequential: true,
+		Hashed:     digests.hashes["sha-256"] != nil,
 	})
 	if err != nil {
 		return storage.Info{}, putError(err, commit)
 	}
 	defer up.Abort(context.WithoutCancel(ctx))
-	n, err := stage(up, q.Body)
-	if err != nil {
-		return storage.Info{}, bodyError(err)
+	var body io.Reader = q.Body
+	if size >= 0 {
+		body = io.LimitReader(body, size+1)
 	}
-	if q.ContentLength >= 0 && n != q.ContentLength {
+	n, err := stage(up, io.TeeReader(body, digests))
+	switch {
+	case err != nil:
+		return storage.Info{}, bodyError(err)
+	case size >= 0 && n > size:
+		return storage.Info{}, refuse(http.StatusBadRequest, "the request body is longer than X-Expected-Entity-Length; nothing was stored")
+	case size >= 0 && n < size:
 		return storage.Info{}, bodyError(io.ErrUnexpectedEOF)
 	}
+	sums, err := digests.check()
+	if err != nil {
+		return storage.Info{}, err
+	}
+	commit.SHA256 = sums["sha-256"]
 	// An upload can take hours, in which others may have locked the name.
 	if err := q.confirm(ctx, change); err != nil {
 		return storage.Info{}, err
@@ -100,6 +129,9 @@ func (q *request) receive(ctx context.Context, commit storage.CommitOptions, cha
 	// The whole file is here: it is published even if the client has closed its
 	// side of the connection, which ends the context.
 	info, err := up.Commit(context.WithoutCancel(ctx), commit)
+	if err == nil {
+		q.h.sums.add(q.version(q.name, info), sums)
+	}
 	return info, putError(err, commit)
 }
 
@@ -112,16 +144,18 @@ func putError(err error, o storage.CommitOptions) error {
 	return as(err, http.StatusConflict, "the folder does not exist", fs.ErrNotExist, storage.ErrNotDir)
 }
 
-// expectedSize is the length the client announces: Finder does in a header of
-// its own when it sends chunks. -1 means unknown.
-func (q *request) expectedSize() int64 {
-	if q.ContentLength >= 0 {
-		return q.ContentLength
+// expectedSize is the length that the client announces and is held to: Finder does so
+// in a header of its own when it sends chunks. -1 means unknown.
+func (q *request) expectedSize() (int64, error) {
+	announced := q.Header.Get("X-Expected-Entity-Length")
+	if q.ContentLength >= 0 || announced == "" {
+		return q.ContentLength, nil
 	}
-	if n, err := strconv.ParseInt(q.Header.Get("X-Expected-Entity-Length"), 10, 64); err == nil && n >= 0 {
-		return n
+	n, err := strconv.ParseInt(announced, 10, 64)
+	if err != nil || n < 0 || n == math.MaxInt64 {
+		return 0, refuse(http.StatusBadRequest, "X-Expected-Entity-Length is not a length in bytes; nothing was stored")
 	}
-	return -1
+	return n, nil
 }
 
 // readError is a failure of the request body, as against one of the storage.

@@ -33,7 +33,7 @@ func (q *request) delete(ctx context.Context) error {
 		return err
 	}
 	if err := q.confirm(ctx, effect{name: q.name, tree: true, member: true}); err != nil {
-		return err
+		return q.deleteFailed(err)
 	}
 	// Remove for a file: should a folder have taken its place, that stays.
 	if now.info.IsDir() {
@@ -42,13 +42,41 @@ func (q *request) delete(ctx context.Context) error {
 		err = q.fs.Remove(ctx, q.name)
 	}
 	if err != nil {
-		return err
+		return q.deleteFailed(err)
 	}
 	if err := q.h.locks.RemoveLocksBelow(context.WithoutCancel(ctx), q.lockKey(q.name), true); err != nil {
 		return err
 	}
 	q.w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// deleteFailed answers with 207 where members stood in the way (RFC 4918 section 9.6.1):
+// locked ones, for which nothing was deleted, or one that could not be removed, before
+// which some may be gone. Any other error is returned.
+func (q *request) deleteFailed(err error) error {
+	var (
+		failed failures
+		locked *statusError
+		path   *fs.PathError
+	)
+	switch {
+	case errors.As(err, &locked):
+		for _, ref := range locked.hrefs {
+			name, _, parseErr := parsePath(ref)
+			if parseErr != nil || name == q.name || !storage.Within(name, q.name) {
+				return err
+			}
+			failed = append(failed, failure{ref, locked.status, locked.condition})
+		}
+	case errors.As(err, &path) && path.Path != q.name && storage.Within(path.Path, q.name):
+		status, _ := statusOf(err)
+		failed = append(failed, failure{href(path.Path, false), status, ""})
+	}
+	if len(failed) == 0 {
+		return err
+	}
+	return q.writeFailures(failed)
 }
 
 // mkcol serves MKCOL (RFC 4918 section 9.3).
