@@ -44,9 +44,12 @@ func coveringWhere(key string) (string, []any) {
 	return "(infinite OR root = ?) AND root IN (" + marks(len(roots)) + ")", args
 }
 
-// belowWhere is the condition for locks whose root is below a key: "0" follows "/".
-func belowWhere(key string) (string, []any) {
-	return "root > ? AND root < ?", []any{key + "/", key + "0"}
+// belowWhere is the condition for locks whose root is below a key.
+func belowWhere(key string) (string, []any) { return belowKey("root", key) }
+
+// belowKey is the condition for a column that holds a key below another one: "0" follows "/".
+func belowKey(column, key string) (string, []any) {
+	return column + " > ? AND " + column + " < ?", []any{key + "/", key + "0"}
 }
 
 // CreateLock implements state.Locks.
