@@ -34,14 +34,16 @@ func locksWhere(ctx context.Context, db queryer, condition string, args ...any) 
 		append(args, now.UnixNano())...)
 }
 
-// coveringWhere is the condition for locks that cover a key.
-func coveringWhere(key string) (string, []any) {
-	roots := state.LockRoots(key)
-	args := []any{key}
-	for _, root := range roots {
-		args = append(args, root)
+// coveringWhere is the condition for locks that cover one of the keys.
+func coveringWhere(keys ...string) (string, []any) {
+	var args, roots []any
+	for _, key := range keys {
+		args = append(args, key)
+		for _, root := range state.LockRoots(key) {
+			roots = append(roots, root)
+		}
 	}
-	return "(infinite OR root = ?) AND root IN (" + marks(len(roots)) + ")", args
+	return "(infinite OR root IN (" + marks(len(args)) + ")) AND root IN (" + marks(len(roots)) + ")", append(args, roots...)
 }
 
 // belowWhere is the condition for locks whose root is below a key.
@@ -135,10 +137,10 @@ func (s *Store) RemoveLock(ctx context.Context, token string) error {
 }
 
 // LocksCovering implements state.Locks.
-func (s *Store) LocksCovering(ctx context.Context, key string) ([]state.Lock, error) {
-	where, args := coveringWhere(key)
+func (s *Store) LocksCovering(ctx context.Context, keys ...string) ([]state.Lock, error) {
+	where, args := coveringWhere(keys...)
 	list, err := locksWhere(ctx, s.read, where, args...)
-	return list, wrap(err, fmt.Sprintf("locks of %q", key))
+	return list, wrap(err, fmt.Sprintf("locks of %q", keys))
 }
 
 // LocksBelow implements state.Locks.
