@@ -40,10 +40,11 @@ packages() {
     apache2) echo apache2-bin ;;
     paramiko) echo python3-paramiko ;;
     ssh-audit) echo ssh-audit ;;
+    litmus) echo litmus ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit litmus)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -61,6 +62,7 @@ programs() {
     pyftpdlib) echo python3 ;;
     paramiko) echo python3-paramiko ;;
     ssh-audit) echo ssh-audit ;;
+    litmus) echo litmus ;;
     esac
 }
 
@@ -190,6 +192,10 @@ invoke() {
         ;;
     ssh-audit) invoke python3 | sed 's/"\$@"/-m ssh_audit.ssh_audit "$@"/' ;;
     signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
+    litmus)
+        echo 'HTDOCS=$root/usr/share/litmus/htdocs; TESTROOT=$root/usr/libexec/litmus; export HTDOCS TESTROOT'
+        echo 'exec "$root/usr/bin/litmus" "$@"'
+        ;;
     *) echo "exec \"\$root/usr/bin/$1\" \"\$@\"" ;;
     esac
 }
