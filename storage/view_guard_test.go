@@ -152,7 +152,10 @@ func TestGuardForbids(t *testing.T) {
 	for what, err := range map[string]error{
 		"create": put(ctx, v, "in/a/d/new", "x"), "remove": v.Remove(ctx, "in/a/d/f"),
 		"rename from": v.Rename(ctx, "in/a/d/f", "in/a/h", storage.RenameOptions{}),
-		"rename to":   func() error { _ = put(ctx, v, "in/a/g", "x"); return v.Rename(ctx, "in/a/g", "in/a/d/new", storage.RenameOptions{}) }(),
+		"rename to": func() error {
+			_ = put(ctx, v, "in/a/g", "x")
+			return v.Rename(ctx, "in/a/g", "in/a/d/new", storage.RenameOptions{})
+		}(),
 	} {
 		if !errors.Is(err, storage.ErrLocked) {
 			t.Errorf("%s: %v", what, err)

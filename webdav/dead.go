@@ -21,12 +21,16 @@ func mayBeDead(n xmlName) bool {
 	case dav("displayname"), dav("getcontentlanguage"):
 		return true
 	}
-	return n.space != "DAV:" && !isModTime(n)
+	return n.space != "DAV:" && n.space != owncloudSpace && !isModTime(n)
 }
 
-// isModTime reports whether the property is another word for the modification time.
+// owncloudSpace is the namespace of properties that rclone and others expect of a server.
+const owncloudSpace = "http://owncloud.org/ns"
+
+// isModTime reports whether the property is another word for the modification time. The second is what
+// rclone sets, in seconds since 1970, on servers that it takes for those of Nextcloud.
 func isModTime(n xmlName) bool {
-	return n == dav("getlastmodified") || n == xmlName{microsoft, "Win32LastModifiedTime"}
+	return n == dav("getlastmodified") || n == dav("lastmodified") || n == xmlName{microsoft, "Win32LastModifiedTime"}
 }
 
 // writeDead adds a property to those that were found.

@@ -104,8 +104,7 @@ func (q *request) lock(ctx context.Context) error {
 	l, err = q.h.locks.CreateLock(ctx, l)
 	switch {
 	case errors.Is(err, state.ErrLocked):
-		return &statusError{status: http.StatusLocked, condition: "no-conflicting-lock",
-			hrefs: []string{q.lockRoot(q.name, l)}}
+		return q.refuseLock(l)
 	case errors.Is(err, state.ErrLimit):
 		return refuse(http.StatusInsufficientStorage, "too many locks are held")
 	case err != nil:
@@ -122,6 +121,19 @@ func (q *request) lock(ctx context.Context) error {
 	}
 	q.w.Header().Set("Lock-Token", "<"+l.Token+">")
 	return q.writeLock(status, l)
+}
+
+// refuseLock names the lock that is in the way. One below the folder is a failure of the member, by
+// which the folder is not locked either (RFC 4918 section 9.10.3).
+func (q *request) refuseLock(held state.Lock) error {
+	ref := q.lockRoot(q.name, held)
+	if !strings.HasPrefix(held.Root, q.lockKey(q.name)+"/") {
+		return &statusError{status: http.StatusLocked, condition: "no-conflicting-lock", hrefs: []string{ref}}
+	}
+	m := q.multistatus()
+	m.status(ref, http.StatusLocked)
+	m.status(href(q.name, true), http.StatusFailedDependency)
+	return m.close()
 }
 
 // mayLock decides who may lock what. A lock keeps others from writing, so it

@@ -325,6 +325,11 @@ func TestProppatch(t *testing.T) {
 	if got := s.send(step{method: "HEAD", path: "/f"}).header.Get("Last-Modified"); got != want {
 		t.Errorf("Last-Modified %q", got)
 	}
+	s.send(step{method: "PROPPATCH", path: "/f", body: patchTime("lastmodified", "1000000000")}).multistatus(t)
+	if got := s.send(step{method: "HEAD", path: "/f"}).header.Get("Last-Modified"); got != "Sun, 09 Sep 2001 01:46:40 GMT" {
+		t.Errorf("Last-Modified %q", got)
+	}
+	s.send(step{method: "PROPPATCH", path: "/f", body: win}).multistatus(t)
 	// All or nothing: what cannot be set keeps the rest from being set.
 	both := strings.Replace(win, "<Z:", "<mine xmlns='http://example.org/'>v</mine><Z:", 1)
 	both = strings.Replace(both, "Tue, 03", "Wed, 04", 1)

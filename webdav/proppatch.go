@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"strconv"
 	"time"
 
 	"gateway/state"
@@ -54,6 +55,11 @@ func parsePatches(root *element) ([]patch, error) {
 // modTime is the time that the instruction sets; ok is false where it is none that can be kept.
 func (p patch) modTime() (t time.Time, ok bool) {
 	t, err := http.ParseTime(p.text())
+	if p.xmlName == dav("lastmodified") {
+		var n int64
+		n, err = strconv.ParseInt(p.text(), 10, 64)
+		t = time.Unix(n, 0)
+	}
 	return t, err == nil && storage.ValidModTime(t)
 }
 
