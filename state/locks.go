@@ -21,7 +21,7 @@ const (
 type Lock struct {
 	// Token names the lock and cannot be guessed; who makes the lock chooses it.
 	Token string
-	// Root is the key of what is locked: elements with slashes between.
+	// Root is the key of what is locked: elements with slashes between, in UTF-8.
 	Root     string
 	Infinite bool // it covers all keys below Root as well
 	Shared   bool

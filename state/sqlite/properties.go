@@ -11,8 +11,8 @@ import (
 
 // treeWhere is the condition for the properties of a key and of all below it.
 func treeWhere(tree string) (string, []any) {
-	where, args := belowKey("key", tree)
-	return "(key = ? OR " + where + ")", append([]any{tree}, args...)
+	after, before := belowKey(tree)
+	return "(key = ? OR key > ? AND key < ?)", []any{tree, after, before}
 }
 
 // PatchProperties implements state.Properties.
@@ -78,11 +78,14 @@ func (s *Store) PropertiesOf(ctx context.Context, keys ...string) (map[string][]
 	return found, nil
 }
 
+const hasPropertiesQuery = `SELECT 1 FROM properties WHERE key > ?1 AND key < ?2
+	UNION ALL SELECT 1 FROM properties WHERE key = ?3 LIMIT 1`
+
 // HasProperties implements state.Properties.
 func (s *Store) HasProperties(ctx context.Context, tree string) (bool, error) {
-	where, args := treeWhere(tree)
+	after, before := belowKey(tree)
 	var one int
-	err := s.read.QueryRowContext(ctx, "SELECT 1 FROM properties WHERE "+where+" LIMIT 1", args...).Scan(&one)
+	err := s.reads.hasProperties.QueryRowContext(ctx, after, before, tree).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
