@@ -1,12 +1,16 @@
 package tests
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
 )
 
 const exclusiveLock = `<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`
@@ -29,14 +33,13 @@ func (s *serving) unlock(name, token string) {
 	}
 }
 
-// refused runs lines in OpenSSH's sftp, which must all fail because of a lock.
+// refused runs lines in OpenSSH's sftp, each of which must fail because of a lock.
 func (s *serving) refused(lines ...string) {
 	s.t.Helper()
-	for _, line := range lines {
-		r := clientResult(s.t, "sftp", line+"\n", s.sftpArgs()...)
-		if said := strings.ToLower(r.out + r.stderr); r.code == 0 || !strings.Contains(said, "failure") && !strings.Contains(said, "locked") {
-			s.t.Errorf("sftp %q: exit status %d: %s%s", line, r.code, r.out, r.stderr)
-		}
+	// With a dash the program goes on after a failure, of which it then says one word.
+	r := clientResult(s.t, "sftp", "-"+strings.Join(lines, "\n-")+"\n", s.sftpArgs()...)
+	if n := strings.Count(r.stderr, "Failure"); n != len(lines) || r.code != 0 {
+		s.t.Errorf("%d of %d commands failed:\n%s%s", n, len(lines), r.out, r.stderr)
 	}
 }
 
@@ -59,6 +62,7 @@ func TestRealLockStopsSFTP(t *testing.T) {
 		"put "+local+" flat/new.txt", "rm flat/a.txt", "mkdir flat/new", "rename flat/a.txt a.txt",
 	)
 	other.refused("put "+local+" f.txt", "rm f.txt", "rename f.txt x.txt", "mkdir sub/new")
+	s.refusedCalls("d/f.txt")
 	sameSnapshot(t, "what is locked", snapshot(t, s.files(), true), before)
 	// What is not covered goes on: reading, what is beside, and what a depth of 0 leaves open.
 	s.batch("get d/f.txt "+local+".got", "ls -l d", "put "+local+" flat/a.txt", "put "+local+" d/new.txt", "rm d/new.txt")
@@ -70,6 +74,33 @@ func TestRealLockStopsSFTP(t *testing.T) {
 		s.unlock(name, token)
 	}
 	s.batch("put "+local+" d/f.txt", "rename d/f.txt d/x.txt", "rm d/sub/g.txt", "put "+local+" flat/new.txt")
+}
+
+// refusedCalls tries what OpenSSH's program has no command for.
+func (s *serving) refusedCalls(name string) {
+	s.t.Helper()
+	conn, err := ssh.Dial("tcp", s.sftp, &ssh.ClientConfig{
+		User: s.user, Auth: []ssh.AuthMethod{ssh.Password(s.password)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	c, err := sftp.NewClient(conn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	_, openErr := c.OpenFile(name, os.O_RDWR)
+	for what, err := range map[string]error{
+		"SETSTAT of times": c.Chtimes(name, time.Now(), time.Now()), "SETSTAT of the size": c.Truncate(name, 1),
+		"OPEN to read and write": openErr, "posix-rename": c.PosixRename("h.txt", name),
+	} {
+		var status *sftp.StatusError
+		if !errors.As(err, &status) || !strings.Contains(status.Error(), "File is locked") {
+			s.t.Errorf("%s: %v", what, err)
+		}
+	}
 }
 
 // TestRealLockDuringUpload: an upload over SFTP locks nothing, since a client that is gone would lock for
