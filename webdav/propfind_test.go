@@ -2,6 +2,7 @@ package webdav
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/xml"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -238,24 +240,53 @@ func (crowd) Open(context.Context, string) (storage.File, error) {
 // the listing ends, and memory does not grow with it.
 func TestPropfindStreams(t *testing.T) {
 	const n = 200_000
-	s, db := startKeeping(t, settings{wrap: func(f storage.FS) storage.FS { return crowd{f, n} }})
-	for i := range 100 { // the properties of all have to be looked for
-		err := db.PatchProperties(t.Context(), fmt.Sprintf("/u:alice/file-%06d.dat", 2000*i), "alice", state.PropertyChange{
-			Property: state.Property{Local: "p", Value: "<p>" + strings.Repeat("v", 20<<10) + "</p>"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+	s := startWith(t, settings{wrap: func(f storage.FS) storage.FS { return crowd{f, n} }})
+	s.wantStreamed(n)
+	a := s.send(step{method: "PROPFIND", path: "/", header: "Depth: infinity"})
+	if a.status != 403 || !strings.Contains(a.body, "<D:propfind-finite-depth/>") {
+		t.Errorf("%d %.200s", a.status, a.body)
 	}
+	a = s.send(step{method: "GET", path: "/"})
+	if a.status != 200 || !strings.Contains(a.body, "only 10000 are shown") {
+		t.Errorf("%d %d bytes", a.status, len(a.body))
+	}
+}
+
+// TestPropfindStreamsProperties is the same with properties, which have to be looked for with each
+// file, and come to more than the memory.
+func TestPropfindStreamsProperties(t *testing.T) {
+	const n, some = 10_000, 400
+	s, db := startKeeping(t, settings{wrap: func(f storage.FS) storage.FS { return crowd{f, n} }})
+	var set sync.WaitGroup
+	for i := range some {
+		set.Go(func() {
+			err := db.PatchProperties(t.Context(), fmt.Sprintf("/u:alice/file-%06d.dat", n/some*i), "alice", state.PropertyChange{
+				Property: state.Property{Local: "p", Value: "<p>" + strings.Repeat("v", 30<<10) + "</p>"},
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	set.Wait()
+	if size := s.wantStreamed(n); size < some*30<<10 {
+		t.Errorf("%d bytes", size)
+	}
+}
+
+// wantStreamed lists the root, wants so many members, and the heap not to grow by more than 6 MiB. It
+// returns how many bytes there were.
+func (s *server) wantStreamed(n int) (size int) {
+	s.t.Helper()
 	req, err := http.NewRequest("PROPFIND", s.url+"/", nil)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	req.Header.Set("Depth", "1")
 	req.SetBasicAuth("alice", "alice")
 	res, err := s.client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	defer res.Body.Close()
 	lines := bufio.NewScanner(res.Body) // each response begins one
@@ -267,29 +298,23 @@ func TestPropfindStreams(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for lines.Scan() {
-		if !strings.HasPrefix(lines.Text(), "<D:response>") {
+		size += len(lines.Bytes())
+		if !bytes.HasPrefix(lines.Bytes(), []byte("<D:response>")) {
 			continue
 		}
-		if found++; found%20_000 == 0 {
+		if found++; found%(n/10) == 0 {
 			runtime.GC()
 			runtime.ReadMemStats(&now)
 			peak = max(peak, now.HeapAlloc)
 		}
 	}
 	if lines.Err() != nil || found != n+1 {
-		t.Errorf("%d responses, %v", found, lines.Err())
+		s.t.Errorf("%d responses, %v", found, lines.Err())
 	}
 	if peak > before.HeapAlloc+(6<<20) {
-		t.Errorf("the heap grew from %d to %d bytes", before.HeapAlloc, peak)
+		s.t.Errorf("the heap grew from %d to %d bytes", before.HeapAlloc, peak)
 	}
-	a := s.send(step{method: "PROPFIND", path: "/", header: "Depth: infinity"})
-	if a.status != 403 || !strings.Contains(a.body, "<D:propfind-finite-depth/>") {
-		t.Errorf("%d %.200s", a.status, a.body)
-	}
-	a = s.send(step{method: "GET", path: "/"})
-	if a.status != 200 || !strings.Contains(a.body, "only 10000 are shown") {
-		t.Errorf("%d %d bytes", a.status, len(a.body))
-	}
+	return size
 }
 
 // TestPropfindTenThousand is the same on a real folder.
