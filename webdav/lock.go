@@ -43,8 +43,8 @@ func (q *request) confirm(ctx context.Context, effects ...effect) error {
 	}
 	var blocked []string
 	for _, key := range keys {
-		for i, c := range changes {
-			if ref, ok := hrefOf(key, effects[i].name, c.Key); ok {
+		for _, e := range effects {
+			if ref, ok := hrefOf(key, e.name, q.lockKey(e.name)); ok {
 				blocked = append(blocked, ref)
 				break
 			}
