@@ -63,6 +63,11 @@ func TestRealLockStopsSFTP(t *testing.T) {
 	)
 	other.refused("put "+local+" f.txt", "rm f.txt", "rename f.txt x.txt", "mkdir sub/new")
 	s.refusedCalls("d/f.txt")
+	args := s.sftpArgs()
+	args = append(append([]string{"-O"}, args[2:len(args)-1]...), local, args[len(args)-1]+":d/f.txt")
+	if r := clientResult(t, "scp", "", args...); r.code == 0 || !strings.Contains(r.stderr, "locked") {
+		t.Errorf("scp -O: exit status %d: %s%s", r.code, r.out, r.stderr)
+	}
 	sameSnapshot(t, "what is locked", snapshot(t, s.files(), true), before)
 	// What is not covered goes on: reading, what is beside, and what a depth of 0 leaves open.
 	s.batch("get d/f.txt "+local+".got", "ls -l d", "put "+local+" flat/a.txt", "put "+local+" d/new.txt", "rm d/new.txt")
