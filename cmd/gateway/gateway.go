@@ -112,7 +112,7 @@ func openState(ctx context.Context, c config.Config) (state.Store, error) {
 		if err != nil {
 			return nil, err // and no typed nil
 		}
-		return s, nil
+		return newCalm(s), nil
 	}
 	password, err := c.State.Password()
 	if err != nil {

@@ -17,6 +17,9 @@ type guard struct {
 
 // Allow implements storage.Guard.
 func (g guard) Allow(ctx context.Context, user string, changes ...storage.Change) error {
+	if c, ok := g.state.(*calm); ok && c.locks.holds(ctx) {
+		return nil
+	}
 	tokens := storage.LockTokens(ctx)
 	wanted := make([]state.Change, len(changes))
 	for i, c := range changes {
@@ -33,11 +36,22 @@ func (g guard) Allow(ctx context.Context, user string, changes ...storage.Change
 
 // Bound implements storage.Guard.
 func (g guard) Bound(ctx context.Context, key string) (bool, error) {
+	if g.noProperties(ctx) {
+		return false, nil
+	}
 	return g.state.HasProperties(ctx, key)
+}
+
+func (g guard) noProperties(ctx context.Context) bool {
+	c, ok := g.state.(*calm)
+	return ok && c.properties.holds(ctx)
 }
 
 // Moved implements storage.Guard.
 func (g guard) Moved(ctx context.Context, from, to string) {
+	if g.noProperties(ctx) {
+		return
+	}
 	if err := g.state.MoveProperties(ctx, from, to); err != nil {
 		g.log.Error("properties did not move with their file; they are lost to it", "from", from, "to", to, "error", err)
 	}
@@ -45,6 +59,9 @@ func (g guard) Moved(ctx context.Context, from, to string) {
 
 // Removed implements storage.Guard.
 func (g guard) Removed(ctx context.Context, tree string) {
+	if g.noProperties(ctx) {
+		return
+	}
 	if err := g.state.RemoveProperties(ctx, tree); err != nil {
 		g.log.Error("properties were not removed with their file; what is stored there next may show them", "of", tree, "error", err)
 	}
