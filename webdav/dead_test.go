@@ -58,11 +58,14 @@ func TestDeadProperties(t *testing.T) {
 	}
 	s.patch("/d/f", update(`<D:set xml:lang="de"><D:prop><x:a>1</x:a><x:b xml:lang="fr"/></D:prop></D:set>
 		<D:remove><D:prop><x:none/></D:prop></D:remove><D:set><D:prop xml:lang="en"><own xmlns="" k="v">t<x:i/>  <i a:k="&lt;" xmlns:a="u:&amp;"/>&#13;&amp;</own>
-		<D:displayname>A title</D:displayname><m:Win32FileAttributes>00000020</m:Win32FileAttributes></D:prop></D:set>`),
-		map[string]string{ns + "a": "200", ns + "b": "200", ns + "none": "200", " own": "200", "DAV: displayname": "200", microsoft + " Win32FileAttributes": "200"})
+		<D:displayname>A title</D:displayname><m:Win32FileAttributes>00000020</m:Win32FileAttributes>
+		<executable xmlns="http://apache.org/dav/props/">T</executable></D:prop></D:set>`),
+		map[string]string{ns + "a": "200", ns + "b": "200", ns + "none": "200", " own": "200", "DAV: displayname": "200", microsoft + " Win32FileAttributes": "200",
+			"http://apache.org/dav/props/ executable": "200"})
 	f := get("/d/f", "0", "")["/d/f"]
 	for name, want := range map[string]string{
-		ns + "a": "200 1", ns + "b": "200 ", microsoft + " Win32FileAttributes": "200 00000020", "DAV: displayname": "200 A title", "DAV: getcontentlength": "200 1",
+		ns + "a": "200 1", ns + "b": "200 ", microsoft + " Win32FileAttributes": "200 00000020",
+		"http://apache.org/dav/props/ executable": "200 T", "DAV: displayname": "200 A title", "DAV: getcontentlength": "200 1",
 		" own": `200 t<n:i xmlns:n="http://example.org/&lt;x&gt;"></n:i>  <i xmlns:a0="u:&amp;" a0:k="&lt;"></i>&#xD;&amp;`,
 	} {
 		if f[name] != want {
