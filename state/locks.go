@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,7 +21,7 @@ const (
 type Lock struct {
 	// Token names the lock and cannot be guessed; who makes the lock chooses it.
 	Token string
-	// Root is the key of what is locked: elements with slashes between.
+	// Root is the key of what is locked: elements with slashes between, in UTF-8.
 	Root     string
 	Infinite bool // it covers all keys below Root as well
 	Shared   bool
@@ -77,10 +78,49 @@ type Locks interface {
 	RefreshLock(ctx context.Context, token string, timeout time.Duration) (Lock, error)
 	// RemoveLock fails with ErrNotFound.
 	RemoveLock(ctx context.Context, token string) error
-	// LocksCovering returns the locks that cover the key, by root and token.
-	LocksCovering(ctx context.Context, key string) ([]Lock, error)
+	// LocksCovering returns the locks that cover at least one of the keys, by root and token.
+	LocksCovering(ctx context.Context, keys ...string) ([]Lock, error)
 	// LocksBelow returns the locks whose root is strictly below the key, by root and token.
 	LocksBelow(ctx context.Context, key string) ([]Lock, error)
 	// RemoveLocksBelow ends those, and with self set the locks on the key itself.
 	RemoveLocksBelow(ctx context.Context, key string, self bool) error
+}
+
+// Change is something that is about to be done to a key.
+type Change struct {
+	Key    string
+	Tree   bool // to all below it as well
+	Member bool // it appears in what is above it, or disappears from there
+}
+
+// Blocked returns the keys, sorted, on which locks forbid one of the changes: those that a lock covers
+// of which none opens (RFC 4918 section 7). Of shared locks one is enough.
+func Blocked(ctx context.Context, locks Locks, opens func(Lock) bool, changes ...Change) ([]string, error) {
+	var keys []string
+	for _, c := range changes {
+		keys = append(keys, c.Key)
+		if i := strings.LastIndexByte(c.Key, '/'); c.Member && i > 0 {
+			keys = append(keys, c.Key[:i])
+		}
+	}
+	held, err := locks.LocksCovering(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range changes {
+		if !c.Tree {
+			continue
+		}
+		below, err := locks.LocksBelow(ctx, c.Key)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range below {
+			keys, held = append(keys, l.Root), append(held, l)
+		}
+	}
+	return slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(keys))), func(key string) bool {
+		covers := func(l Lock) bool { return l.Covers(key) }
+		return !slices.ContainsFunc(held, covers) || slices.ContainsFunc(held, func(l Lock) bool { return covers(l) && opens(l) })
+	}), nil
 }

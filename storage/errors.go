@@ -47,7 +47,7 @@ func PathError(op, name string, err error) error {
 // CommitRetryable reports whether an [Upload] is still open after Commit failed
 // with err, so that it can be suspended or committed again.
 func CommitRetryable(err error) bool {
-	for _, kept := range []error{ErrPrecondition, ErrDigest, fs.ErrExist, context.Canceled, context.DeadlineExceeded} {
+	for _, kept := range []error{ErrPrecondition, ErrDigest, ErrLocked, fs.ErrExist, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, kept) {
 			return true
 		}

@@ -133,7 +133,7 @@ type Upload interface {
 
 	// Commit publishes the file: all or nothing, and durable when it returns nil.
 	// On error nothing was published and the staged bytes are gone, except for
-	// ErrPrecondition, ErrDigest, fs.ErrExist and an ended context: then the upload
+	// ErrPrecondition, ErrDigest, ErrLocked, fs.ErrExist and an ended context: then the upload
 	// is still open, so that the caller may Suspend it.
 	Commit(ctx context.Context, o CommitOptions) (Info, error)
 

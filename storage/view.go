@@ -41,6 +41,9 @@ type Mount struct {
 	FS          FS
 	Root        string // folder inside FS, "" for all of it
 	Permissions Permission
+	// Key names the backend in what a Guard is told: no two backends may have one, and one backend
+	// has one for all users and nodes.
+	Key string
 	// Uncounted leaves the files out of the quota, for a backend whose files are kept
 	// elsewhere and cannot be walked for each upload. Uploads on their way do count.
 	Uncounted bool
@@ -53,6 +56,7 @@ const DefaultMaxSuspended = 100
 type ViewOptions struct {
 	User  string
 	Quota *Quota // shared by all views of the user; nil: none
+	Guard Guard  // of locks and properties; nil: there are none
 	// MaxSuspended is how many interrupted uploads are kept for the user on each
 	// mount; one more, and the oldest is discarded. 0 means DefaultMaxSuspended.
 	MaxSuspended int
@@ -81,6 +85,10 @@ type ViewOptions struct {
 // Whether an upload creates or overwrites is decided by the backend in the step
 // that publishes it.
 //
+// What another client has locked is ErrLocked, for every verb that changes it; an upload is refused when
+// it begins and when it is published, and a lock that comes in between counts. Properties go where
+// their file or folder goes.
+//
 // Mounts may be nested. A mount point is a directory that hides what its parent
 // has at that name and below, and that can be neither removed nor moved nor replaced;
 // the same holds for the directories above it, which exist even where no backend has
@@ -95,6 +103,7 @@ type ViewOptions struct {
 type View struct {
 	user         string
 	quota        *Quota
+	guard        Guard
 	maxSuspended int
 	mounts       []*mount
 	root         *node
@@ -122,7 +131,7 @@ type node struct {
 // NewView composes mounts. It fails on a path that is not clean or taken twice,
 // and on a mount without a backend. It does no I/O: the folders need not exist yet.
 func NewView(mounts []Mount, o ViewOptions) (*View, error) {
-	v := &View{user: o.User, quota: o.Quota, maxSuspended: o.MaxSuspended, root: &node{}}
+	v := &View{user: o.User, quota: o.Quota, guard: o.Guard, maxSuspended: o.MaxSuspended, root: &node{}}
 	if v.maxSuspended <= 0 {
 		v.maxSuspended = DefaultMaxSuspended
 	}

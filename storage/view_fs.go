@@ -141,7 +141,13 @@ func (v *View) Mkdir(ctx context.Context, name string) error {
 	case !s.may(PermMkdir):
 		err = fs.ErrPermission
 	default:
+		err = v.allow(ctx, Change{Key: v.key(s), Member: true})
+	}
+	if err == nil {
 		err = s.mount.FS.Mkdir(ctx, s.inner)
+	}
+	if err == nil {
+		v.gone(ctx, s) // what was there before
 	}
 	return PathError("mkdir", s.name, err)
 }
@@ -166,9 +172,13 @@ func (v *View) removable(name string) (spot, error) {
 func (v *View) Remove(ctx context.Context, name string) error {
 	s, err := v.removable(name)
 	if err == nil {
+		err = v.allow(ctx, Change{Key: v.key(s), Member: true})
+	}
+	if err == nil {
 		err = s.mount.FS.Remove(ctx, s.inner)
 	}
 	if err == nil {
+		v.gone(ctx, s)
 		v.freed(s)
 	}
 	return PathError("remove", s.name, err)
@@ -182,7 +192,12 @@ func (v *View) RemoveAll(ctx context.Context, name string) error {
 		if !ok {
 			return PathError("remove", s.name, errors.ErrUnsupported)
 		}
-		err = r.RemoveAll(ctx, s.inner)
+		if err := v.allow(ctx, Change{Key: v.key(s), Tree: true, Member: true}); err != nil {
+			return PathError("remove", s.name, err)
+		}
+		if err = r.RemoveAll(ctx, s.inner); err == nil {
+			v.gone(ctx, s)
+		}
 		v.freed(s) // even on error some may be gone
 	}
 	return PathError("remove", s.name, err)
@@ -217,12 +232,16 @@ func (v *View) Rename(ctx context.Context, from, to string, o RenameOptions) err
 	case src.mount != dst.mount:
 		err = ErrCrossMount
 	default:
+		err = v.allowTo(ctx, dst, Change{Key: v.key(src), Tree: true, Member: true})
+	}
+	if err == nil {
 		o.Replace = o.Replace && dst.may(PermOverwrite)
 		err = src.mount.FS.Rename(ctx, src.inner, dst.inner, o)
 	}
 	if err != nil {
 		return PathError("rename", src.name, err)
 	}
+	v.moved(ctx, src, dst)
 	if v.own.has(src.name) {
 		v.own.add(dst.name)
 	}
@@ -247,6 +266,9 @@ func (v *View) SetModTime(ctx context.Context, name string, t time.Time) error {
 		err = fs.ErrPermission
 	case !s.sees():
 		_, err = v.stat(ctx, s)
+	}
+	if err == nil {
+		err = v.allow(ctx, Change{Key: v.key(s)})
 	}
 	if err == nil {
 		err = s.mount.FS.SetModTime(ctx, s.inner, t)

@@ -24,6 +24,9 @@ func (v *View) Create(ctx context.Context, name string, o CreateOptions) (Upload
 
 func (v *View) create(ctx context.Context, s spot, o CreateOptions) (*viewUpload, error) {
 	size, err := v.mayCreate(ctx, s, &o)
+	if err == nil {
+		err = v.allowTo(ctx, s)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -83,8 +86,14 @@ func (v *View) publish(ctx context.Context, s spot, o CommitOptions, commit func
 		return Info{}, fs.ErrPermission
 	case !overwrite:
 		o.IfNoneMatch = true
-		return commit(o)
-	case create || o.IfMatch != "":
+	}
+	if err = v.allowTo(ctx, s); err == nil {
+		err = v.unbind(ctx, s)
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	if !overwrite || create || o.IfMatch != "" {
 		return commit(o)
 	}
 	for range overwriteTries {

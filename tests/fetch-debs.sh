@@ -42,10 +42,11 @@ packages() {
     ssh-audit) echo ssh-audit ;;
     cadaver) echo cadaver ;;
     fuse) echo fuse3 ;;
+    litmus) echo litmus ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse litmus)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -65,6 +66,7 @@ programs() {
     ssh-audit) echo ssh-audit ;;
     cadaver) echo cadaver ;;
     fuse) echo fusermount fusermount3 ;;
+    litmus) echo litmus ;;
     esac
 }
 
@@ -195,6 +197,10 @@ invoke() {
     ssh-audit) invoke python3 | sed 's/"\$@"/-m ssh_audit.ssh_audit "$@"/' ;;
     fusermount | fusermount3) echo 'exec "$root/bin/fusermount3" "$@"' ;;
     signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
+    litmus)
+        echo 'HTDOCS=$root/usr/share/litmus/htdocs; TESTROOT=$root/usr/libexec/litmus; export HTDOCS TESTROOT'
+        echo 'exec "$root/usr/bin/litmus" "$@"'
+        ;;
     *) echo "exec \"\$root/usr/bin/$1\" \"\$@\"" ;;
     esac
 }

@@ -144,6 +144,7 @@ func (q *request) moveAcross(ctx context.Context, t *transfer, replace bool) err
 	if _, err := storage.Copy(ctx, q.fs, t.from, t.to, o); err != nil {
 		return err
 	}
+	q.copyProperties(ctx, t.from, t.to)
 	now, err := q.fs.Stat(ctx, t.from)
 	if err != nil {
 		return err
@@ -240,6 +241,9 @@ func (q *request) copy(ctx context.Context) error {
 		}
 		o := storage.CommitOptions{IfNoneMatch: !t.exists || t.collision}
 		_, err := storage.Copy(ctx, q.fs, t.from, t.into, o)
+		if err == nil {
+			q.copyProperties(ctx, t.from, t.into)
+		}
 		return as(err, http.StatusConflict, "the source or the folder of the destination is gone", fs.ErrNotExist)
 	}
 	if t.collision {
@@ -290,6 +294,7 @@ func (q *request) copyTree(ctx context.Context, t *transfer, failed *failures) e
 	if err := q.fs.Mkdir(ctx, t.into); err != nil {
 		return as(err, http.StatusConflict, "the folder of the destination does not exist", fs.ErrNotExist)
 	}
+	q.copyProperties(ctx, t.from, t.into)
 	if t.depth == depthZero {
 		return nil
 	}
@@ -321,6 +326,7 @@ func (q *request) copyMembers(ctx context.Context, t *transfer, failed *failures
 			}
 		}
 		if err == nil {
+			q.copyProperties(ctx, e.Name, t.into+member)
 			continue
 		}
 		if errors.Is(err, storage.ErrQuota) || errors.Is(err, storage.ErrNoSpace) || ctx.Err() != nil {

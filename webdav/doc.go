@@ -20,9 +20,10 @@
 // # What it does not do
 //
 // It decides nothing about access: every call goes to the FS of the user, which
-// does. Locks live in the memory of the process and end with it; they are kept by
-// name, so a name that reaches a file through a symbolic link is another one. A
-// folder is not copied by way of a link. Properties of
-// the client's own (dead properties) are refused with 403. PUT with
-// Content-Range and PATCH are refused.
+// does. Locks and dead properties are kept by name, so a name that reaches a file
+// through a symbolic link is another one; where Config has no store for them, locks
+// live in the memory of the process and properties are refused with 403. That they
+// follow what other front ends do is the business of the FS: see [storage.Guard].
+// A folder is not copied by way of a link. There is no creationdate, since no
+// backend knows it. PUT with Content-Range and PATCH are refused.
 package webdav

@@ -27,6 +27,8 @@ type Config struct {
 	// Locks keeps the locks: for all nodes, and beyond the end of the process, where
 	// those of a database are given. nil keeps them in memory.
 	Locks state.Locks
+	// Properties keeps the properties that clients set; nil refuses them.
+	Properties state.Properties
 	// Logger takes one Info record per changing request, Debug for the rest.
 	// Passwords are never in it. nil means none.
 	Logger *slog.Logger
@@ -226,7 +228,7 @@ func (q *request) serve(ctx context.Context) error {
 	if err := q.checkIf(ctx); err != nil {
 		return err
 	}
-	return serve(ctx)
+	return serve(storage.WithLockTokens(ctx, q.tokens))
 }
 
 // options answers without a login: Windows asks before it has a password, and

@@ -33,45 +33,35 @@ type effect struct {
 // confirm fails with 423 unless the tokens of the request open every lock that
 // covers the effects (RFC 4918 section 7). Of shared locks one is enough.
 func (q *request) confirm(ctx context.Context, effects ...effect) error {
+	changes := make([]state.Change, len(effects))
+	for i, e := range effects {
+		changes[i] = state.Change{Key: q.lockKey(e.name), Tree: e.tree, Member: e.member}
+	}
+	keys, err := state.Blocked(ctx, q.h.locks, q.opens, changes...)
+	if err != nil || len(keys) == 0 {
+		return err
+	}
 	var blocked []string
-	check := func(key, name string, dir bool) error {
-		locks, err := q.h.locks.LocksCovering(ctx, key)
-		if err != nil {
-			return err
-		}
-		if len(locks) > 0 && !slices.ContainsFunc(locks, q.opens) {
-			blocked = append(blocked, href(name, dir))
-		}
-		return nil
-	}
-	for _, e := range effects {
-		key := q.lockKey(e.name)
-		if err := check(key, e.name, false); err != nil {
-			return err
-		}
-		if dir, _ := storage.Split(e.name); e.member && e.name != "" {
-			if err := check(q.lockKey(dir), dir, true); err != nil {
-				return err
+	for _, key := range keys {
+		for _, e := range effects {
+			if ref, ok := hrefOf(key, e.name, q.lockKey(e.name)); ok {
+				blocked = append(blocked, ref)
+				break
 			}
 		}
-		if !e.tree {
-			continue
-		}
-		locks, err := q.h.locks.LocksBelow(ctx, key)
-		if err != nil {
-			return err
-		}
-		for _, l := range locks {
-			if err := check(l.Root, e.name+l.Root[len(key):], false); err != nil {
-				return err
-			}
-		}
-	}
-	if len(blocked) == 0 {
-		return nil
 	}
 	slices.Sort(blocked)
 	return &statusError{status: http.StatusLocked, condition: "lock-token-submitted", hrefs: slices.Compact(blocked)}
+}
+
+// hrefOf is how the user sees a key that is that of a name, below it, or that of its folder.
+func hrefOf(key, name, nameKey string) (string, bool) {
+	if rest, ok := strings.CutPrefix(key, nameKey); ok && (rest == "" || rest[0] == '/') {
+		return href(name+rest, false), true
+	}
+	dir, _ := storage.Split(name)
+	i := strings.LastIndexByte(nameKey, '/')
+	return href(dir, true), i >= 0 && nameKey[:i] == key
 }
 
 // opens reports whether the request may use the lock: the token was submitted,
@@ -114,8 +104,7 @@ func (q *request) lock(ctx context.Context) error {
 	l, err = q.h.locks.CreateLock(ctx, l)
 	switch {
 	case errors.Is(err, state.ErrLocked):
-		return &statusError{status: http.StatusLocked, condition: "no-conflicting-lock",
-			hrefs: []string{q.lockRoot(q.name, l)}}
+		return q.refuseLock(l)
 	case errors.Is(err, state.ErrLimit):
 		return refuse(http.StatusInsufficientStorage, "too many locks are held")
 	case err != nil:
@@ -124,6 +113,7 @@ func (q *request) lock(ctx context.Context) error {
 	status := http.StatusOK
 	if unmapped {
 		status = http.StatusCreated
+		ctx := storage.WithLockTokens(ctx, append(q.tokens, l.Token))
 		if err := q.createLocked(ctx); err != nil {
 			_ = q.h.locks.RemoveLock(context.WithoutCancel(ctx), l.Token)
 			return err
@@ -131,6 +121,19 @@ func (q *request) lock(ctx context.Context) error {
 	}
 	q.w.Header().Set("Lock-Token", "<"+l.Token+">")
 	return q.writeLock(status, l)
+}
+
+// refuseLock names the lock that is in the way. One below the folder is a failure of the member, by
+// which the folder is not locked either (RFC 4918 section 9.10.3).
+func (q *request) refuseLock(held state.Lock) error {
+	ref := q.lockRoot(q.name, held)
+	if !strings.HasPrefix(held.Root, q.lockKey(q.name)+"/") {
+		return &statusError{status: http.StatusLocked, condition: "no-conflicting-lock", hrefs: []string{ref}}
+	}
+	m := q.multistatus()
+	m.status(ref, http.StatusLocked)
+	m.status(href(q.name, true), http.StatusFailedDependency)
+	return m.close()
 }
 
 // mayLock decides who may lock what. A lock keeps others from writing, so it

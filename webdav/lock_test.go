@@ -51,7 +51,6 @@ func TestLockStopsEveryMethod(t *testing.T) {
 		{method: "PROPPATCH", path: "/d/f", body: patchTime("getlastmodified", "Mon, 02 Jan 2006 15:04:05 GMT")},
 		{method: "LOCK", path: "/d/f", body: exclusive},
 		{method: "LOCK", path: "/d/f", body: shared},
-		{method: "LOCK", path: "/d", body: exclusive},
 	}
 	for _, user := range []string{"alice", "bob"} {
 		for _, st := range attempts {
@@ -79,6 +78,7 @@ func TestLockStopsEveryMethod(t *testing.T) {
 		}
 	}
 	s.wantFiles(files)
+	s.wantMemberLocked("/d", "/d/f")
 	a := s.send(step{method: "DELETE", path: "/d"})
 	const locked = "</D:href><D:status>HTTP/1.1 423 Locked</D:status><D:error><D:lock-token-submitted/></D:error>"
 	if !strings.Contains(a.body, "/d/f"+locked) || !strings.Contains(a.body, "/d/sub/g"+locked) {
@@ -92,6 +92,53 @@ func TestLockStopsEveryMethod(t *testing.T) {
 		step{method: "DELETE", path: "/d", header: with + fmt.Sprintf(" </d/sub/g> (<%s>)", deep), want: 204},
 		step{method: "MKCOL", path: "/d", user: "bob", want: 201},
 		step{method: "PUT", path: "/d/f", user: "bob", body: "free again", want: 201},
+	)
+}
+
+// wantMemberLocked wants a lock of a folder to be refused because of what is locked below it.
+func (s *server) wantMemberLocked(folder, member string) {
+	s.t.Helper()
+	a := s.send(step{method: "LOCK", path: folder, body: exclusive})
+	if a.status != 207 || a.header.Get("Lock-Token") != "" ||
+		!strings.Contains(a.body, "<D:response><D:href>"+member+"</D:href><D:status>HTTP/1.1 423 Locked</D:status>") ||
+		!strings.Contains(a.body, "<D:response><D:href>"+folder+"/</D:href><D:status>HTTP/1.1 424 Failed Dependency</D:status>") {
+		s.t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// TestLockExpires: a lock whose time is over is as if it had never been.
+func TestLockExpires(t *testing.T) {
+	s := start(t)
+	s.put(map[string]string{"f": "1", "g": "1"})
+	short := s.hold(step{path: "/f", header: "Timeout: Second-1", body: exclusive, want: 200})
+	s.hold(step{path: "/g", header: "Timeout: Second-1", body: exclusive, want: 200})
+	began := time.Now()
+	s.run(step{method: "LOCK", path: "/f", header: "If: (<" + short + ">)\nTimeout: Second-60", want: 200})
+	time.Sleep(time.Until(began.Add(1100 * time.Millisecond)))
+	s.run(
+		step{method: "PUT", path: "/f", user: "bob", body: "x", want: 423}, // it was refreshed
+		step{method: "PUT", path: "/g", user: "bob", body: "x", want: 204},
+	)
+	if body := s.send(step{method: "PROPFIND", path: "/g"}).body; strings.Contains(body, "activelock") {
+		t.Error(body)
+	}
+}
+
+// TestDeleteEndsLocks: RFC 4918 section 9.6; and what is replaced is deleted.
+func TestDeleteEndsLocks(t *testing.T) {
+	s := start(t)
+	s.put(map[string]string{"d/f": "1", "e/f": "2", "g": "3"})
+	deep := s.hold(step{path: "/d", body: exclusive, want: 200})
+	member := s.hold(step{path: "/e/f", body: exclusive, want: 200})
+	s.run(
+		step{method: "DELETE", path: "/d/f", header: "If: </d> (<" + deep + ">)", want: 204},
+		step{method: "DELETE", path: "/d", header: "If: (<" + deep + ">)", want: 204},
+		step{method: "MKCOL", path: "/d", user: "bob", want: 201},
+		step{method: "PUT", path: "/d/f", user: "bob", body: "x", want: 201},
+		step{method: "UNLOCK", path: "/d", header: "Lock-Token: <" + deep + ">", want: 409},
+		step{method: "MOVE", path: "/d", header: "Destination: /e", want: 423},
+		step{method: "MOVE", path: "/d", header: "Destination: /e\nIf: </e/f> (<" + member + ">)", want: 204},
+		step{method: "PUT", path: "/e/f", user: "bob", body: "x", want: 204},
 	)
 }
 

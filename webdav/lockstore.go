@@ -102,18 +102,20 @@ func (m *memoryLocks) RemoveLock(_ context.Context, token string) error {
 }
 
 // LocksCovering implements state.Locks.
-func (m *memoryLocks) LocksCovering(_ context.Context, key string) ([]state.Lock, error) {
+func (m *memoryLocks) LocksCovering(_ context.Context, keys ...string) ([]state.Lock, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var found []state.Lock
-	for _, root := range state.LockRoots(key) {
-		for _, t := range m.byRoot[root] {
-			if l := m.byToken[t]; l.Covers(key) && m.alive(l) {
-				found = append(found, m.read(l))
+	for _, key := range keys {
+		for _, root := range state.LockRoots(key) {
+			for _, t := range m.byRoot[root] {
+				if l := m.byToken[t]; l.Covers(key) && m.alive(l) {
+					found = append(found, m.read(l))
+				}
 			}
 		}
 	}
-	return sortLocks(found), nil
+	return slices.CompactFunc(sortLocks(found), func(a, b state.Lock) bool { return a.Token == b.Token }), nil
 }
 
 // LocksBelow implements state.Locks.

@@ -24,14 +24,20 @@ func liveNames() []xmlName {
 	}
 }
 
+// lookups are for how many resources dead properties are read at once.
+const lookups = 64
+
 // properties answers one query for many resources.
 type properties struct {
 	q     *request
 	query query
-	names []xmlName    // that are looked up for each resource
-	locks []state.Lock // all that may cover one of them
-	space *space       // nil until asked for
+	names []xmlName               // that are looked up for each resource
+	locks map[string][]state.Lock // all that may cover one of them, by root
+	space *space                  // nil until asked for
 	ctx   context.Context
+
+	dead    bool            // resources may have dead properties that are asked for
+	pending []storage.Entry // whose dead properties are to be read together
 
 	found, missing bytes.Buffer // of one resource; reused
 }
@@ -46,29 +52,91 @@ func (q *request) newProperties(ctx context.Context, want query) (*properties, e
 			}
 		}
 	}
-	if !slices.Contains(p.names, dav("lockdiscovery")) {
-		return p, nil
-	}
 	// Once for all resources of the answer.
-	for _, key := range append(q.mountsBelow(q.name), q.lockKey(q.name)) {
-		for _, find := range []func(context.Context, string) ([]state.Lock, error){q.h.locks.LocksCovering, q.h.locks.LocksBelow} {
-			locks, err := find(ctx, key)
-			if err != nil {
-				return nil, err
-			}
-			p.locks = append(p.locks, locks...)
+	trees := append(q.mountsBelow(q.name), q.lockKey(q.name))
+	if slices.Contains(p.names, dav("lockdiscovery")) {
+		if err := p.findLocks(trees); err != nil {
+			return nil, err
 		}
 	}
-	slices.SortFunc(p.locks, func(a, b state.Lock) int { return strings.Compare(a.Token, b.Token) })
-	p.locks = slices.CompactFunc(p.locks, func(a, b state.Lock) bool { return a.Token == b.Token })
+	if q.h.cfg.Properties == nil || !want.all && !want.namesOnly && !slices.ContainsFunc(p.names, mayBeDead) {
+		return p, nil
+	}
+	for _, tree := range trees {
+		has, err := q.h.cfg.Properties.HasProperties(ctx, tree)
+		if err != nil {
+			return nil, err
+		}
+		p.dead = p.dead || has
+	}
 	return p, nil
 }
 
+// findLocks reads all that may cover something in the trees.
+func (p *properties) findLocks(trees []string) error {
+	locks, err := p.q.h.locks.LocksCovering(p.ctx, trees...)
+	for i := 0; err == nil && i < len(trees); i++ {
+		var below []state.Lock
+		below, err = p.q.h.locks.LocksBelow(p.ctx, trees[i])
+		locks = append(locks, below...)
+	}
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(locks, func(a, b state.Lock) int { return strings.Compare(a.Token, b.Token) })
+	p.locks = map[string][]state.Lock{}
+	for _, l := range slices.CompactFunc(locks, func(a, b state.Lock) bool { return a.Token == b.Token }) {
+		p.locks[l.Root] = append(p.locks[l.Root], l)
+	}
+	return nil
+}
+
+// add answers for one resource, in the end: what has been added is written in groups.
+func (p *properties) add(m *multistatus, name string, info storage.Info) error {
+	p.pending = append(p.pending, storage.Entry{Name: name, Info: info})
+	if p.dead && len(p.pending) < lookups {
+		return nil
+	}
+	return p.flush(m)
+}
+
+// close answers for the rest and ends the whole.
+func (p *properties) close(m *multistatus) error { return firstError(p.flush(m), m.close) }
+
+func (p *properties) flush(m *multistatus) error {
+	var dead map[string][]state.Property
+	if p.dead && len(p.pending) > 0 {
+		keys := make([]string, len(p.pending))
+		for i, e := range p.pending {
+			keys[i] = p.q.lockKey(e.Name)
+		}
+		var err error
+		if dead, err = p.q.h.cfg.Properties.PropertiesOf(p.ctx, keys...); err != nil {
+			return err
+		}
+	}
+	for _, e := range p.pending {
+		var own []state.Property
+		if len(dead) > 0 {
+			own = dead[p.q.lockKey(e.Name)]
+		}
+		if err := p.write(m, e.Name, e.Info, own); err != nil {
+			return err
+		}
+	}
+	p.pending = p.pending[:0]
+	return nil
+}
+
 // write adds the response element of one resource.
-func (p *properties) write(m *multistatus, name string, info storage.Info) error {
+func (p *properties) write(m *multistatus, name string, info storage.Info, dead []state.Property) error {
 	p.found.Reset()
 	p.missing.Reset()
 	for _, n := range p.names {
+		if i := slices.IndexFunc(dead, func(d state.Property) bool { return nameOf(d) == n }); i >= 0 && mayBeDead(n) {
+			p.writeDead(dead[i])
+			continue
+		}
 		value, ok := p.value(n, name, info)
 		open, shut := n.tags()
 		switch {
@@ -78,6 +146,11 @@ func (p *properties) write(m *multistatus, name string, info storage.Info) error
 			p.found.WriteString("<" + open + ">" + value + "</" + shut + ">")
 		case slices.Contains(p.query.names, n):
 			p.missing.WriteString("<" + open + "/>")
+		}
+	}
+	for _, d := range dead {
+		if (p.query.all || p.query.namesOnly) && !slices.Contains(p.names, nameOf(d)) {
+			p.writeDead(d)
 		}
 	}
 	m.open(href(name, info.IsDir()))
@@ -121,6 +194,11 @@ func (p *properties) value(n xmlName, name string, info storage.Info) (value str
 		return p.quota(n.local, info)
 	case xmlName{owncloud, "checksums"}:
 		return p.q.checksums(name, info)
+	case dav("current-user-principal"):
+		// RFC 5397. There are no pages about users; the root is the one resource that is the user's own.
+		return "<D:href>/</D:href>", true
+	case dav("current-user-privilege-set"):
+		return p.q.privileges(name, info.IsDir()), true
 	}
 	return "", false
 }
@@ -131,9 +209,38 @@ func (p *properties) lockDiscovery(name string) string {
 	}
 	key := p.q.lockKey(name)
 	var b strings.Builder
-	for _, l := range p.locks {
-		if l.Covers(key) {
-			b.WriteString(p.q.activeLock(name, l))
+	for _, root := range state.LockRoots(key) {
+		for _, l := range p.locks[root] {
+			if l.Covers(key) {
+				b.WriteString(p.q.activeLock(name, l))
+			}
+		}
+	}
+	return b.String()
+}
+
+// privileges are the content of current-user-privilege-set (RFC 3744 section 5.5).
+func (q *request) privileges(name string, dir bool) string {
+	may := func(p storage.Permission) bool { return q.may(name, p) }
+	read, write := may(storage.PermRead), may(storage.PermOverwrite)
+	if dir {
+		read, write = may(storage.PermList), may(storage.PermCreate) && may(storage.PermDelete)
+	}
+	var b strings.Builder
+	for _, p := range []struct {
+		name string
+		has  bool
+	}{
+		{"read", read},
+		{"write", write && may(storage.PermSetTime)}, // all of the next four that there are
+		{"write-content", !dir && write},
+		{"write-properties", may(storage.PermSetTime)},
+		{"bind", dir && (may(storage.PermCreate) || may(storage.PermMkdir))},
+		{"unbind", dir && may(storage.PermDelete)},
+		{"read-current-user-privilege-set", true},
+	} {
+		if p.has {
+			b.WriteString("<D:privilege><D:" + p.name + "/></D:privilege>")
 		}
 	}
 	return b.String()

@@ -1,13 +1,9 @@
 package webdav
 
 import (
-	"bufio"
 	"context"
-	"encoding/xml"
-	"io"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"gateway/storage"
 )
@@ -15,7 +11,6 @@ import (
 const (
 	maxProperties = 100    // that one request may name
 	maxInfinity   = 10_000 // resources that a PROPFIND with Depth infinity may find
-	streamBuffer  = 32 << 10
 )
 
 // query says which properties are wanted (RFC 4918 section 14.20).
@@ -94,18 +89,18 @@ func (q *request) propfind(ctx context.Context) error {
 		return q.propfindInfinity(ctx, p)
 	}
 	m := q.multistatus()
-	if err := p.write(m, q.name, info); err != nil || depth == depthZero {
-		return firstError(err, m.close)
+	if err := p.add(m, q.name, info); err != nil || depth == depthZero {
+		return firstError(err, func() error { return p.close(m) })
 	}
 	for info, err := range q.fs.List(ctx, q.name) {
 		if err != nil {
 			return err
 		}
-		if err := p.write(m, storage.Join(q.name, info.Name), info); err != nil {
+		if err := p.add(m, storage.Join(q.name, info.Name), info); err != nil {
 			return err
 		}
 	}
-	return m.close()
+	return p.close(m)
 }
 
 // propfindInfinity collects before it answers, since the refusal of a large tree
@@ -123,11 +118,11 @@ func (q *request) propfindInfinity(ctx context.Context, p *properties) error {
 	}
 	m := q.multistatus()
 	for _, e := range found {
-		if err := p.write(m, e.Name, e.Info); err != nil {
+		if err := p.add(m, e.Name, e.Info); err != nil {
 			return err
 		}
 	}
-	return m.close()
+	return p.close(m)
 }
 
 func firstError(err error, next func() error) error {
@@ -135,75 +130,4 @@ func firstError(err error, next func() error) error {
 		return err
 	}
 	return next()
-}
-
-// multistatus streams a 207 answer (RFC 4918 section 13). The header goes out
-// with the first full buffer, so that an early error still gets its own status.
-type multistatus struct {
-	*bufio.Writer
-	begun bool
-}
-
-func (q *request) multistatus() *multistatus {
-	return &multistatus{Writer: bufio.NewWriterSize(&lateHeader{q}, streamBuffer)}
-}
-
-type lateHeader struct{ q *request }
-
-func (l *lateHeader) Write(p []byte) (int, error) {
-	if l.q.w.status == 0 {
-		l.q.w.Header().Set("Content-Type", contentTypeXML)
-		l.q.w.WriteHeader(http.StatusMultiStatus)
-	}
-	return l.q.w.Write(p)
-}
-
-var _ io.Writer = (*lateHeader)(nil)
-
-// The errors of the writes below stick to the bufio.Writer and come out of close.
-
-func (m *multistatus) begin() {
-	if !m.begun {
-		m.begun = true
-		_, _ = m.WriteString(xml.Header + `<D:multistatus xmlns:D="DAV:">`)
-	}
-}
-
-// open starts the response element of a resource.
-func (m *multistatus) open(ref string) {
-	m.begin()
-	_, _ = m.WriteString("\n<D:response><D:href>" + escapeXML(ref) + "</D:href>")
-}
-
-func (m *multistatus) shut() error {
-	_, err := m.WriteString("</D:response>")
-	return err
-}
-
-// propstat writes properties that share a status; props is their XML.
-func (m *multistatus) propstat(status int, props []byte, condition string) {
-	_, _ = m.WriteString("<D:propstat><D:prop>")
-	_, _ = m.Write(props)
-	_, _ = m.WriteString("</D:prop><D:status>" + statusLine(status) + "</D:status>")
-	if condition != "" {
-		_, _ = m.WriteString("<D:error><D:" + condition + "/></D:error>")
-	}
-	_, _ = m.WriteString("</D:propstat>")
-}
-
-// status writes a response that has no properties.
-func (m *multistatus) status(ref string, status int) {
-	m.open(ref)
-	_, _ = m.WriteString("<D:status>" + statusLine(status) + "</D:status>")
-	_ = m.shut()
-}
-
-func (m *multistatus) close() error {
-	m.begin()
-	_, _ = m.WriteString("\n</D:multistatus>\n")
-	return m.Flush()
-}
-
-func statusLine(status int) string {
-	return "HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status)
 }

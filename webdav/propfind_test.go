@@ -2,6 +2,7 @@ package webdav
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/xml"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"gateway/state"
 	"gateway/storage"
 )
 
@@ -236,17 +239,54 @@ func (crowd) Open(context.Context, string) (storage.File, error) {
 // TestPropfindStreams lists far more than could be held: the answer starts before
 // the listing ends, and memory does not grow with it.
 func TestPropfindStreams(t *testing.T) {
-	const n = 30_000
+	const n = 200_000
 	s := startWith(t, settings{wrap: func(f storage.FS) storage.FS { return crowd{f, n} }})
+	s.wantStreamed(n)
+	a := s.send(step{method: "PROPFIND", path: "/", header: "Depth: infinity"})
+	if a.status != 403 || !strings.Contains(a.body, "<D:propfind-finite-depth/>") {
+		t.Errorf("%d %.200s", a.status, a.body)
+	}
+	a = s.send(step{method: "GET", path: "/"})
+	if a.status != 200 || !strings.Contains(a.body, "only 10000 are shown") {
+		t.Errorf("%d %d bytes", a.status, len(a.body))
+	}
+}
+
+// TestPropfindStreamsProperties is the same with properties, which have to be looked for with each
+// file, and come to more than the memory.
+func TestPropfindStreamsProperties(t *testing.T) {
+	const n, some = 10_000, 400
+	s, db := startKeeping(t, settings{wrap: func(f storage.FS) storage.FS { return crowd{f, n} }})
+	var set sync.WaitGroup
+	for i := range some {
+		set.Go(func() {
+			err := db.PatchProperties(t.Context(), fmt.Sprintf("/u:alice/file-%06d.dat", n/some*i), "alice", state.PropertyChange{
+				Property: state.Property{Local: "p", Value: "<p>" + strings.Repeat("v", 30<<10) + "</p>"},
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	set.Wait()
+	if size := s.wantStreamed(n); size < some*30<<10 {
+		t.Errorf("%d bytes", size)
+	}
+}
+
+// wantStreamed lists the root, wants so many members, and the heap not to grow by more than 6 MiB. It
+// returns how many bytes there were.
+func (s *server) wantStreamed(n int) (size int) {
+	s.t.Helper()
 	req, err := http.NewRequest("PROPFIND", s.url+"/", nil)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	req.Header.Set("Depth", "1")
 	req.SetBasicAuth("alice", "alice")
 	res, err := s.client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	defer res.Body.Close()
 	lines := bufio.NewScanner(res.Body) // each response begins one
@@ -258,29 +298,23 @@ func TestPropfindStreams(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for lines.Scan() {
-		if !strings.HasPrefix(lines.Text(), "<D:response>") {
+		size += len(lines.Bytes())
+		if !bytes.HasPrefix(lines.Bytes(), []byte("<D:response>")) {
 			continue
 		}
-		if found++; found%5_000 == 0 {
+		if found++; found%(n/10) == 0 {
 			runtime.GC()
 			runtime.ReadMemStats(&now)
 			peak = max(peak, now.HeapAlloc)
 		}
 	}
 	if lines.Err() != nil || found != n+1 {
-		t.Errorf("%d responses, %v", found, lines.Err())
+		s.t.Errorf("%d responses, %v", found, lines.Err())
 	}
 	if peak > before.HeapAlloc+(6<<20) {
-		t.Errorf("the heap grew from %d to %d bytes", before.HeapAlloc, peak)
+		s.t.Errorf("the heap grew from %d to %d bytes", before.HeapAlloc, peak)
 	}
-	a := s.send(step{method: "PROPFIND", path: "/", header: "Depth: infinity"})
-	if a.status != 403 || !strings.Contains(a.body, "<D:propfind-finite-depth/>") {
-		t.Errorf("%d %.200s", a.status, a.body)
-	}
-	a = s.send(step{method: "GET", path: "/"})
-	if a.status != 200 || !strings.Contains(a.body, "only 10000 are shown") {
-		t.Errorf("%d %d bytes", a.status, len(a.body))
-	}
+	return size
 }
 
 // TestPropfindTenThousand is the same on a real folder.
@@ -316,6 +350,11 @@ func TestProppatch(t *testing.T) {
 	if got := s.send(step{method: "HEAD", path: "/f"}).header.Get("Last-Modified"); got != want {
 		t.Errorf("Last-Modified %q", got)
 	}
+	s.send(step{method: "PROPPATCH", path: "/f", body: patchTime("lastmodified", "1000000000")}).multistatus(t)
+	if got := s.send(step{method: "HEAD", path: "/f"}).header.Get("Last-Modified"); got != "Sun, 09 Sep 2001 01:46:40 GMT" {
+		t.Errorf("Last-Modified %q", got)
+	}
+	s.send(step{method: "PROPPATCH", path: "/f", body: win}).multistatus(t)
 	// All or nothing: what cannot be set keeps the rest from being set.
 	both := strings.Replace(win, "<Z:", "<mine xmlns='http://example.org/'>v</mine><Z:", 1)
 	both = strings.Replace(both, "Tue, 03", "Wed, 04", 1)
@@ -337,7 +376,7 @@ func TestProppatch(t *testing.T) {
 	)
 	for _, bad := range []string{"soon", "Mon, 02 Jan 9999 15:04:05 GMT", ""} {
 		m = s.send(step{method: "PROPPATCH", path: "/f", body: patchTime("getlastmodified", bad)}).multistatus(t)
-		if !strings.HasPrefix(m["/f"]["DAV: getlastmodified"], "403") {
+		if !strings.HasPrefix(m["/f"]["DAV: getlastmodified"], "409") {
 			t.Errorf("%q: %v", bad, m)
 		}
 	}

@@ -1,20 +1,24 @@
 package webdav
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"net/http"
+	"strconv"
 	"time"
 
+	"gateway/state"
 	"gateway/storage"
 )
 
 // patch is one instruction of a propertyupdate element.
 type patch struct {
-	name   xmlName
-	value  string
-	remove bool
+	*element // the property
+	remove   bool
+
+	status    int // what has become of it; 0: nothing yet
+	condition string
 }
 
 // parsePatches reads a propertyupdate element (RFC 4918 section 14.19), in order.
@@ -34,7 +38,9 @@ func parsePatches(root *element) ([]patch, error) {
 			return nil, bad
 		}
 		for _, c := range prop.children() {
-			patches = append(patches, patch{c.xmlName, c.text(), remove})
+			// The language of what a property says is part of it (RFC 4918 section 4.3).
+			c.inheritLang(prop, instruction, root)
+			patches = append(patches, patch{element: c, remove: remove})
 			if len(patches) > maxProperties {
 				return nil, refuse(http.StatusBadRequest, "too many properties are changed")
 			}
@@ -46,18 +52,18 @@ func parsePatches(root *element) ([]patch, error) {
 	return patches, nil
 }
 
-// modTime is the time that the instruction sets; ok is false where it is
-// something that cannot be done.
+// modTime is the time that the instruction sets; ok is false where it is none that can be kept.
 func (p patch) modTime() (t time.Time, ok bool) {
-	if p.remove || p.name != dav("getlastmodified") && p.name != (xmlName{microsoft, "Win32LastModifiedTime"}) {
-		return time.Time{}, false
+	t, err := http.ParseTime(p.text())
+	if p.xmlName == dav("lastmodified") {
+		var n int64
+		n, err = strconv.ParseInt(p.text(), 10, 64)
+		t = time.Unix(n, 0)
 	}
-	t, err := http.ParseTime(p.value)
 	return t, err == nil && storage.ValidModTime(t)
 }
 
 // proppatch serves PROPPATCH (RFC 4918 section 9.2): all instructions or none.
-// The modification time is the only property that a client can set.
 func (q *request) proppatch(ctx context.Context) error {
 	root, err := q.body()
 	if err != nil {
@@ -74,50 +80,107 @@ func (q *request) proppatch(ctx context.Context) error {
 	if err := q.confirm(ctx, effect{name: q.name}); err != nil {
 		return err
 	}
-	var (
-		mtime    time.Time
-		statuses = make([]int, len(patches))
-		failed   bool
-	)
-	for i, p := range patches {
-		t, ok := p.modTime()
-		if !ok {
-			statuses[i], failed = http.StatusForbidden, true
-			continue
-		}
-		mtime = t
+	change := q.judge(patches)
+	failed := false
+	for _, p := range patches {
+		failed = failed || p.status != 0
 	}
-	done := http.StatusOK
-	if failed {
-		done = http.StatusFailedDependency
-	} else if err := q.fs.SetModTime(ctx, q.name, mtime); err != nil {
-		if errors.Is(err, storage.ErrLocked) {
-			return err
-		}
-		if done, _ = statusOf(err); done >= http.StatusInternalServerError {
+	done := http.StatusFailedDependency
+	if !failed {
+		if done, err = q.patch(ctx, info, patches, change); err != nil {
 			return err
 		}
 	}
-	for i := range statuses {
-		if statuses[i] == 0 {
-			statuses[i] = done
+	for i := range patches {
+		if patches[i].status == 0 {
+			patches[i].status = done
 		}
 	}
-	return q.writePatched(info, patches, statuses)
+	return q.writePatched(info, patches)
 }
 
-func (q *request) writePatched(info storage.Info, patches []patch, statuses []int) error {
+// propertyChange is what instructions come to.
+type propertyChange struct {
+	modTime time.Time // zero: none
+	dead    []state.PropertyChange
+}
+
+// judge gives instructions that cannot be carried out their status.
+func (q *request) judge(patches []patch) (change propertyChange) {
+	allowed := q.may(q.name, storage.PermSetTime)
+	for i := range patches {
+		p := &patches[i]
+		dead := mayBeDead(p.xmlName) && q.h.cfg.Properties != nil
+		switch {
+		case !allowed:
+			p.status = http.StatusForbidden
+		case dead:
+			d := p.dead()
+			if d.Valid() != nil {
+				p.status = http.StatusInsufficientStorage
+			}
+			change.dead = append(change.dead, d)
+		case !isModTime(p.xmlName) || p.remove:
+			p.status, p.condition = http.StatusForbidden, "cannot-modify-protected-property"
+		default:
+			t, ok := p.modTime()
+			if !ok {
+				p.status = http.StatusConflict
+			}
+			change.modTime = t
+		}
+	}
+	return change
+}
+
+// patch carries the change out, and returns the status of what it did. Where only a part of it is
+// to blame, that has its status and the rest of the instructions is to have the one returned. The
+// time can be set back, so it goes first.
+func (q *request) patch(ctx context.Context, info storage.Info, patches []patch, change propertyChange) (int, error) {
+	if !change.modTime.IsZero() {
+		if err := q.fs.SetModTime(ctx, q.name, change.modTime); err != nil {
+			status, _ := statusOf(err)
+			if errors.Is(err, storage.ErrLocked) || status >= http.StatusInternalServerError {
+				return 0, err
+			}
+			blame(patches, status, func(p patch) bool { return isModTime(p.xmlName) })
+			return http.StatusFailedDependency, nil
+		}
+	}
+	if len(change.dead) == 0 {
+		return http.StatusOK, nil
+	}
+	err := q.h.cfg.Properties.PatchProperties(ctx, q.lockKey(q.name), q.id.User.Name, change.dead...)
+	if err == nil {
+		return http.StatusOK, nil
+	}
+	if !change.modTime.IsZero() {
+		undo := q.fs.SetModTime(context.WithoutCancel(ctx), q.name, info.ModTime)
+		if undo != nil && !errors.Is(undo, fs.ErrNotExist) {
+			q.h.log.Error("webdav: could not set a time back", "name", q.name, "err", undo)
+		}
+	}
+	if !errors.Is(err, state.ErrLimit) {
+		return 0, err
+	}
+	blame(patches, http.StatusInsufficientStorage, func(p patch) bool { return mayBeDead(p.xmlName) && !p.remove })
+	return http.StatusFailedDependency, nil
+}
+
+func blame(patches []patch, status int, is func(patch) bool) {
+	for i, p := range patches {
+		if is(p) {
+			patches[i].status = status
+		}
+	}
+}
+
+func (q *request) writePatched(info storage.Info, patches []patch) error {
 	m := q.multistatus()
 	m.open(href(q.name, info.IsDir()))
-	for i, p := range patches {
-		var b bytes.Buffer
-		open, _ := p.name.tags()
-		b.WriteString("<" + open + "/>")
-		condition := ""
-		if statuses[i] == http.StatusForbidden {
-			condition = "cannot-modify-protected-property"
-		}
-		m.propstat(statuses[i], b.Bytes(), condition)
+	for _, p := range patches {
+		open, _ := p.tags()
+		m.propstat(p.status, []byte("<"+open+"/>"), p.condition)
 	}
 	if err := m.shut(); err != nil {
 		return err

@@ -2,10 +2,8 @@ package webdav
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 
 	"gateway/auth"
 	"gateway/storage"
@@ -13,54 +11,27 @@ import (
 
 // session is a user who has logged in.
 type session struct {
-	id    auth.Identity
-	fs    storage.FS
-	roots []lockTree
-	fold  bool // names that differ only in case are one file
+	id auth.Identity
+	fs storage.FS
 }
-
-// lockTree is a mount of the user and the key under which its locks are kept. The
-// key is that of the folder, not of where the user sees it: users who share a
-// folder share its locks.
-type lockTree struct{ path, key string }
 
 func (h *Handler) newSession(ctx context.Context, id auth.Identity) (*session, error) {
 	tree, err := h.cfg.Open(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("open the files of %q: %w", id.User.Name, err)
 	}
-	s := &session{id: id, fs: tree, fold: !tree.Properties().CaseSensitive}
-	for _, m := range id.User.Mounts {
-		path, err := storage.CleanName(m.Path)
-		folder, folderErr := storage.CleanName(m.Folder)
-		if err := errors.Join(err, folderErr); err != nil {
-			return nil, fmt.Errorf("a mount of %q: %w", id.User.Name, err)
-		}
-		s.roots = append(s.roots, lockTree{path, "/s:" + url.PathEscape(m.Storage) + slashed(folder)})
-	}
-	return s, nil
+	return &session{id: id, fs: tree}, nil
 }
 
-func slashed(name string) string {
-	if name == "" {
-		return ""
-	}
-	return "/" + name
-}
-
-// lockKey is where the locks of a name are kept. All names that a user or a
-// backend has for one file have one key, so far as mounts and case go.
+// lockKey is where the locks and properties of a name are kept: by the file and not by where the
+// user sees it, where the tree is a storage.View.
 func (s *session) lockKey(name string) string {
-	root := lockTree{"", "/u:" + url.PathEscape(s.id.User.Name)} // above all mounts
-	found := false
-	for _, r := range s.roots {
-		if storage.Within(name, r.path) && (!found || len(r.path) > len(root.path)) {
-			root, found = r, true
-		}
+	if v, ok := s.fs.(interface{ Key(name string) string }); ok {
+		return v.Key(name)
 	}
-	key := root.key + slashed(strings.TrimPrefix(strings.TrimPrefix(name, root.path), "/"))
-	if s.fold {
-		key = strings.ToLower(key)
+	key := "/u:" + url.PathEscape(s.id.User.Name)
+	if name != "" {
+		key += "/" + name
 	}
 	return key
 }
@@ -68,13 +39,10 @@ func (s *session) lockKey(name string) string {
 // mountsBelow are the keys of the mounts strictly below a name: other trees,
 // which no lock on the name reaches.
 func (s *session) mountsBelow(name string) []string {
-	var keys []string
-	for _, r := range s.roots {
-		if r.path != name && storage.Within(r.path, name) {
-			keys = append(keys, s.lockKey(r.path))
-		}
+	if v, ok := s.fs.(interface{ KeysBelow(name string) []string }); ok {
+		return v.KeysBelow(name)
 	}
-	return keys
+	return nil
 }
 
 // may reports whether the user has a permission at a name. A tree that is no

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The bounds on an XML body. Names are bounded because answers repeat them, once
@@ -75,8 +77,27 @@ func (e *element) text() string {
 	return strings.TrimSpace(b.String())
 }
 
+// inheritLang gives the element the xml:lang of the nearest of those above it, unless it has one.
+func (e *element) inheritLang(above ...*element) {
+	for _, from := range append([]*element{e}, above...) {
+		for _, a := range from.attrs {
+			if a.xmlName != (xmlName{xmlNamespace, "lang"}) {
+				continue
+			}
+			if from != e {
+				e.attrs = append(e.attrs, a)
+			}
+			return
+		}
+	}
+}
+
 // body parses the XML body of the request; nil where there is none.
 func (q *request) body() (*element, error) {
+	if q.ContentLength > maxXMLBytes {
+		q.w.Header().Set("Connection", "close") // net/http would read some of it first
+		return nil, &http.MaxBytesError{Limit: maxXMLBytes}
+	}
 	data, err := io.ReadAll(http.MaxBytesReader(q.w, q.Body, maxXMLBytes))
 	if err != nil {
 		return nil, bodyError(err)
@@ -164,8 +185,8 @@ func (p *xmlParser) start(t xml.StartElement) error {
 		if !ok {
 			continue
 		}
-		if prefix != "" && a.Value == "" || len(a.Value) > maxXMLName {
-			return errors.New("a namespace is empty or too long")
+		if prefix != "" && a.Value == "" || len(a.Value) > maxXMLName || a.Value == xmlnsNamespace {
+			return errors.New("a namespace is empty, too long or reserved")
 		}
 		el.spaces[prefix] = a.Value
 	}
@@ -174,6 +195,7 @@ func (p *xmlParser) start(t xml.StartElement) error {
 	if el.xmlName, err = p.resolve(t.Name, true); err != nil {
 		return err
 	}
+	twice := make(map[xmlName]bool, len(t.Attr))
 	for _, a := range t.Attr {
 		if _, ok := declaration(a); ok {
 			continue
@@ -182,6 +204,10 @@ func (p *xmlParser) start(t xml.StartElement) error {
 		if err != nil {
 			return err
 		}
+		if twice[n] { // answers would not be XML
+			return errors.New("an attribute is there twice")
+		}
+		twice[n] = true
 		el.attrs = append(el.attrs, attr{n, a.Value})
 	}
 	if len(p.open) == 1 {
@@ -201,11 +227,19 @@ func declaration(a xml.Attr) (prefix string, ok bool) {
 	return "", a.Name.Space == "" && a.Name.Local == "xmlns"
 }
 
-const xmlNamespace = "http://www.w3.org/XML/1998/namespace"
+// The namespaces of the prefixes xml and xmlns, which can have no other prefix.
+const (
+	xmlNamespace   = "http://www.w3.org/XML/1998/namespace"
+	xmlnsNamespace = "http://www.w3.org/2000/xmlns/"
+)
 
 func (p *xmlParser) resolve(n xml.Name, isElement bool) (xmlName, error) {
 	if len(n.Local) > maxXMLName || n.Local == "" || strings.Contains(n.Local, ":") {
 		return xmlName{}, errors.New("a name is empty, too long or has two colons")
+	}
+	// The decoder has looked at the whole name, and not at what follows the prefix.
+	if first, _ := utf8.DecodeRuneInString(n.Local); first != '_' && !unicode.In(first, unicode.Ll, unicode.Lu, unicode.Lo, unicode.Lt, unicode.Nl) {
+		return xmlName{}, errors.New("a name begins with what is no letter")
 	}
 	if n.Space == "" && !isElement {
 		return xmlName{"", n.Local}, nil // attributes take no default namespace

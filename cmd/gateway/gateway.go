@@ -112,7 +112,7 @@ func openState(ctx context.Context, c config.Config) (state.Store, error) {
 		if err != nil {
 			return nil, err // and no typed nil
 		}
-		return s, nil
+		return newCalm(s), nil
 	}
 	password, err := c.State.Password()
 	if err != nil {
@@ -164,7 +164,7 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 		}
 		if live := g.mounts.fs[storageName(m.Storage)]; live != nil {
 			// No word with the server: it may be down, and the user has other mounts.
-			mounts = append(mounts, storage.Mount{Path: m.Path, FS: live, Root: folder, Permissions: storage.Permission(m.Permissions), Uncounted: true})
+			mounts = append(mounts, storage.Mount{Path: m.Path, FS: live, Root: folder, Key: storageName(m.Storage), Permissions: storage.Permission(m.Permissions), Uncounted: true})
 			continue
 		}
 		d, ok := g.storages[storageName(m.Storage)]
@@ -175,9 +175,9 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 		if err := storage.MkdirAll(ctx, d, folder); err != nil {
 			return nil, fmt.Errorf("user %s: make folder %s: %w", u.Name, folder, err)
 		}
-		mounts = append(mounts, storage.Mount{Path: m.Path, FS: d, Root: folder, Permissions: storage.Permission(m.Permissions)})
+		mounts = append(mounts, storage.Mount{Path: m.Path, FS: d, Root: folder, Key: storageName(m.Storage), Permissions: storage.Permission(m.Permissions)})
 	}
-	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u)})
+	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u), Guard: guard{g.state, g.log}})
 }
 
 // place is a folder or file of a storage, as it is written on a command line.

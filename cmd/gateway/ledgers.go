@@ -18,6 +18,7 @@ type nodeState struct {
 	state.EvidenceStore
 	state.Locks
 	state.Bans
+	state.Properties
 	state.Quotas
 
 	own *sqlite.Store
@@ -43,7 +44,7 @@ func (g *gateway) openLedgers(ctx context.Context) error {
 		}
 		g.ledgers[name] = &nodeState{
 			Ledger: own, Catalogue: own, History: g.state, EvidenceStore: g.state,
-			Locks: g.state, Bans: g.state, Quotas: g.state, own: own,
+			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, own: own,
 		}
 	}
 	return nil

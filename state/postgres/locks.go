@@ -18,10 +18,10 @@ func scanLock(r pgx.Row) (l state.Lock, err error) {
 	return l, err
 }
 
-// The conditions for locks that cover a key ($1, with its roots $2 and their first
-// bytes $3), and for those below it (between $1 and $2).
+// The conditions for locks that cover one of the keys ($1, with their roots $2 and the
+// first bytes of those $3), and for those below it (between $1 and $2).
 const (
-	coveringLocks = "(infinite OR root = $1) AND root = ANY ($2) AND substr(root, 1, 1024) = ANY ($3) AND expires > clock_timestamp()"
+	coveringLocks = "(infinite OR root = ANY ($1)) AND root = ANY ($2) AND substr(root, 1, 1024) = ANY ($3) AND expires > clock_timestamp()"
 	belowLocks    = `root > $1 AND root < $2 AND substr(root, 1, 1024) >= substr($1::bytea, 1, 1024)
 		AND substr(root, 1, 1024) <= substr($2::bytea, 1, 1024)`
 	selectLocks = "SELECT " + lockColumns + " FROM locks WHERE "
@@ -29,12 +29,15 @@ const (
 )
 
 // coveringArgs are the arguments of coveringLocks.
-func coveringArgs(key string) []any {
-	var roots, heads [][]byte
-	for _, root := range state.LockRoots(key) {
-		roots, heads = append(roots, []byte(root)), append(heads, []byte(root[:min(headLength, len(root))]))
+func coveringArgs(keys ...string) []any {
+	var whole, roots, heads [][]byte
+	for _, key := range keys {
+		whole = append(whole, []byte(key))
+		for _, root := range state.LockRoots(key) {
+			roots, heads = append(roots, []byte(root)), append(heads, []byte(root[:min(headLength, len(root))]))
+		}
 	}
-	return []any{text(key), roots, heads}
+	return []any{whole, roots, heads}
 }
 
 // belowArgs are those of belowLocks: "0" follows "/".
@@ -128,8 +131,8 @@ func (s *Store) RemoveLock(ctx context.Context, token string) error {
 }
 
 // LocksCovering implements state.Locks.
-func (s *Store) LocksCovering(ctx context.Context, key string) ([]state.Lock, error) {
-	return query(ctx, s, fmt.Sprintf("locks of %q", key), scanLock, selectLocks+coveringLocks+lockOrder, coveringArgs(key)...)
+func (s *Store) LocksCovering(ctx context.Context, keys ...string) ([]state.Lock, error) {
+	return query(ctx, s, fmt.Sprintf("locks of %q", keys), scanLock, selectLocks+coveringLocks+lockOrder, coveringArgs(keys...)...)
 }
 
 // LocksBelow implements state.Locks.

@@ -368,7 +368,7 @@ func TestRealPlans(t *testing.T) {
 // A database of each version before this one is brought up to date, with all it holds.
 func TestRealUpgradeOlder(t *testing.T) {
 	server, ctx := servers.StartPostgres(t).URL(""), t.Context()
-	for version := range int64(3) {
+	for version := range int64(4) {
 		url := schemaURL(t, server, fmt.Sprint("from", version))
 		if err := postgres.MigrateTo(ctx, url, version); version > 0 && err != nil {
 			t.Fatal(err)

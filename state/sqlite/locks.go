@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -27,27 +28,43 @@ type queryer interface {
 	QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
 }
 
-// locksWhere returns the locks that a condition holds for and that have not expired.
-func locksWhere(ctx context.Context, db queryer, condition string, args ...any) ([]state.Lock, error) {
+// The locks that cover a key of a list (1, as JSON) or are on one of it, of all their roots (2), and
+// those below a key (between 1 and 2), that have not expired (3).
+const (
+	coveringLocksQuery = "SELECT " + lockColumns + ` FROM locks WHERE (infinite OR root IN (SELECT value FROM json_each(?1)))
+		AND root IN (SELECT value FROM json_each(?2)) AND expires > ?3 ORDER BY root, token`
+	locksBelowQuery = "SELECT " + lockColumns + " FROM locks WHERE root > ?1 AND root < ?2 AND expires > ?3 ORDER BY root, token"
+)
+
+// locks runs one of those.
+func locks(ctx context.Context, db queryer, q string, a, b any) ([]state.Lock, error) {
 	now := time.Now()
-	return query(ctx, db, scanLock(now), "SELECT "+lockColumns+" FROM locks WHERE ("+condition+") AND expires > ? ORDER BY root, token",
-		append(args, now.UnixNano())...)
+	return query(ctx, db, scanLock(now), q, a, b, now.UnixNano())
 }
 
-// coveringWhere is the condition for locks that cover a key.
-func coveringWhere(key string) (string, []any) {
-	roots := state.LockRoots(key)
-	args := []any{key}
-	for _, root := range roots {
-		args = append(args, root)
+// coveringArgs are the first arguments of coveringLocksQuery.
+func coveringArgs(keys ...string) (list, roots []byte, err error) {
+	var all []string
+	for _, key := range keys {
+		all = append(all, state.LockRoots(key)...)
 	}
-	return "(infinite OR root = ?) AND root IN (" + marks(len(roots)) + ")", args
+	list, err = json.Marshal(keys)
+	if err == nil {
+		roots, err = json.Marshal(all)
+	}
+	return list, roots, err
 }
 
-// belowWhere is the condition for locks whose root is below a key: "0" follows "/".
-func belowWhere(key string) (string, []any) {
-	return "root > ? AND root < ?", []any{key + "/", key + "0"}
+func locksCovering(ctx context.Context, db queryer, keys ...string) ([]state.Lock, error) {
+	list, roots, err := coveringArgs(keys...)
+	if err != nil {
+		return nil, err
+	}
+	return locks(ctx, db, coveringLocksQuery, string(list), string(roots))
 }
+
+// belowKey are the bounds of the keys below one: "0" follows "/".
+func belowKey(key string) (after, before string) { return key + "/", key + "0" }
 
 // CreateLock implements state.Locks.
 func (s *Store) CreateLock(ctx context.Context, l state.Lock) (state.Lock, error) {
@@ -78,13 +95,12 @@ func (s *Store) CreateLock(ctx context.Context, l state.Lock) (state.Lock, error
 // grantable returns the first lock that conflicts, with ErrLocked, and keeps the
 // bounds of state.Locks.
 func grantable(ctx context.Context, tx *transaction, l state.Lock) (state.Lock, error) {
-	where, args := coveringWhere(l.Root)
-	covering, err := locksWhere(ctx, tx, where, args...)
+	covering, err := locksCovering(ctx, tx, l.Root)
 	found := covering
 	if err == nil && l.Infinite {
 		var below []state.Lock
-		where, args = belowWhere(l.Root)
-		below, err = locksWhere(ctx, tx, where, args...)
+		after, before := belowKey(l.Root)
+		below, err = locks(ctx, tx, locksBelowQuery, after, before)
 		found = append(found, below...)
 	}
 	if err != nil {
@@ -132,22 +148,22 @@ func (s *Store) RemoveLock(ctx context.Context, token string) error {
 }
 
 // LocksCovering implements state.Locks.
-func (s *Store) LocksCovering(ctx context.Context, key string) ([]state.Lock, error) {
-	where, args := coveringWhere(key)
-	list, err := locksWhere(ctx, s.read, where, args...)
-	return list, wrap(err, fmt.Sprintf("locks of %q", key))
+func (s *Store) LocksCovering(ctx context.Context, keys ...string) ([]state.Lock, error) {
+	list, err := locksCovering(ctx, fixed{s.reads.coveringLocks}, keys...)
+	return list, wrap(err, fmt.Sprintf("locks of %q", keys))
 }
 
 // LocksBelow implements state.Locks.
 func (s *Store) LocksBelow(ctx context.Context, key string) ([]state.Lock, error) {
-	where, args := belowWhere(key)
-	list, err := locksWhere(ctx, s.read, where, args...)
+	after, before := belowKey(key)
+	list, err := locks(ctx, fixed{s.reads.locksBelow}, "", after, before)
 	return list, wrap(err, fmt.Sprintf("locks below %q", key))
 }
 
 // RemoveLocksBelow implements state.Locks. Where there are none it writes nothing.
 func (s *Store) RemoveLocksBelow(ctx context.Context, key string, self bool) error {
-	where, args := belowWhere(key)
+	after, before := belowKey(key)
+	where, args := "root > ? AND root < ?", []any{after, before}
 	if self {
 		where, args = where+" OR root = ?", append(args, key)
 	}

@@ -43,6 +43,7 @@ const (
 type Store struct {
 	path   string
 	read   *sql.DB
+	reads  reads
 	write  *sql.DB // one connection
 	writer *writer
 
@@ -81,6 +82,9 @@ func open(ctx context.Context, path string) (*Store, error) {
 		return nil, errors.Join(err, s.write.Close())
 	}
 	p, err := prepare(ctx, s.write)
+	if err == nil {
+		s.reads, err = prepareReads(ctx, s.read)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.read.Close(), s.write.Close())
 	}

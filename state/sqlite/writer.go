@@ -38,19 +38,46 @@ type prepared struct {
 	updateFile, putFile, addPublication *sql.Stmt
 }
 
-func prepare(ctx context.Context, db *sql.DB) (p prepared, err error) {
-	for _, s := range []struct {
-		to    **sql.Stmt
-		query string
-	}{
-		{&p.updateFile, updateFileQuery}, {&p.putFile, putFileQuery}, {&p.addPublication, addPublicationQuery},
-	} {
+// reads are those that are run outside of transactions.
+type reads struct {
+	coveringLocks, locksBelow, hasProperties *sql.Stmt
+}
+
+// fixed is a queryer of one prepared statement, whatever the text.
+type fixed struct{ *sql.Stmt }
+
+// QueryContext implements queryer.
+func (f fixed) QueryContext(ctx context.Context, _ string, args ...any) (*sql.Rows, error) {
+	return f.Stmt.QueryContext(ctx, args...)
+}
+
+func prepare(ctx context.Context, db *sql.DB) (prepared, error) {
+	var p prepared
+	err := prepareAll(ctx, db, statements{
+		updateFileQuery: &p.updateFile, putFileQuery: &p.putFile, addPublicationQuery: &p.addPublication,
+	})
+	return p, err
+}
+
+func prepareReads(ctx context.Context, db *sql.DB) (reads, error) {
+	var r reads
+	err := prepareAll(ctx, db, statements{
+		coveringLocksQuery: &r.coveringLocks, locksBelowQuery: &r.locksBelow, hasPropertiesQuery: &r.hasProperties,
+	})
+	return r, err
+}
+
+// statements are where statements go, by their text.
+type statements map[string]**sql.Stmt
+
+func prepareAll(ctx context.Context, db *sql.DB, all statements) (err error) {
+	for query, to := range all {
 		//nolint:sqlclosecheck // closed with the database
-		if *s.to, err = db.PrepareContext(ctx, s.query); err != nil {
-			return p, err
+		if *to, err = db.PrepareContext(ctx, query); err != nil {
+			return err
 		}
 	}
-	return p, nil
+	return nil
 }
 
 type request struct {

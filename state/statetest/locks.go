@@ -75,6 +75,14 @@ func testLocks(t *testing.T, open openLocks) {
 	covering("/a", tree)
 	covering("/ab")
 	covering("")
+	for _, keys := range [][]string{{}, {"/ab", ""}} {
+		got, err := s.LocksCovering(ctx, keys...)
+		wantLocks(t, got, err)
+	}
+	many, err := s.LocksCovering(ctx, "/ab", "/a/b", "/a", "/a/b")
+	wantLocks(t, many, err, tree, file)
+	many, err = s.LocksCovering(ctx, "/a/c", "/a/d")
+	wantLocks(t, many, err, tree)
 	below("/a", file)
 	below("", tree, file)
 	below("/a/b")

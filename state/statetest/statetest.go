@@ -69,6 +69,10 @@ func Test(t *testing.T, suite Suite) {
 		"BansAtOnce":        testBansAtOnce,
 		"Quotas":            testQuotas,
 		"QuotasAtOnce":      testQuotasAtOnce,
+		"Properties":        testProperties,
+		"PropertyTrees":     testPropertyTrees,
+		"PropertyBounds":    testPropertyBounds,
+		"PropertiesAtOnce":  testPropertiesAtOnce,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, suite.Open) })
 	}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+
+	"gateway/state"
+	"gateway/storage"
+)
+
+// guard is the storage.Guard of all views: locks and properties of the state.
+type guard struct {
+	state state.Store
+	log   *slog.Logger
+}
+
+// Allow implements storage.Guard.
+func (g guard) Allow(ctx context.Context, user string, changes ...storage.Change) error {
+	if c, ok := g.state.(*calm); ok && c.locks.holds(ctx) {
+		return nil
+	}
+	tokens := storage.LockTokens(ctx)
+	wanted := make([]state.Change, len(changes))
+	for i, c := range changes {
+		wanted[i] = state.Change(c)
+	}
+	blocked, err := state.Blocked(ctx, g.state, func(l state.Lock) bool {
+		return l.User == user && slices.Contains(tokens, l.Token)
+	}, wanted...)
+	if err == nil && len(blocked) > 0 {
+		err = storage.ErrLocked
+	}
+	return err
+}
+
+// Bound implements storage.Guard.
+func (g guard) Bound(ctx context.Context, key string) (bool, error) {
+	if g.noProperties(ctx) {
+		return false, nil
+	}
+	return g.state.HasProperties(ctx, key)
+}
+
+func (g guard) noProperties(ctx context.Context) bool {
+	c, ok := g.state.(*calm)
+	return ok && c.properties.holds(ctx)
+}
+
+// Moved implements storage.Guard.
+func (g guard) Moved(ctx context.Context, from, to string) {
+	if g.noProperties(ctx) {
+		return
+	}
+	if err := g.state.MoveProperties(ctx, from, to); err != nil {
+		g.log.Error("properties did not move with their file; they are lost to it", "from", from, "to", to, "error", err)
+	}
+}
+
+// Removed implements storage.Guard.
+func (g guard) Removed(ctx context.Context, tree string) {
+	if g.noProperties(ctx) {
+		return
+	}
+	if err := g.state.RemoveProperties(ctx, tree); err != nil {
+		g.log.Error("properties were not removed with their file; what is stored there next may show them", "of", tree, "error", err)
+	}
+}
