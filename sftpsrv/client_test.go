@@ -88,7 +88,9 @@ func TestPathOperations(t *testing.T) {
 	f.expect("a/x", nil)
 	mustDo(t, c.Rename("a/y", "a/b/ä"))
 	denied(t, "RMDIR of a full directory", c.RemoveDirectory("a/b"))
-	denied(t, "RENAME into itself", c.Rename("a", "a/b/c/a"))
+	if err := c.Rename("a", "a/b/c/a"); err == nil {
+		t.Error("RENAME into itself succeeded")
+	}
 	if err := c.Remove("missing"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("REMOVE of nothing: %v", err)
 	}

@@ -203,6 +203,8 @@ func (s *session) fsetstat(r *request, h *handle) error {
 		return errBadMessage
 	case h.up != nil:
 		return s.setUpload(h.up, attrs)
+	case h.dir != nil && attrs.has(attrSize):
+		return errHandle
 	case attrs.has(attrSize):
 		return fs.ErrPermission // the handle is not open for writing
 	case attrs.has(attrACModTime):
@@ -245,7 +247,9 @@ func (s *session) dispatchRead(r *request) error {
 func (s *session) read(r *request, h *handle, offset uint64, size int) *buffer {
 	var from io.ReaderAt = h.file
 	switch {
-	case h.dir != nil, h.up != nil && h.up.flags&openRead == 0:
+	case h.dir != nil:
+		return s.fail(r, errHandle)
+	case h.up != nil && h.up.flags&openRead == 0:
 		return s.fail(r, fs.ErrPermission)
 	case h.up != nil:
 		from = h.up.staged
@@ -257,7 +261,7 @@ func (s *session) read(r *request, h *handle, offset uint64, size int) *buffer {
 	reply := s.pool.newReply(fxpData, r.id, 4+size)
 	data := reply.b[header : header+size]
 	n, err := from.ReadAt(data, int64(offset))
-	if n == 0 {
+	if n == 0 && size > 0 {
 		s.pool.put(reply)
 		if err == nil {
 			err = io.EOF
@@ -273,6 +277,8 @@ func (s *session) opWrite(r *request, h *handle) error {
 	offset := r.body.uint64()
 	data := r.body.bytes(maxPacket)
 	switch {
+	case h.dir != nil:
+		return errHandle
 	case h.up == nil:
 		return fs.ErrPermission
 	case r.body.bad:
@@ -289,7 +295,7 @@ func (s *session) opWrite(r *request, h *handle) error {
 
 func (s *session) readdir(r *request, h *handle) *buffer {
 	if h.dir == nil {
-		return s.fail(r, fs.ErrPermission)
+		return s.fail(r, errHandle)
 	}
 	reply := s.pool.newReply(fxpName, r.id, maxReaddir)
 	countAt := len(reply.b)
@@ -330,6 +336,10 @@ func (s *session) mkdir(r *request) error {
 	if err != nil {
 		return err
 	}
+	defer s.hold(func(u *upload) bool { return u.name == name })()
+	if s.upload(name) != nil {
+		return fs.ErrExist
+	}
 	return s.fs.Mkdir(s.ctx, name)
 }
 
@@ -340,6 +350,9 @@ func (s *session) remove(r *request, directory bool) error {
 		return err
 	}
 	defer s.hold(func(u *upload) bool { return u.name == name || below(u.name, name) })()
+	if directory && s.uploadsBelow(name) {
+		return storage.ErrNotEmpty
+	}
 	staged := !directory && s.removeUploads(name)
 	info, err := s.fs.Stat(s.ctx, name)
 	switch {
@@ -382,11 +395,42 @@ func (s *session) rename(r *request, replace bool) error {
 	defer s.hold(func(u *upload) bool {
 		return u.name == from || u.name == to || below(u.name, from)
 	})()
-	u := s.upload(from)
-	if u == nil {
-		return s.fs.Rename(s.ctx, from, to, storage.RenameOptions{Replace: replace})
+	u, taken := s.upload(from), s.upload(to)
+	switch {
+	case s.uploadsBelow(from):
+		return storage.ErrBusy // their place would be gone when they are published
+	case taken != nil && !replace:
+		return fs.ErrExist
+	case u != nil && u == taken:
+		return nil
+	case u == nil:
+		err = s.fs.Rename(s.ctx, from, to, storage.RenameOptions{Replace: replace})
+	default:
+		err = s.renameUpload(u, to, replace)
 	}
-	return s.renameUpload(u, to, replace)
+	if err == nil && taken != nil {
+		s.removeUpload(taken)
+	}
+	return err
+}
+
+// uploadsBelow reports whether something inside of a folder is open for writing in this session.
+func (s *session) uploadsBelow(dir string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for u := range s.uploads {
+		if !u.removed && (below(u.name, dir) || below(u.target, dir)) {
+			return true
+		}
+	}
+	return false
+}
+
+// removeUpload makes an open upload end without a publish: another file has its name now.
+func (s *session) removeUpload(u *upload) {
+	s.mu.Lock()
+	u.removed = true
+	s.mu.Unlock()
 }
 
 // permissioner is an FS that knows beforehand what is allowed: storage.View.

@@ -188,7 +188,6 @@ func (s *session) resume(u *upload) (bool, error) {
 	s.partials.open.add(suspended.Token)
 	u.staged, u.resumed, u.token = staged, true, suspended.Token
 	u.extents = extents{end: staged.Size()}
-	u.appendAt = staged.Size()
 	return true, nil
 }
 
