@@ -131,6 +131,36 @@ bye
 	f.expect("a folder/big", nil)
 }
 
+// The client uses the extensions: names of owners in ls -l, df, a copy on the server.
+func TestOpenSSHExtensions(t *testing.T) {
+	f := serve(t)
+	content := pattern(600<<10 + 1)
+	f.write("f", content)
+	out := newOpenSSH(t, f).mustBatch(t, `
+ls -l
+ls -l f
+cp f copy
+mkdir d
+cp f d/f
+df -h
+-ln f hard
+chown 1 f
+chgrp 2 f
+chmod 600 f
+`)
+	for _, want := range []string{
+		fmt.Sprintf("-rw-r--r--    ? %-8s %-8s", testUser, testUser),
+		"Capacity", "Server does not support hardlink",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("output misses %q:\n%s", want, out)
+		}
+	}
+	f.expect("copy", content)
+	f.expect("d/f", content)
+	f.expect("hard", nil)
+}
+
 func TestOpenSSHAppend(t *testing.T) {
 	f := serve(t)
 	o := newOpenSSH(t, f)

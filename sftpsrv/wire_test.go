@@ -309,6 +309,14 @@ func TestWireExtensions(t *testing.T) {
 			t.Errorf("expand-path %q: %q, want %q", path, got, want)
 		}
 	}
+	r = w.ask(fxpExtended, "users-groups-by-id@openssh.com", string(packet(0, uint32(0), uint32(ownerID))[5:]), string(packet(0, uint32(ownerID), uint32(7))[5:]))
+	for i, want := range []string{string(packet(0, "", testUser)[5:]), string(packet(0, testUser, "")[5:])} {
+		if got := r.body.path(); r.kind != fxpExtendedReply || got != want {
+			t.Errorf("names %d: %q, want %q", i, got, want)
+		}
+	}
+	w.status("names of too many", w.ask(fxpExtended, "users-groups-by-id@openssh.com", string(make([]byte, 4*maxIDs+4)), ""), statusBadMessage)
+	w.status("names of half an id", w.ask(fxpExtended, "users-groups-by-id@openssh.com", "", "abc"), statusBadMessage)
 	r = w.ask(fxpExtended, "home-directory", testUser)
 	r.body.uint32()
 	if got := r.body.path(); got != "/" {
