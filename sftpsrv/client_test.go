@@ -416,6 +416,34 @@ func TestResumeAfterBreak(t *testing.T) {
 	}
 }
 
+// Who was told the size of an interrupted upload that is discarded then does not leave a hole in its place.
+func TestResumeOfWhatIsGone(t *testing.T) {
+	f := serve(t)
+	conn := f.mustDial()
+	c, err := sftp.NewClient(conn)
+	mustDo(t, err)
+	w, err := c.Create("f")
+	mustDo(t, err)
+	_, err = w.Write([]byte("part"))
+	mustDo(t, err)
+	conn.Close()
+	c.Close()
+	token := f.suspended(1)["f"].Token
+	c = f.client()
+	if info, err := c.Stat("f"); err != nil || info.Size() != 4 {
+		t.Fatalf("STAT: %v, %v", info, err)
+	}
+	mustDo(t, f.disk.Discard(t.Context(), token))
+	if _, err := c.OpenFile("f", os.O_WRONLY|os.O_CREATE); err == nil || !strings.Contains(err.Error(), "send the file anew") {
+		t.Errorf("OPEN of what is gone: %v", err)
+	}
+	if _, err := c.Stat("f"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("STAT of what is gone: %v", err)
+	}
+	put(t, c, "f", []byte("whole"))
+	f.expect("f", []byte("whole"))
+}
+
 func TestReaderGetsPublishedSize(t *testing.T) {
 	f := serve(t)
 	f.write("f", []byte("published"))

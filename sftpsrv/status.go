@@ -27,6 +27,7 @@ var (
 	errHandle         = errors.New("no such handle")
 	errTooManyHandles = errors.New("too many open handles")
 	errIncomplete     = errors.New("the suspended upload was not continued")
+	errGone           = errors.New("the suspended upload is gone")
 	errPanic          = errors.New("internal error")
 	errOffset         = errors.New("offset out of range")
 )
@@ -49,6 +50,7 @@ var statuses = []struct {
 	{errTooManyHandles, statusFailure, "Too many open files"},
 	{errOffset, statusBadMessage, "Offset out of range"},
 	{errIncomplete, statusFailure, "Upload is not complete"},
+	{errGone, statusFailure, "Interrupted upload is gone, send the file anew"},
 	{storage.ErrName, statusBadMessage, "Invalid file name"},
 	{fs.ErrExist, statusFailure, "File exists"},
 	{storage.ErrNotEmpty, statusFailure, "Directory not empty"},
