@@ -40,10 +40,11 @@ packages() {
     apache2) echo apache2-bin ;;
     paramiko) echo python3-paramiko ;;
     ssh-audit) echo ssh-audit ;;
+    sshfs) echo sshfs ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit sshfs)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -61,6 +62,7 @@ programs() {
     pyftpdlib) echo python3 ;;
     paramiko) echo python3-paramiko ;;
     ssh-audit) echo ssh-audit ;;
+    sshfs) echo sshfs ;;
     esac
 }
 

@@ -70,7 +70,7 @@ func folderOf(program string) string {
 
 // Tool returns the path of a client or helper program that can be run as it is: lftp, rclone, curl,
 // wget, sftp, scp, ssh, ssh-keygen, ssh-keyscan, ssh-audit, gpg, gpg-connect-agent, openssl, minisign,
-// signify-openbsd, pure-pw, python3, and python3-paramiko, which is Python with paramiko. They are the
+// signify-openbsd, pure-pw, python3, sshfs, and python3-paramiko, which is Python with paramiko. They are the
 // versions of Debian 12 that tests/fetch-debs.sh unpacks; where that fails, one in PATH will do.
 func Tool(t testing.TB, program string) string {
 	t.Helper()
