@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"strings"
 
 	"gateway/storage"
 )
@@ -88,12 +89,31 @@ func (s *session) openFile(r *request) *buffer {
 		h.up, err = s.create(name, flags, attrs.perm())
 	} else {
 		s.partials.hide(name)
-		h.file, err = s.fs.Open(s.ctx, name)
+		h.file, err = s.openReader(name, flags, attrs.perm())
 	}
 	if err != nil {
 		return s.fail(r, err)
 	}
 	return s.handleReply(r, h)
+}
+
+// openReader opens what is published under a name. With CREAT that is an empty file if nothing was: programs make
+// lock files so.
+func (s *session) openReader(name string, flags uint32, perm fs.FileMode) (storage.File, error) {
+	if flags&openCreat == 0 || s.upload(name) != nil {
+		return s.fs.Open(s.ctx, name)
+	}
+	exclusive := flags&openExcl != 0
+	if _, err := s.fs.Stat(s.ctx, name); err == nil && exclusive {
+		return nil, storage.PathError("open", name, fs.ErrExist)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		o := storage.CreateOptions{Owner: s.user, ModePerm: perm, Exclusive: true}
+		_, err = storage.Put(s.ctx, s.fs, name, strings.NewReader(""), o, storage.CommitOptions{})
+		if err != nil && (exclusive || !errors.Is(err, fs.ErrExist)) {
+			return nil, err
+		}
+	}
+	return s.fs.Open(s.ctx, name)
 }
 
 func (s *session) handleReply(r *request, h *handle) *buffer {

@@ -145,6 +145,8 @@ func TestClients(t *testing.T) {
 		{"sftp", openssh, true, curlFolder},
 		{"lftp-sftp", lftpSFTP, true, curlFolder},
 		{"lftp-https", lftpHTTPS, true, sftpFolder},
+		{"paramiko", paramikoClient, true, curlFolder},
+		{"sshfs", sshfs, true, curlFolder},
 		{"rclone-sftp", rcloneSFTP, true, curlFolder},
 		{"rclone-webdav", rcloneWebDAV, false, sftpFolder},
 		{"rclone-owncloud", rcloneOwncloud, true, sftpFolder},

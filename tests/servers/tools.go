@@ -9,7 +9,7 @@ import (
 )
 
 // NeedRoot returns when the tests run as root. For an ordinary user it leaves the test out, with a
-// line that says so; where CI=true it fails instead. It is the only place where a test may be skipped.
+// line that says so; where CI=true it fails instead. Here and in NeedFUSE a test may be skipped, and nowhere else.
 func NeedRoot(t testing.TB) {
 	t.Helper()
 	if os.Getuid() == 0 {
@@ -19,6 +19,22 @@ func NeedRoot(t testing.TB) {
 		t.Fatal("needs root, and CI=true, where no test may be left out")
 	}
 	t.Skipf("left out (needs root): %s", t.Name())
+}
+
+// NeedFUSE returns when file systems can be mounted through FUSE: as root, since the unpacked fusermount3 is not
+// setuid, and where there is /dev/fuse. As NeedRoot it leaves the test out elsewhere, and fails where CI=true.
+func NeedFUSE(t testing.TB) {
+	t.Helper()
+	NeedRoot(t)
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err == nil {
+		f.Close()
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("needs FUSE (%v), and CI=true, where no test may be left out", err)
+	}
+	t.Skipf("left out (needs FUSE, %v): %s", err, t.Name())
 }
 
 // ModuleRoot returns the folder of go.mod.
