@@ -103,12 +103,12 @@ func (g *gateway) openSpools() error {
 	return nil
 }
 
-// expireUploads removes uploads that nobody continued in time and that have no time set, because the gateway
-// that had them was killed. The others are removed by the sweep of their storage.
+// expireUploads removes uploads that nobody continued in time. The sweep of a storage does so for those that have a time
+// set, but not for those whose gateway was killed.
 func (g *gateway) expireUploads(ctx context.Context, now time.Time) error {
 	var errs []error
 	for u, err := range g.interrupted(ctx, "") {
-		if err == nil && u.Until.IsZero() && !u.Claimed && u.until().Before(now) {
+		if err == nil && !u.Claimed && u.until().Before(now) {
 			err = u.keep.Discard(ctx, u.Token)
 		}
 		if err != nil && !errors.Is(err, storage.ErrBusy) && !errors.Is(err, fs.ErrNotExist) {
