@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"gateway/tests/servers"
 )
 
 // openSSH runs the sftp of OpenSSH against a server.
@@ -51,7 +53,7 @@ func newOpenSSH(t *testing.T, f *fixture) *openSSH {
 func (o *openSSH) command(ctx context.Context, options ...string) *exec.Cmd {
 	host, _, _ := net.SplitHostPort(o.f.addr)
 	args := append(append([]string{}, o.options...), options...)
-	cmd := exec.CommandContext(ctx, "sftp", append(args, "-b", "-", testUser+"@"+host)...)
+	cmd := exec.CommandContext(ctx, servers.Tool(o.f.t, "sftp"), append(args, "-b", "-", testUser+"@"+host)...)
 	cmd.Dir = o.dir
 	return cmd
 }

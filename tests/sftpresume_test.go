@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,37 +126,50 @@ func writeRest(t *testing.T, w interface {
 // TestResume breaks the connection in the middle of an upload and lets each client go on, for a new file and for one
 // that is replaced: nobody sees a byte before it is whole, and then it is the very file.
 func TestResume(t *testing.T) {
-	s := newLab(t).serve()
-	const size, cut = 8 << 20, 5 << 20
-	content := randomBytes(rand.New(rand.NewPCG(8, 8)), size)
-	old := []byte("what was there before")
-	for _, c := range resumptions() {
-		for _, existing := range [][]byte{nil, old} {
+	goOn(t, newLab(t).serve(), resumptions())
+}
+
+// TestResumeBucket is TestResume in a bucket, with a client for each way to learn the size: STAT, FSTAT and LSTAT.
+func TestResumeBucket(t *testing.T) {
+	some := slices.DeleteFunc(resumptions(), func(c resumption) bool {
+		return !slices.Contains([]string{"sftp reput", "FileZilla", "WinSCP"}, c.name)
+	})
+	goOn(t, newBucketLab(t, servers.StartS3(t, servers.VersityGW), "").serve(), some)
+}
+
+func goOn(t *testing.T, s *serving, clients []resumption) {
+	for _, c := range clients {
+		for _, existing := range [][]byte{nil, []byte("what was there before")} {
 			t.Run(fmt.Sprintf("%s, %d bytes are there", c.name, len(existing)), func(t *testing.T) {
-				s := s.in(t)
-				name := strings.ReplaceAll(fmt.Sprintf("%s-%d", c.name, len(existing)), " ", "-")
-				local := filepath.Join(t.TempDir(), name)
-				writeFile(t, local, content)
-				if existing != nil {
-					store(t, s.session(), name, existing)
-				}
-				killInUpload(t, s, cut, func(s *serving) *exec.Cmd { return c.put(t, s, local, name+c.part) })
-				u := s.interrupted(t, 1)[0]
-				if u.Path != "default:/"+name+c.part || u.User != s.user || u.Size == 0 || u.Size > cut || !u.Until.After(time.Now()) {
-					t.Errorf("interrupted: %+v", u)
-				}
-				if !c.rm {
-					s.holds(t, name, existing)
-				}
-				whole := servers.StartProxy(t, s.sftp, servers.ProxyOptions{})
-				c.resume(t, s.through(whole), local, name+c.part)
-				s.holds(t, name, content)
-				s.interrupted(t, 0)
-				if sent := whole.Bytes(servers.Up); !c.anew && sent > size-u.Size+(1<<20) {
-					t.Errorf("%d bytes were sent, of which %d were there", sent, u.Size)
-				}
+				goOnWith(t, s.in(t), c, existing)
 			})
 		}
+	}
+}
+
+func goOnWith(t *testing.T, s *serving, c resumption, existing []byte) {
+	const size, cut = 8 << 20, 5 << 20
+	content := randomBytes(rand.New(rand.NewPCG(8, 8)), size)
+	name := strings.ReplaceAll(fmt.Sprintf("%s-%d", c.name, len(existing)), " ", "-")
+	local := filepath.Join(t.TempDir(), name)
+	writeFile(t, local, content)
+	if existing != nil {
+		store(t, s.session(), name, existing)
+	}
+	killInUpload(t, s, cut, func(s *serving) *exec.Cmd { return c.put(t, s, local, name+c.part) })
+	u := s.interrupted(t, 1)[0]
+	if u.Path != "default:/"+name+c.part || u.User != s.user || u.Size == 0 || u.Size > cut || !u.Until.After(time.Now()) {
+		t.Errorf("interrupted: %+v", u)
+	}
+	if !c.rm {
+		s.holds(t, name, existing)
+	}
+	whole := servers.StartProxy(t, s.sftp, servers.ProxyOptions{})
+	c.resume(t, s.through(whole), local, name+c.part)
+	s.holds(t, name, content)
+	s.interrupted(t, 0)
+	if sent := whole.Bytes(servers.Up); !c.anew && sent > size-u.Size+(1<<20) {
+		t.Errorf("%d bytes were sent, of which %d were there", sent, u.Size)
 	}
 }
 
