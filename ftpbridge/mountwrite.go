@@ -336,8 +336,13 @@ func ownerOf(s storage.Suspended) (o uploadOwner, ok bool) {
 
 // Suspended implements storage.Resumer.
 func (m *Mount) Suspended(ctx context.Context, owner string) iter.Seq2[storage.Suspended, error] {
+	return SpooledUploads(ctx, m.o.Spool, owner)
+}
+
+// SpooledUploads are the suspended uploads that lie in the spool of a Mount; owner "" means everybody's.
+func SpooledUploads(ctx context.Context, spool storage.Resumer, owner string) iter.Seq2[storage.Suspended, error] {
 	return func(yield func(storage.Suspended, error) bool) {
-		for s, err := range m.o.Spool.Suspended(ctx, "") {
+		for s, err := range spool.Suspended(ctx, "") {
 			if err != nil {
 				yield(s, err)
 				return

@@ -27,7 +27,8 @@
 // STAT, LSTAT and SETSTAT by path work on a file that the same session has open
 // for writing, because clients look at and date their uploads by name. No other
 // session does, OPEN for reading does not, and neither does READDIR. RENAME and
-// REMOVE of such a file take effect when it is closed.
+// REMOVE of such a file take effect when it is closed. Its name is taken for
+// MKDIR, RENAME and an exclusive OPEN, and its folder is neither renamed nor removed.
 //
 // # What it does not do
 //

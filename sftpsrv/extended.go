@@ -1,6 +1,7 @@
 package sftpsrv
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -11,7 +12,9 @@ import (
 	"gateway/storage"
 )
 
-// extensions are what VERSION announces; OpenSSH's PROTOCOL file defines them.
+// extensions are what VERSION announces; OpenSSH's PROTOCOL file defines them, and
+// draft-ietf-secsh-filexfer-extensions-00 the last two. hardlink@openssh.com is not among them: storage has
+// no links, and a copy would not be one. A client that asks all the same learns that it is not supported.
 var extensions = [...]struct{ name, version string }{
 	{"posix-rename@openssh.com", "1"},
 	{"statvfs@openssh.com", "2"},
@@ -20,6 +23,7 @@ var extensions = [...]struct{ name, version string }{
 	{"lsetstat@openssh.com", "1"},
 	{"limits@openssh.com", "1"},
 	{"expand-path@openssh.com", "1"},
+	{"users-groups-by-id@openssh.com", "1"},
 	{"copy-data", "1"},
 	{"home-directory", "1"},
 }
@@ -45,7 +49,9 @@ func (s *session) extendedByPath(r *request, extension string) *buffer {
 	case "posix-rename@openssh.com":
 		return s.fail(r, s.rename(r, true))
 	case "lsetstat@openssh.com":
-		return s.fail(r, s.setstat(r))
+		return s.fail(r, s.lsetstat(r))
+	case "users-groups-by-id@openssh.com":
+		return s.ownerNames(r)
 	case "statvfs@openssh.com":
 		name, err := r.name()
 		if err != nil {
@@ -70,6 +76,40 @@ func (s *session) expand(p string) string {
 	}
 	_, rest, _ := strings.Cut(p, "/")
 	return "/" + rest
+}
+
+// lsetstat is SETSTAT of what a name is itself and not of where it leads, which has no size.
+func (s *session) lsetstat(r *request) error {
+	attrs := r.body
+	attrs.path()
+	if attrs.attributes().has(attrSize) {
+		return fs.ErrInvalid
+	}
+	return s.setstat(r)
+}
+
+// ownerNames tells the names of the ids that attributes have: there is one, which is the user's. Others have
+// none and are answered by the empty string.
+func (s *session) ownerNames(r *request) *buffer {
+	users, groups := r.body.bytes(4*maxIDs), r.body.bytes(4*maxIDs)
+	if r.body.bad || len(users)%4 != 0 || len(groups)%4 != 0 {
+		return s.fail(r, errBadMessage)
+	}
+	owner := listOwner(s.user)
+	reply := s.pool.newReply(fxpExtendedReply, r.id, 64)
+	for _, ids := range [...][]byte{users, groups} {
+		start := len(reply.b)
+		reply.uint32(0)
+		for ; len(ids) > 0; ids = ids[4:] {
+			name := ""
+			if binary.BigEndian.Uint32(ids) == ownerID {
+				name = owner
+			}
+			reply.string(name)
+		}
+		binary.BigEndian.PutUint32(reply.b[start:], uint32(len(reply.b)-start-4))
+	}
+	return reply
 }
 
 func (s *session) limits(r *request) *buffer {
@@ -167,13 +207,13 @@ func (s *session) dispatchCopy(r *request) {
 // copyData copies length bytes, or all to the end when it is 0.
 func (s *session) copyData(source, target *handle, offset, length, toOffset uint64) error {
 	var from io.ReaderAt = source.file
-	if source.up != nil && source.up.flags&openRead != 0 {
+	switch {
+	case source.dir != nil || target.dir != nil:
+		return errHandle
+	case target.up == nil, source.up != nil && source.up.flags&openRead == 0:
+		return fs.ErrPermission
+	case source.up != nil:
 		from = source.up.staged
-	} else if source.file == nil {
-		return fs.ErrPermission
-	}
-	if target.up == nil {
-		return fs.ErrPermission
 	}
 	if length == 0 {
 		length = math.MaxInt64

@@ -92,7 +92,10 @@ func (s *session) forget(h *handle) {
 	defer s.mu.Unlock()
 	s.open--
 	if h.up != nil {
-		s.partials.open.remove(h.up.token)
+		if h.up.token != "" { // what is listed under it was published, or is longer now
+			s.partials.open.remove(h.up.token)
+			s.partials.forget()
+		}
 		delete(s.uploads, h.up)
 	}
 }

@@ -17,6 +17,8 @@ const (
 	maxHandleLength = 256
 	// maxExtendedAttrs is how many extended attributes one request may carry.
 	maxExtendedAttrs = 64
+	// maxIDs is for how many users, and groups, names are told at once.
+	maxIDs = 128
 	// maxReaddir is about how long a reply to READDIR gets, in bytes: what every
 	// version 3 client must take.
 	maxReaddir = 32 << 10

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"gateway/tests/servers"
 )
 
 // openSSH runs the sftp of OpenSSH against a server.
@@ -51,7 +53,7 @@ func newOpenSSH(t *testing.T, f *fixture) *openSSH {
 func (o *openSSH) command(ctx context.Context, options ...string) *exec.Cmd {
 	host, _, _ := net.SplitHostPort(o.f.addr)
 	args := append(append([]string{}, o.options...), options...)
-	cmd := exec.CommandContext(ctx, "sftp", append(args, "-b", "-", testUser+"@"+host)...)
+	cmd := exec.CommandContext(ctx, servers.Tool(o.f.t, "sftp"), append(args, "-b", "-", testUser+"@"+host)...)
 	cmd.Dir = o.dir
 	return cmd
 }
@@ -129,6 +131,36 @@ bye
 	}
 	o.mustBatch(t, "cd \"a folder\"\nrm *\ncd ..\nrmdir \"a folder\"\n")
 	f.expect("a folder/big", nil)
+}
+
+// The client uses the extensions: names of owners in ls -l, df, a copy on the server.
+func TestOpenSSHExtensions(t *testing.T) {
+	f := serve(t)
+	content := pattern(600<<10 + 1)
+	f.write("f", content)
+	out := newOpenSSH(t, f).mustBatch(t, `
+ls -l
+ls -l f
+cp f copy
+mkdir d
+cp f d/f
+df -h
+-ln f hard
+chown 1 f
+chgrp 2 f
+chmod 600 f
+`)
+	for _, want := range []string{
+		fmt.Sprintf("-rw-r--r--    ? %-8s %-8s", testUser, testUser),
+		"Capacity", "Server does not support hardlink",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("output misses %q:\n%s", want, out)
+		}
+	}
+	f.expect("copy", content)
+	f.expect("d/f", content)
+	f.expect("hard", nil)
 }
 
 func TestOpenSSHAppend(t *testing.T) {

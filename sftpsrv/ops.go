@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"strings"
 
 	"gateway/storage"
 )
@@ -88,12 +89,31 @@ func (s *session) openFile(r *request) *buffer {
 		h.up, err = s.create(name, flags, attrs.perm())
 	} else {
 		s.partials.hide(name)
-		h.file, err = s.fs.Open(s.ctx, name)
+		h.file, err = s.openReader(name, flags, attrs.perm())
 	}
 	if err != nil {
 		return s.fail(r, err)
 	}
 	return s.handleReply(r, h)
+}
+
+// openReader opens what is published under a name. With CREAT that is an empty file if nothing was: programs make
+// lock files so.
+func (s *session) openReader(name string, flags uint32, perm fs.FileMode) (storage.File, error) {
+	if flags&openCreat == 0 || s.upload(name) != nil {
+		return s.fs.Open(s.ctx, name)
+	}
+	exclusive := flags&openExcl != 0
+	if _, err := s.fs.Stat(s.ctx, name); err == nil && exclusive {
+		return nil, storage.PathError("open", name, fs.ErrExist)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		o := storage.CreateOptions{Owner: s.user, ModePerm: perm, Exclusive: true}
+		_, err = storage.Put(s.ctx, s.fs, name, strings.NewReader(""), o, storage.CommitOptions{})
+		if err != nil && (exclusive || !errors.Is(err, fs.ErrExist)) {
+			return nil, err
+		}
+	}
+	return s.fs.Open(s.ctx, name)
 }
 
 func (s *session) handleReply(r *request, h *handle) *buffer {
@@ -203,6 +223,8 @@ func (s *session) fsetstat(r *request, h *handle) error {
 		return errBadMessage
 	case h.up != nil:
 		return s.setUpload(h.up, attrs)
+	case h.dir != nil && attrs.has(attrSize):
+		return errHandle
 	case attrs.has(attrSize):
 		return fs.ErrPermission // the handle is not open for writing
 	case attrs.has(attrACModTime):
@@ -245,7 +267,9 @@ func (s *session) dispatchRead(r *request) error {
 func (s *session) read(r *request, h *handle, offset uint64, size int) *buffer {
 	var from io.ReaderAt = h.file
 	switch {
-	case h.dir != nil, h.up != nil && h.up.flags&openRead == 0:
+	case h.dir != nil:
+		return s.fail(r, errHandle)
+	case h.up != nil && h.up.flags&openRead == 0:
 		return s.fail(r, fs.ErrPermission)
 	case h.up != nil:
 		from = h.up.staged
@@ -257,7 +281,7 @@ func (s *session) read(r *request, h *handle, offset uint64, size int) *buffer {
 	reply := s.pool.newReply(fxpData, r.id, 4+size)
 	data := reply.b[header : header+size]
 	n, err := from.ReadAt(data, int64(offset))
-	if n == 0 {
+	if n == 0 && size > 0 {
 		s.pool.put(reply)
 		if err == nil {
 			err = io.EOF
@@ -273,6 +297,8 @@ func (s *session) opWrite(r *request, h *handle) error {
 	offset := r.body.uint64()
 	data := r.body.bytes(maxPacket)
 	switch {
+	case h.dir != nil:
+		return errHandle
 	case h.up == nil:
 		return fs.ErrPermission
 	case r.body.bad:
@@ -289,7 +315,7 @@ func (s *session) opWrite(r *request, h *handle) error {
 
 func (s *session) readdir(r *request, h *handle) *buffer {
 	if h.dir == nil {
-		return s.fail(r, fs.ErrPermission)
+		return s.fail(r, errHandle)
 	}
 	reply := s.pool.newReply(fxpName, r.id, maxReaddir)
 	countAt := len(reply.b)
@@ -330,97 +356,11 @@ func (s *session) mkdir(r *request) error {
 	if err != nil {
 		return err
 	}
+	defer s.hold(func(u *upload) bool { return u.name == name })()
+	if s.upload(name) != nil {
+		return fs.ErrExist
+	}
 	return s.fs.Mkdir(s.ctx, name)
-}
-
-// remove is REMOVE of a file or RMDIR of a directory.
-func (s *session) remove(r *request, directory bool) error {
-	name, err := r.name()
-	if err != nil {
-		return err
-	}
-	defer s.hold(func(u *upload) bool { return u.name == name || below(u.name, name) })()
-	staged := !directory && s.removeUploads(name)
-	info, err := s.fs.Stat(s.ctx, name)
-	switch {
-	case err == nil && directory && (!info.IsDir() || info.Link):
-		return storage.ErrNotDir
-	case err == nil && !directory && info.IsDir() && !info.Link:
-		return storage.ErrIsDir
-	}
-	err = s.fs.Remove(s.ctx, name)
-	missing := errors.Is(err, fs.ErrNotExist)
-	if !directory && (err == nil || missing) && s.partials.discard(s.ctx, s.log, name, "") || missing && staged {
-		return nil
-	}
-	return err
-}
-
-// removeUploads makes the open uploads to a name end without a publish, as a file
-// does that is unlinked while it is open. It reports whether there was one.
-func (s *session) removeUploads(name string) (found bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for u := range s.uploads {
-		if u.name == name {
-			u.removed, found = true, true
-		}
-	}
-	return found
-}
-
-// rename is RENAME, which never replaces, and posix-rename@openssh.com, which does.
-func (s *session) rename(r *request, replace bool) error {
-	from, err := r.name()
-	if err != nil {
-		return err
-	}
-	to, err := r.name()
-	if err != nil {
-		return err
-	}
-	defer s.hold(func(u *upload) bool {
-		return u.name == from || u.name == to || below(u.name, from)
-	})()
-	u := s.upload(from)
-	if u == nil {
-		return s.fs.Rename(s.ctx, from, to, storage.RenameOptions{Replace: replace})
-	}
-	return s.renameUpload(u, to, replace)
-}
-
-// permissioner is an FS that knows beforehand what is allowed: storage.View.
-type permissioner interface {
-	Permissions(name string) storage.Permission
-}
-
-// renameUpload moves a file that is open for writing in this session, which clients do
-// that send CLOSE late (sshfs). What is published under the old name moves now,
-// the upload when it is closed.
-func (s *session) renameUpload(u *upload, to string, replace bool) error {
-	err := s.fs.Rename(s.ctx, u.name, to, storage.RenameOptions{Replace: replace})
-	moved := err == nil
-	if errors.Is(err, fs.ErrNotExist) {
-		if view, ok := s.fs.(permissioner); ok && view.Permissions(u.name)&storage.PermRename == 0 {
-			return fs.ErrPermission
-		}
-		_, err = s.fs.Stat(s.ctx, to)
-		switch {
-		case err == nil && !replace:
-			return fs.ErrExist
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return err
-		}
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	u.name = to
-	s.mu.Unlock()
-	u.replace = replace || moved
-	return nil
 }
 
 func (s *session) realpath(r *request, p string) *buffer {

@@ -182,11 +182,17 @@ func (b *buffer) string(s string) {
 	b.b = append(b.b, s...)
 }
 
-// attributes writes what is known of a file. Owner and group are left out: there
-// are none, and clients take them for root's when they are absent.
+// ownerID is the id of the user and the group that every file belongs to: to those who are logged in, all is
+// theirs. It is the one that the first user of most systems has, so that a mounted folder looks right there without
+// a mapping; users-groups-by-id@openssh.com tells its name.
+const ownerID = 1000
+
+// attributes writes what is known of a file.
 func (b *buffer) attributes(info storage.Info) {
-	b.uint32(attrSize | attrPermissions | attrACModTime)
+	b.uint32(attrSize | attrUIDGID | attrPermissions | attrACModTime)
 	b.uint64(uint64(max(info.Size, 0)))
+	b.uint32(ownerID)
+	b.uint32(ownerID)
 	b.uint32(wireMode(info))
 	seconds := wireTime(info.ModTime)
 	b.uint32(seconds)

@@ -166,8 +166,8 @@ func (s *session) overlay(name string, info storage.Info, err error, lstat bool)
 }
 
 // resume opens the suspended upload to the name of u, if there is one that is not
-// older than what is published. It fails if somebody else keeps that open: to begin with
-// nothing would lose what the client does not send again.
+// older than what is published. It fails if that cannot be had, because somebody else keeps it open or has just
+// discarded it: to begin with nothing would lose what the client does not send again.
 func (s *session) resume(u *upload) (bool, error) {
 	suspended, ok := s.partials.find(s.ctx, u.target)
 	if !ok || u.base != nil && u.base.ModTime.After(suspended.Updated) {
@@ -178,17 +178,16 @@ func (s *session) resume(u *upload) (bool, error) {
 	if errors.Is(err, storage.ErrBusy) {
 		return false, storage.PathError("resume", u.target, err)
 	}
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			s.log.Warn("suspended upload cannot be continued", "name", u.target, "error", err)
-		}
+	if err != nil { // a new one would have a hole where the client sends nothing
 		s.partials.forget()
-		return false, nil
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errGone
+		}
+		return false, err
 	}
 	s.partials.open.add(suspended.Token)
 	u.staged, u.resumed, u.token = staged, true, suspended.Token
 	u.extents = extents{end: staged.Size()}
-	u.appendAt = staged.Size()
 	return true, nil
 }
 

@@ -13,8 +13,7 @@ type outgoing struct {
 	weight int64
 }
 
-// sender writes the replies of one session. Replies that wait together are joined,
-// so that a client that pipelines small requests does not get one SSH packet each.
+// sender writes the replies of one session. Replies that wait together are joined.
 type sender struct {
 	w       io.Writer
 	pool    *bufferPool
@@ -89,21 +88,24 @@ func (s *sender) run() {
 	}
 }
 
+// writeBatch writes replies as one stream, cut into SSH packets that are full but the last: most clients ask for
+// 32 KiB, and such a reply with its header is a few bytes longer than one packet.
 func (s *sender) writeBatch(batch []outgoing) {
 	joined := s.pool.get(stallPiece)
-	pending := joined.b[:0]
+	pending := joined.b[:0] // shorter than a packet
 	for _, o := range batch {
-		if len(pending)+len(o.buf.b) > stallPiece {
+		rest := o.buf.b
+		if len(pending) > 0 {
+			n := min(len(rest), stallPiece-len(pending))
+			pending, rest = append(pending, rest[:n]...), rest[n:]
+		}
+		if len(pending) == stallPiece {
 			s.write(pending)
 			pending = pending[:0]
 		}
-		if len(o.buf.b) > stallPiece/2 {
-			s.write(pending)
-			pending = pending[:0]
-			s.write(o.buf.b)
-		} else {
-			pending = append(pending, o.buf.b...)
-		}
+		full := len(rest) - len(rest)%stallPiece
+		s.write(rest[:full])
+		pending = append(pending, rest[full:]...)
 		s.pool.put(o.buf)
 		s.release(o.weight)
 	}

@@ -27,6 +27,7 @@ var (
 	errHandle         = errors.New("no such handle")
 	errTooManyHandles = errors.New("too many open handles")
 	errIncomplete     = errors.New("the suspended upload was not continued")
+	errGone           = errors.New("the suspended upload is gone")
 	errPanic          = errors.New("internal error")
 	errOffset         = errors.New("offset out of range")
 )
@@ -47,13 +48,14 @@ var statuses = []struct {
 	{errBadMessage, statusBadMessage, "Bad message"},
 	{errHandle, statusFailure, "Invalid handle"},
 	{errTooManyHandles, statusFailure, "Too many open files"},
-	{errOffset, statusFailure, "Offset out of range"},
+	{errOffset, statusBadMessage, "Offset out of range"},
 	{errIncomplete, statusFailure, "Upload is not complete"},
+	{errGone, statusFailure, "Interrupted upload is gone, send the file anew"},
 	{storage.ErrName, statusBadMessage, "Invalid file name"},
 	{fs.ErrExist, statusFailure, "File exists"},
 	{storage.ErrNotEmpty, statusFailure, "Directory not empty"},
 	{storage.ErrIsDir, statusFailure, "Is a directory"},
-	{storage.ErrInvalidMove, statusFailure, "Invalid argument"},
+	{storage.ErrInvalidMove, statusBadMessage, "Invalid argument"},
 	{storage.ErrCrossMount, statusFailure, "Invalid cross-device link"},
 	{storage.ErrPrecondition, statusFailure, "File was changed by somebody else"},
 	{storage.ErrDigest, statusFailure, "Digest does not match"},
@@ -62,7 +64,7 @@ var statuses = []struct {
 	{storage.ErrTooLarge, statusFailure, "File too large"},
 	{storage.ErrLocked, statusFailure, "File is locked"},
 	{storage.ErrBusy, statusFailure, "Device or resource busy"},
-	{fs.ErrInvalid, statusFailure, "Invalid argument"},
+	{fs.ErrInvalid, statusBadMessage, "Invalid argument"},
 	{fs.ErrClosed, statusFailure, "Invalid handle"},
 	{context.Canceled, statusFailure, "Connection is closing"},
 	{context.DeadlineExceeded, statusFailure, "Connection timed out"},

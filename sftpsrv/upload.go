@@ -33,17 +33,20 @@ type upload struct {
 	touched time.Time // when it was last written
 	kept    time.Time // when it was last checkpointed, or opened
 
-	resumed  bool          // continues a suspended upload, but the client has not shown yet that it knows
-	token    storage.Token // of that one, or of its own checkpoint
-	extents  extents
-	inPlace  bool  // something before the end of base was changed
-	appendAt int64 // for APPEND: the size at OPEN, before the first WRITE
-	arrival  bool  // for APPEND: offsets do not mean anything, bytes go to the end
-	placed   bool  // for APPEND: the first WRITE decided about arrival
+	resumed bool          // continues a suspended upload, but the client has not shown yet that it knows
+	token   storage.Token // of that one, or of its own checkpoint
+	extents extents
+	inPlace bool // something before the end of base was changed
+	arrival bool // for APPEND: offsets do not mean anything, bytes go to the end
+	placed  bool // for APPEND: the first WRITE decided about arrival
 }
 
 // create begins an upload for OPEN.
 func (s *session) create(name string, flags uint32, perm fs.FileMode) (*upload, error) {
+	exclusive := flags&openCreat != 0 && flags&openExcl != 0
+	if exclusive && s.upload(name) != nil {
+		return nil, storage.PathError("open", name, fs.ErrExist)
+	}
 	u := &upload{flags: flags, perm: perm, name: name, target: name, touched: s.now(), kept: s.now()}
 	info, err := s.fs.Stat(s.ctx, name)
 	if err == nil && info.IsDir() {
@@ -55,7 +58,6 @@ func (s *session) create(name string, flags uint32, perm fs.FileMode) (*upload, 
 	if flags&openCreat == 0 && flags&openTrunc != 0 && err != nil {
 		return nil, err
 	}
-	exclusive := flags&openCreat != 0 && flags&openExcl != 0
 	if flags&(openTrunc|openRead) == 0 && !exclusive {
 		if resumed, err := s.resume(u); resumed || err != nil {
 			return u, err
@@ -77,7 +79,6 @@ func (s *session) stage(u *upload, exclusive bool) error {
 			}
 			u.staged, u.edit = staged, true
 			u.extents = extents{end: staged.Size()}
-			u.appendAt = staged.Size()
 			return nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) || u.flags&openCreat == 0 {
@@ -89,7 +90,7 @@ func (s *session) stage(u *upload, exclusive bool) error {
 	if err != nil {
 		return err
 	}
-	u.staged, u.edit, u.extents, u.appendAt = staged, false, extents{}, 0
+	u.staged, u.edit, u.extents = staged, false, extents{}
 	return nil
 }
 
@@ -133,16 +134,16 @@ func (s *session) writeAt(u *upload, offset uint64, data []byte) error {
 // its client sends true ones (put -a), which may arrive in any order from clients
 // that write in parallel. So the offsets count when the first one is not before
 // the end of the file; clients that count from 0 get their bytes put to the end
-// in the order of arrival. What was there before is never overwritten.
+// in the order of arrival. What is there is never overwritten.
 func (u *upload) position(offset int64) int64 {
 	if u.flags&openAppend == 0 {
 		return offset
 	}
 	if !u.placed {
 		u.placed = true
-		u.arrival = offset < u.appendAt
+		u.arrival = offset < u.extents.end
 	}
-	if u.arrival || offset < u.appendAt {
+	if u.arrival || offset < u.extents.end {
 		return u.staged.Size()
 	}
 	return offset

@@ -13,11 +13,12 @@ import (
 
 // wire speaks SFTP by hand.
 type wire struct {
-	t    *testing.T
-	in   io.Reader
-	out  ssh.Channel
-	exit chan int // the exit status, or -1
-	id   uint32
+	t       *testing.T
+	in      io.Reader
+	out     io.Writer
+	endSend func() error // tells the server that nothing more comes
+	exit    chan int     // the exit status, or -1
+	id      uint32
 }
 
 // reply is one packet from the server.
@@ -29,9 +30,15 @@ type reply struct {
 
 func (f *fixture) wire(t *testing.T) *wire {
 	t.Helper()
-	channel, requests, err := f.mustDial().OpenChannel("session", nil)
+	return newWire(t, f.mustDial())
+}
+
+// newWire begins a session on a connection.
+func newWire(t *testing.T, conn *ssh.Client) *wire {
+	t.Helper()
+	channel, requests, err := conn.OpenChannel("session", nil)
 	mustDo(t, err)
-	w := &wire{t: t, in: channel, out: channel, exit: make(chan int, 1)}
+	w := &wire{t: t, in: channel, out: channel, endSend: channel.CloseWrite, exit: make(chan int, 1)}
 	go func() {
 		status := -1
 		for r := range requests {
@@ -188,69 +195,12 @@ func TestWireEnds(t *testing.T) {
 		})
 	}
 	w := f.ready(t)
-	w.out.CloseWrite()
+	w.endSend()
 	w.ended("EOF", 0)
 	w = f.ready(t)
 	w.raw(packet(fxpStat, uint32(1), "/")[:8])
-	w.out.CloseWrite()
+	w.endSend()
 	w.ended("EOF in a packet", 255)
-}
-
-func TestWireMalformed(t *testing.T) {
-	f := serve(t)
-	f.write("f", []byte("content"))
-	w := f.ready(t)
-	h := w.open("f", openRead)
-	dir := w.ask(fxpOpendir, "/")
-	d := dir.body.handle()
-	tests := []struct {
-		name   string
-		kind   byte
-		fields []any
-		want   uint32
-	}{
-		{"unknown type", 99, nil, statusOpUnsupported},
-		{"reply as a request", fxpData, []any{"x"}, statusOpUnsupported},
-		{"unknown extension", fxpExtended, []any{"nobody@example.com", "x"}, statusOpUnsupported},
-		{"extension without a name", fxpExtended, nil, statusOpUnsupported},
-		{"READLINK", fxpReadlink, []any{"f"}, statusOpUnsupported},
-		{"SYMLINK", fxpSymlink, []any{"f", "g"}, statusOpUnsupported},
-		{"no path", fxpStat, nil, statusBadMessage},
-		{"path longer than the packet", fxpStat, []any{uint32(1 << 30)}, statusBadMessage},
-		{"path beyond the bound", fxpStat, []any{string(bytes.Repeat([]byte("a"), maxPath+1))}, statusBadMessage},
-		{"name with NUL", fxpStat, []any{"a\x00"}, statusBadMessage},
-		{"OPEN without flags", fxpOpen, []any{"f"}, statusBadMessage},
-		{"OPEN with short attributes", fxpOpen, []any{"f", uint32(openRead), uint32(attrSize), uint32(1)}, statusBadMessage},
-		{"SETSTAT with too many extended attributes", fxpSetstat, []any{"f", uint32(attrExtended), uint32(math.MaxUint32)}, statusBadMessage},
-		{"SETSTAT with short extended attributes", fxpSetstat, []any{"f", uint32(attrExtended), uint32(2), "a", "b", "c"}, statusBadMessage},
-		{"RENAME with one path", fxpRename, []any{"f"}, statusBadMessage},
-		{"unknown handle", fxpRead, []any{"nope", uint64(0), uint32(1)}, statusFailure},
-		{"long handle", fxpClose, []any{string(make([]byte, 300))}, statusBadMessage},
-		{"no handle", fxpClose, nil, statusBadMessage},
-		{"READ without a length", fxpRead, []any{h, uint64(0)}, statusBadMessage},
-		{"READ at 2^63", fxpRead, []any{h, uint64(1 << 63), uint32(1)}, statusFailure},
-		{"READ near 2^63", fxpRead, []any{h, uint64(math.MaxInt64), uint32(10)}, statusFailure},
-		{"READ at the end", fxpRead, []any{h, uint64(7), uint32(10)}, statusEOF},
-		{"READ of nothing", fxpRead, []any{h, uint64(0), uint32(0)}, statusEOF},
-		{"READ of a directory", fxpRead, []any{d, uint64(0), uint32(10)}, statusPermissionDenied},
-		{"READDIR of a file", fxpReaddir, []any{h}, statusPermissionDenied},
-		{"WRITE to a reader", fxpWrite, []any{h, uint64(0), "x"}, statusPermissionDenied},
-		{"FSETSTAT of a reader's size", fxpFsetstat, []any{h, uint32(attrSize), uint64(0)}, statusPermissionDenied},
-		{"copy-data of a handle to itself", fxpExtended, []any{"copy-data", h, uint64(0), uint64(0), h, uint64(0)}, statusFailure},
-		{"copy-data to a reader", fxpExtended, []any{"copy-data", h, uint64(0), uint64(0), d, uint64(0)}, statusPermissionDenied},
-		{"OPENDIR of a file", fxpOpendir, []any{"f"}, statusNoSuchFile},
-		{"OPEN of a directory", fxpOpen, []any{"/", uint32(openRead), uint32(0)}, statusFailure},
-		{"OPEN of a directory for writing", fxpOpen, []any{"/", uint32(openWrite | openCreat), uint32(0)}, statusFailure},
-	}
-	for _, test := range tests {
-		w.status(test.name, w.ask(test.kind, test.fields...), test.want)
-	}
-	// READ returns what there is, and no more than maxData.
-	if r := w.ask(fxpRead, h, uint64(3), uint32(math.MaxUint32)); r.kind != fxpData || string(r.body.bytes(maxData)) != "tent" {
-		t.Errorf("READ: %+v", r)
-	}
-	w.status("CLOSE", w.ask(fxpClose, h), statusOK)
-	w.status("CLOSE again", w.ask(fxpClose, h), statusFailure)
 }
 
 // A WRITE that failed must not lead to a publish, whatever the client does next.
@@ -359,6 +309,14 @@ func TestWireExtensions(t *testing.T) {
 			t.Errorf("expand-path %q: %q, want %q", path, got, want)
 		}
 	}
+	r = w.ask(fxpExtended, "users-groups-by-id@openssh.com", string(packet(0, uint32(0), uint32(ownerID))[5:]), string(packet(0, uint32(ownerID), uint32(7))[5:]))
+	for i, want := range []string{string(packet(0, "", testUser)[5:]), string(packet(0, testUser, "")[5:])} {
+		if got := r.body.path(); r.kind != fxpExtendedReply || got != want {
+			t.Errorf("names %d: %q, want %q", i, got, want)
+		}
+	}
+	w.status("names of too many", w.ask(fxpExtended, "users-groups-by-id@openssh.com", string(make([]byte, 4*maxIDs+4)), ""), statusBadMessage)
+	w.status("names of half an id", w.ask(fxpExtended, "users-groups-by-id@openssh.com", "", "abc"), statusBadMessage)
 	r = w.ask(fxpExtended, "home-directory", testUser)
 	r.body.uint32()
 	if got := r.body.path(); got != "/" {

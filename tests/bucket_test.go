@@ -97,3 +97,18 @@ func TestClientsBucket(t *testing.T) {
 	sftpFolder(t, s, "cloud", to)
 	sameTree(t, "written over WebDAV, read over SFTP", to, tree, true)
 }
+
+// TestClientsBucketHandles has the clients that keep files open work in a bucket as they do on a disk.
+func TestClientsBucketHandles(t *testing.T) {
+	s := newBucketLab(t, servers.StartS3(t, servers.VersityGW), "").serve()
+	tree := filepath.Join(t.TempDir(), "tree")
+	for _, name := range oddNames() {
+		writeFile(t, filepath.Join(tree, name), []byte(name))
+	}
+	t.Run("paramiko", func(t *testing.T) { paramikoClient(t, s.in(t), tree) })
+	t.Run("sshfs", func(t *testing.T) {
+		if servers.HasFUSE(t) {
+			sshfsFolder(t, mountSSHFS(t, s.in(t)), tree)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -144,6 +145,8 @@ func TestClients(t *testing.T) {
 		{"sftp", openssh, true, curlFolder},
 		{"lftp-sftp", lftpSFTP, true, curlFolder},
 		{"lftp-https", lftpHTTPS, true, sftpFolder},
+		{"paramiko", paramikoClient, true, curlFolder},
+		{"sshfs", sshfs, true, curlFolder},
 		{"rclone-sftp", rcloneSFTP, true, curlFolder},
 		{"rclone-webdav", rcloneWebDAV, false, sftpFolder},
 		{"rclone-owncloud", rcloneOwncloud, true, sftpFolder},
@@ -235,10 +238,9 @@ func openssh(t *testing.T, s *serving, tree string) {
 	s.batch("rm sftp/desk/bigger", "rmdir sftp/desk")
 }
 
-// lftp runs a script of lftp against a folder of its own and stops at the first failure.
-func lftp(t *testing.T, s *serving, script ...string) string {
-	t.Helper()
-	head := []string{
+// lftpSettings are what lftp needs to know before a script.
+func lftpSettings(s *serving) []string {
+	return []string{
 		"set cmd:fail-exit yes", "set net:max-retries 1", "set net:timeout 20", "set ssl:verify-certificate no",
 		// It ends the connection after MKCOL and waits before it makes the next one.
 		"set net:reconnect-interval-base 1",
@@ -247,7 +249,21 @@ func lftp(t *testing.T, s *serving, script ...string) string {
 		"set sftp:auto-confirm yes",
 		fmt.Sprintf(`set sftp:connect-program "ssh -a -x -i %s -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"`, s.keyFile),
 	}
-	return client(t, "lftp", "", "-c", strings.Join(append(head, script...), "\n"))
+}
+
+// lftp runs a script of lftp against a folder of its own and stops at the first failure.
+func lftp(t *testing.T, s *serving, script ...string) string {
+	t.Helper()
+	r := finish(t, lftpCommand(t, s, script...))
+	if r.code != 0 {
+		t.Fatalf("lftp: exit status %d\n%s%s", r.code, r.out, r.stderr)
+	}
+	return r.out
+}
+
+func lftpCommand(t *testing.T, s *serving, script ...string) *exec.Cmd {
+	t.Helper()
+	return clientCommand(t, "lftp", "", "-c", strings.Join(append(lftpSettings(s), script...), "\n"))
 }
 
 func lftpSFTP(t *testing.T, s *serving, tree string) {

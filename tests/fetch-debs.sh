@@ -43,10 +43,11 @@ packages() {
     cadaver) echo cadaver ;;
     fuse) echo fuse3 ;;
     litmus) echo litmus ;;
+    sshfs) echo sshfs ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse litmus)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse litmus sshfs)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -67,6 +68,7 @@ programs() {
     cadaver) echo cadaver ;;
     fuse) echo fusermount fusermount3 ;;
     litmus) echo litmus ;;
+    sshfs) echo sshfs ;;
     esac
 }
 

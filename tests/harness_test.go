@@ -228,12 +228,18 @@ func client(t testing.TB, program string, stdin string, args ...string) string {
 
 func clientResult(t testing.TB, program string, stdin string, args ...string) result {
 	t.Helper()
+	return finish(t, clientCommand(t, program, stdin, args...))
+}
+
+// clientCommand prepares a run of a client, which ends with the test.
+func clientCommand(t testing.TB, program string, stdin string, args ...string) *exec.Cmd {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
-	defer cancel()
+	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, servers.Tool(t, program), args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LC_ALL=C.UTF-8")
-	return finish(t, cmd)
+	return cmd
 }
 
 // sftpArgs are OpenSSH's options to reach the gateway with the key.
@@ -303,15 +309,20 @@ type report struct {
 
 func parseEvents(t testing.TB, out string) []event {
 	t.Helper()
-	var events []event
+	return parseLines[event](t, out)
+}
+
+// parseLines parses lines of --json.
+func parseLines[T any](t testing.TB, out string) (list []T) {
+	t.Helper()
 	for line := range strings.Lines(out) {
-		var e event
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
+		var v T
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
 			t.Fatalf("line of --json: %v: %q", err, line)
 		}
-		events = append(events, e)
+		list = append(list, v)
 	}
-	return events
+	return list
 }
 
 // lastReport is the report at the end of the output of migrate --json.

@@ -35,9 +35,16 @@ func (m *mounts) close() error {
 	return errors.Join(errs...)
 }
 
+func (m *mounts) keepSpool(storage string, spool *disk.Disk) {
+	if m.spools == nil {
+		m.spools = map[string]*disk.Disk{}
+	}
+	m.spools[storage] = spool
+}
+
 // mountSources mounts what the configuration says. No server is asked for anything yet.
 func (g *gateway) mountSources(ctx context.Context) error {
-	g.mounts = mounts{fs: map[string]*ftpbridge.Mount{}, pools: map[string]*ftpbridge.Pool{}, spools: map[string]*disk.Disk{}}
+	g.mounts = mounts{fs: map[string]*ftpbridge.Mount{}, pools: map[string]*ftpbridge.Pool{}}
 	for _, name := range g.cfg.StorageNames() {
 		if g.cfg.Storages[name].Source == "" {
 			continue
@@ -66,7 +73,7 @@ func (g *gateway) mountSource(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	g.mounts.spools[name] = spool
+	g.mounts.keepSpool(name, spool)
 	o.Spool = spool
 	m, err := ftpbridge.NewMount(ctx, o)
 	if err != nil {

@@ -385,4 +385,7 @@ func (g *gateway) sweep(ctx context.Context) {
 			g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
 		}
 	}
+	if err := g.expireUploads(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		g.log.Warn("interrupted uploads could not be removed", slog.Any("error", err))
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -124,6 +125,17 @@ func (s *SSHD) newKey(j *job, name string) ssh.PublicKey {
 		j.t.Fatal(err)
 	}
 	return key
+}
+
+// SFTPServer prepares OpenSSH's SFTP server, which speaks the protocol on standard input and output with no SSH
+// around it. It starts in the folder dir and is not confined to it. Root is not needed.
+func SFTPServer(t testing.TB, dir string) *exec.Cmd {
+	t.Helper()
+	Fetch(t, "sshd")
+	cmd := exec.Command(debs(t, "sshd/usr/lib/openssh/sftp-server"), "-e", "-l", "QUIET", "-u", "022", "-d", dir)
+	cmd.Env = append(os.Environ(), libraries(t, "sshd"))
+	cmd.Dir = dir
+	return cmd
 }
 
 // Stop ends the server and all its sessions before the test does, as a crash would. It may be called

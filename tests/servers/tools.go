@@ -21,6 +21,21 @@ func NeedRoot(t testing.TB) {
 	t.Skipf("left out (needs root): %s", t.Name())
 }
 
+// HasFUSE reports whether file systems can be mounted through FUSE: as root, since the unpacked fusermount3 is not
+// setuid, and where there is /dev/fuse, which is up to the kernel of the machine. Elsewhere it says so in the log.
+func HasFUSE(t testing.TB) bool {
+	t.Helper()
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err == nil {
+		f.Close()
+	}
+	if err != nil || os.Getuid() != 0 {
+		t.Logf("nothing is mounted: %v, user id %d", err, os.Getuid())
+		return false
+	}
+	return true
+}
+
 // ModuleRoot returns the folder of go.mod.
 func ModuleRoot(t testing.TB) string {
 	t.Helper()
@@ -72,8 +87,9 @@ func folderOf(program string) string {
 
 // Tool returns the path of a client or helper program that can be run as it is: lftp, rclone, curl,
 // wget, sftp, scp, ssh, ssh-keygen, ssh-keyscan, ssh-audit, gpg, gpg-connect-agent, openssl, minisign,
-// signify-openbsd, pure-pw, cadaver, litmus, fusermount3, python3, and python3-paramiko, which is Python with paramiko. They are the
-// versions of Debian 12 that tests/fetch-debs.sh unpacks; where that fails, one in PATH will do.
+// signify-openbsd, pure-pw, cadaver, litmus, fusermount3, sshfs, python3, and python3-paramiko, which is
+// Python with paramiko. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that
+// fails, one in PATH will do.
 func Tool(t testing.TB, program string) string {
 	t.Helper()
 	root := ModuleRoot(t)
