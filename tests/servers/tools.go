@@ -72,8 +72,9 @@ func folderOf(program string) string {
 
 // Tool returns the path of a client or helper program that can be run as it is: lftp, rclone, curl,
 // wget, sftp, scp, ssh, ssh-keygen, ssh-keyscan, ssh-audit, gpg, gpg-connect-agent, openssl, minisign,
-// signify-openbsd, pure-pw, cadaver, litmus, fusermount3, python3, and python3-paramiko, which is Python with paramiko. They are the
-// versions of Debian 12 that tests/fetch-debs.sh unpacks; where that fails, one in PATH will do.
+// signify-openbsd, pure-pw, litmus, cadaver, fusermount3, python3, and python3-paramiko, which is Python
+// with paramiko. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that fails, one
+// in PATH will do.
 func Tool(t testing.TB, program string) string {
 	t.Helper()
 	root := ModuleRoot(t)
