@@ -21,11 +21,8 @@ func mayBeDead(n xmlName) bool {
 	case dav("displayname"), dav("getcontentlanguage"):
 		return true
 	}
-	return n.space != "DAV:" && n.space != owncloudSpace && !isModTime(n)
+	return n.space != "DAV:" && n.space != owncloud && !isModTime(n)
 }
-
-// owncloudSpace is the namespace of properties that rclone and others expect of a server.
-const owncloudSpace = "http://owncloud.org/ns"
 
 // isModTime reports whether the property is another word for the modification time. The second is what
 // rclone sets, in seconds since 1970, on servers that it takes for those of Nextcloud.

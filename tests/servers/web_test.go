@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestWeb(t *testing.T) {
@@ -18,7 +19,6 @@ func TestWeb(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := StartWeb(t, kind, root)
-			meter := StartMeter(w.PID())
 			client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 			defer client.CloseIdleConnections()
 			do := func(method, name, body string, want int) string {
@@ -45,10 +45,15 @@ func TestWeb(t *testing.T) {
 			if got := do("PROPFIND", "", "", 207); !strings.Contains(got, "/b") {
 				t.Errorf("PROPFIND: %s", got)
 			}
-			for range 200 {
-				do("GET", "a", "", 200)
+			var used time.Duration // counted in hundredths of a second
+			for tries := 0; used == 0 && tries < 50; tries++ {
+				meter := StartMeter(w.PID())
+				for range 200 {
+					do("GET", "a", "", 200)
+				}
+				used = meter.Stop()
 			}
-			if used := meter.Stop(); used <= 0 {
+			if used <= 0 {
 				t.Errorf("%v of CPU time", used)
 			}
 		})
