@@ -35,8 +35,10 @@ func (p *pace) spent(d time.Duration, n int) {
 // paced puts deadlines on both bodies of a request.
 func (h *Handler) paced(w http.ResponseWriter, r *http.Request) (*responseWriter, *pacedBody) {
 	rc := http.NewResponseController(w)
-	// The deadline of the response before this one is still on the connection.
-	_ = rc.SetWriteDeadline(time.Time{})
+	if r.ProtoMajor < 2 {
+		// The deadline of the response before this one is still on the connection.
+		_ = rc.SetWriteDeadline(time.Time{})
+	}
 	p := pace{window: h.cfg.ProgressTimeout, left: h.cfg.ProgressTimeout}
 	return &responseWriter{ResponseWriter: w, rc: rc, pace: p},
 		&pacedBody{ReadCloser: r.Body, rc: rc, pace: p, empty: r.Body == nil || r.ContentLength == 0}
@@ -82,7 +84,23 @@ type responseWriter struct {
 	http.ResponseWriter
 	rc     *http.ResponseController
 	pace   pace
-	status int // 0 until the header is written
+	armed  time.Time // when the deadline was last set to a whole window; zero: it is another
+	status int       // 0 until the header is written
+}
+
+// arm sets the deadline of what is written from now on. One that was set a moment ago for as long is left: to set
+// it costs more than to write, with HTTP/2, where another goroutine has to do it.
+func (w *responseWriter) arm(now time.Time) {
+	little := w.pace.window / 64
+	whole := w.pace.window-w.pace.left <= little
+	if whole && now.Sub(w.armed) <= little {
+		return
+	}
+	_ = w.rc.SetWriteDeadline(w.pace.deadline(now))
+	w.armed = time.Time{}
+	if whole {
+		w.armed = now
+	}
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -91,7 +109,7 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 func (w *responseWriter) WriteHeader(status int) {
 	if w.status == 0 && status >= http.StatusOK {
 		w.status = status
-		_ = w.rc.SetWriteDeadline(w.pace.deadline(time.Now()))
+		w.arm(time.Now())
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -101,10 +119,15 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	start := time.Now()
-	_ = w.rc.SetWriteDeadline(w.pace.deadline(start))
+	w.arm(start)
 	n, err := w.ResponseWriter.Write(p)
-	w.pace.spent(time.Since(start), n)
-	// Stays on for what net/http flushes after the handler.
-	_ = w.rc.SetWriteDeadline(time.Now().Add(w.pace.window))
+	end := time.Now()
+	w.pace.spent(end.Sub(start), n)
+	// A whole window stays on for what net/http flushes after the handler.
+	if left := w.pace.left; left < w.pace.window {
+		w.pace.left = w.pace.window
+		w.arm(end)
+		w.pace.left = left
+	}
 	return n, err
 }

@@ -3,6 +3,8 @@ package disk
 import (
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -24,18 +26,9 @@ const openTries = 8
 // openDir opens the directory at path. Links on the way are followed as long as
 // they stay in the tree, as by os.Root.
 func (d *Disk) openDir(path string) (*directory, error) {
-	fd, err := -1, error(unix.ENOSYS)
-	if !d.o.noOpenat2 {
-		err = control(d.top, func(top int) (err error) {
-			fd, err = openBeneath(top, path)
-			return err
-		})
-	}
-	switch {
-	case errors.Is(err, unix.EXDEV):
-		return nil, d.escapes
-	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM), // an old kernel, or a sandbox that forbids the call
-		errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENAMETOOLONG):
+	// With "/." at its end nothing but a directory is opened.
+	fd, ok, err := d.beneath(path+"/.", unix.O_RDONLY|unix.O_DIRECTORY)
+	if !ok {
 		fd, err = d.walkTo(path)
 	}
 	if err != nil {
@@ -44,26 +37,72 @@ func (d *Disk) openDir(path string) (*directory, error) {
 	return opened(fd)
 }
 
-// openBeneath lets the kernel walk the path (openat2(2), RESOLVE_BENEATH): EXDEV if
-// it leads out of the tree. With "/." at its end nothing but a directory is opened.
-func openBeneath(top int, path string) (fd int, err error) {
+// beneath lets the kernel walk a path in one call (openat2(2), RESOLVE_BENEATH), as os.Root does in
+// several for each of its elements. The error is d.escapes if it leads out of the tree. ok is false where the
+// kernel cannot do it, and os.Root has to.
+func (d *Disk) beneath(path string, flags uint64) (fd int, ok bool, err error) {
+	if d.o.noOpenat2 {
+		return -1, false, nil
+	}
 	how := unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Flags:   flags | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
 	}
-	for range openTries {
-		err = again(func() (err error) {
-			fd, err = unix.Openat2(top, path+"/.", &how)
-			return err
-		})
-		if !errors.Is(err, unix.EAGAIN) {
-			break
+	err = control(d.top, func(top int) (err error) {
+		for range openTries {
+			err = again(func() (err error) {
+				fd, err = unix.Openat2(top, path, &how)
+				return err
+			})
+			if !errors.Is(err, unix.EAGAIN) {
+				break
+			}
 		}
+		return err
+	})
+	switch {
+	case err == nil:
+		return fd, true, nil
+	case errors.Is(err, unix.EXDEV):
+		return -1, true, d.escapes
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM), // an old kernel, or a sandbox that forbids the call
+		errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENAMETOOLONG):
+		return -1, false, nil
 	}
-	return fd, err
+	return -1, true, err
 }
 
-// walkTo is openBeneath in steps.
+// lstat describes what is at path; a link there is not followed.
+func (d *Disk) lstat(path string) (fs.FileInfo, error) {
+	fd, ok, err := d.beneath(path, unix.O_PATH|unix.O_NOFOLLOW)
+	if !ok {
+		return d.root.Lstat(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var s unix.Stat_t
+	if err := again(func() error { return unix.Fstat(fd, &s) }); err != nil {
+		return nil, err
+	}
+	return &fileInfo{filepath.Base(path), statT(&s)}, nil
+}
+
+// openFile opens what is at path for reading, without waiting for the other end of a pipe.
+func (d *Disk) openFile(path string) (*os.File, error) {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
+	fd, ok, err := d.beneath(path, flags)
+	if !ok {
+		return d.root.OpenFile(path, flags, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), filepath.Base(path)), nil
+}
+
+// walkTo is openDir in steps.
 func (d *Disk) walkTo(path string) (fd int, err error) {
 	root, err := subRoot(d.root, path)
 	if err != nil {

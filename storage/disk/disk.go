@@ -201,7 +201,7 @@ var errHidden = fmt.Errorf("a special file, or a link that leads nowhere or out 
 
 // look describes what is at path: fs.ErrNotExist, or errHidden.
 func (d *Disk) look(path string) (entry, error) {
-	info, err := d.root.Lstat(path)
+	info, err := d.lstat(path)
 	if err != nil {
 		return entry{}, err
 	}
@@ -268,7 +268,7 @@ func (d *Disk) Open(ctx context.Context, name string) (storage.File, error) {
 	if e.IsDir() {
 		return nil, d.fail("open", name, storage.ErrIsDir)
 	}
-	f, err := d.root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	f, err := d.openFile(path)
 	if err != nil {
 		return nil, d.failReading("open", name, err)
 	}
