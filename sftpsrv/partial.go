@@ -65,12 +65,15 @@ func (p *partials) find(ctx context.Context, name string) (storage.Suspended, bo
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.loaded.IsZero() || p.now().Sub(p.loaded) > partialsFresh {
+	if p.stale() {
 		p.load(ctx)
 	}
 	found, ok := p.list[name]
 	return found, ok && !p.open.has(found.Token)
 }
+
+// stale reports whether the list has to be read again.
+func (p *partials) stale() bool { return p.loaded.IsZero() || p.now().Sub(p.loaded) > partialsFresh }
 
 // load reads the list, and removes what is too old: that of a gateway that was killed, which had set
 // no time. What cannot be listed cannot be continued; the client then
@@ -106,11 +109,12 @@ func (p *partials) forget() {
 	p.mu.Unlock()
 }
 
-// hide tells the published size of a name from now on.
+// hide tells the published size of a name from now on. Where it is not known whether there is another, that
+// is not looked up for it: many who read never ask.
 func (p *partials) hide(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, ok := p.list[name]; !ok {
+	if _, ok := p.list[name]; !ok && (!p.enabled() || !p.stale()) {
 		return
 	}
 	if len(p.hidden) >= maxHidden {

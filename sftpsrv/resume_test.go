@@ -145,6 +145,14 @@ func TestReaderGetsPublishedSize(t *testing.T) {
 	if info, err := c.Stat("f"); err != nil || info.Size() != 9 {
 		t.Errorf("after reading: %v, %v", info, err)
 	}
+	// One that never asked before it reads is told the same.
+	straight := f.client()
+	if got := get(t, straight, "f"); string(got) != "published" {
+		t.Errorf("read straight away %q", got)
+	}
+	if info, err := straight.Stat("f"); err != nil || info.Size() != 9 {
+		t.Errorf("after reading straight away: %v, %v", info, err)
+	}
 	// A publish ends the interrupted upload.
 	put(t, c, "f", []byte("whole"))
 	f.expect("f", []byte("whole"))
