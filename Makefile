@@ -22,7 +22,7 @@ SLOW := ^(TestReal.*Killed.*|TestRealMount|TestRealFetchStop)$$
 QUICK = $(shell go list ./... | grep -v '^gateway/tests/servers$$' | grep -v '^gateway/tests$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-quick test-kill test-minio bench bench-fronts bench-s3 bench-scale listing-report fetch lint fmt vet clean
+.PHONY: help run build test test-quick test-kill test-minio bench bench-fronts bench-s3 bench-scale soak listing-report fetch lint fmt vet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ test-quick: ## run all but the end-to-end tests, without the race detector
 
 test-kill: fetch ## move 100,000 files and be killed ten times on the way (10 minutes; FILES=n, TMPDIR where there is room)
 	GATEWAY_KILL_FILES=$(or $(FILES),100000) go test ./ftpbridge -run '^TestRealManyKilled$$' -v -count=1 -timeout 60m
+
+soak: fetch ## 50 clients at random work over both protocols (30 minutes; TIME=2h, SEED=n of an earlier run, RACE_BINARY=1)
+	GATEWAY_SOAK_TIME=$(or $(TIME),30m) GATEWAY_SOAK_SEED=$(SEED) GATEWAY_RACE=$(RACE_BINARY) \
+		go test ./tests -run '^TestSoak$$' -v -count=1 -timeout 24h
 
 bench: fetch ## how quickly files are moved, beside lftp, rclone, wget and curl (an hour; ARGS="-work small -n 3")
 	go test ./tests/bench -v -count=1 -timeout 3h -run TestRealBench -args -full $(ARGS)

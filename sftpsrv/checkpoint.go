@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"gateway/storage"
 )
@@ -18,6 +19,8 @@ import (
 type claims struct {
 	mu   sync.Mutex
 	held map[storage.Token]struct{} // bounded by the handles of all sessions
+
+	changes atomic.Uint64 // how often an upload was suspended, or was not what a list said
 }
 
 func (c *claims) add(t storage.Token) {

@@ -45,6 +45,7 @@ type partials struct {
 	mu     sync.Mutex
 	list   map[string]storage.Suspended // the newest by name
 	loaded time.Time                    // zero: not
+	known  uint64                       // claims.changes then
 	hidden map[string]struct{}
 }
 
@@ -65,11 +66,16 @@ func (p *partials) find(ctx context.Context, name string) (storage.Suspended, bo
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.loaded.IsZero() || p.now().Sub(p.loaded) > partialsFresh {
+	if p.stale() {
 		p.load(ctx)
 	}
 	found, ok := p.list[name]
 	return found, ok && !p.open.has(found.Token)
+}
+
+// stale reports whether the list has to be read again: this server has suspended an upload since, or another may have.
+func (p *partials) stale() bool {
+	return p.loaded.IsZero() || p.known != p.open.changes.Load() || p.now().Sub(p.loaded) > partialsFresh
 }
 
 // load reads the list, and removes what is too old: that of a gateway that was killed, which had set
@@ -77,7 +83,7 @@ func (p *partials) find(ctx context.Context, name string) (storage.Suspended, bo
 // sends the file anew, which is no loss.
 func (p *partials) load(ctx context.Context) {
 	p.list = make(map[string]storage.Suspended)
-	p.loaded = p.now()
+	p.loaded, p.known = p.now(), p.open.changes.Load()
 	var old []storage.Token
 	defer func() {
 		for _, t := range old {
@@ -99,18 +105,15 @@ func (p *partials) load(ctx context.Context) {
 	}
 }
 
-// forget makes the next find read the list again.
-func (p *partials) forget() {
-	p.mu.Lock()
-	p.loaded = time.Time{}
-	p.mu.Unlock()
-}
+// forget makes the next find of every connection read the list again.
+func (p *partials) forget() { p.open.changes.Add(1) }
 
-// hide tells the published size of a name from now on.
+// hide tells the published size of a name from now on. Where it is not known whether there is another, that
+// is not looked up for it: many who read never ask.
 func (p *partials) hide(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, ok := p.list[name]; !ok {
+	if _, ok := p.list[name]; !ok && (!p.enabled() || !p.stale()) {
 		return
 	}
 	if len(p.hidden) >= maxHidden {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pkg/sftp"
 )
@@ -122,6 +123,36 @@ func TestResumeOfWhatIsGone(t *testing.T) {
 	f.expect("f", []byte("whole"))
 }
 
+// TestPublishEndsWhatAnotherSessionKept: the file is sent again by a session that asked for its size a moment
+// before the other was found to be dead. Nothing of the first upload may be left, whose size would be told
+// instead of the file's once that is dated back.
+func TestPublishEndsWhatAnotherSessionKept(t *testing.T) {
+	f := serve(t)
+	conn := f.mustDial()
+	first, err := sftp.NewClient(conn)
+	mustDo(t, err)
+	w, err := first.Create("f")
+	mustDo(t, err)
+	_, err = w.Write([]byte("part"))
+	mustDo(t, err)
+	second := f.client()
+	if _, err := second.Stat("f"); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("before: %v", err)
+	}
+	conn.Close()
+	first.Close()
+	f.eventually("the upload is suspended", func() bool { return len(f.checkpoints()) == 1 && f.connections() == 1 })
+	put(t, second, "f", []byte("the whole"))
+	old := time.Unix(1e9, 0)
+	mustDo(t, second.Chtimes("f", old, old))
+	if info, err := f.client().Stat("f"); err != nil || info.Size() != 9 {
+		t.Errorf("STAT: %+v, %v", info, err)
+	}
+	if list := f.checkpoints(); len(list) > 0 {
+		t.Errorf("still kept: %+v", list)
+	}
+}
+
 func TestReaderGetsPublishedSize(t *testing.T) {
 	f := serve(t)
 	f.write("f", []byte("published"))
@@ -144,6 +175,14 @@ func TestReaderGetsPublishedSize(t *testing.T) {
 	}
 	if info, err := c.Stat("f"); err != nil || info.Size() != 9 {
 		t.Errorf("after reading: %v, %v", info, err)
+	}
+	// One that never asked before it reads is told the same.
+	straight := f.client()
+	if got := get(t, straight, "f"); string(got) != "published" {
+		t.Errorf("read straight away %q", got)
+	}
+	if info, err := straight.Stat("f"); err != nil || info.Size() != 9 {
+		t.Errorf("after reading straight away: %v, %v", info, err)
 	}
 	// A publish ends the interrupted upload.
 	put(t, c, "f", []byte("whole"))

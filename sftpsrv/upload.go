@@ -241,7 +241,7 @@ func (s *session) abandon(u *upload) {
 			return
 		}
 	}
-	_, err := u.staged.Suspend(ctx, storage.SuspendOptions{Until: s.now().Add(s.keep)})
+	token, err := u.staged.Suspend(ctx, storage.SuspendOptions{Until: s.now().Add(s.keep)})
 	switch {
 	case errors.Is(err, errors.ErrUnsupported): // this mount keeps nothing
 		return
@@ -250,6 +250,10 @@ func (s *session) abandon(u *upload) {
 		return
 	}
 	s.partials.forget()
+	if s.overtaken(ctx, u) { // by a session that published before it could know of this
+		_ = s.partials.resumer.Discard(ctx, token) // or the next one who publishes does
+		return
+	}
 	s.log.Info("upload suspended", "name", u.target, "size", u.extents.end, "hours", s.keep.Hours())
 }
 

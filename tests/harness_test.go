@@ -3,6 +3,7 @@ package tests
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,11 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "gateway")
-	out, err := exec.Command("go", "build", "-o", path, "gateway/cmd/gateway").CombinedOutput()
+	args := []string{"build", "-o", path}
+	if os.Getenv("GATEWAY_RACE") != "" { // which makes it many times as slow
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "gateway/cmd/gateway")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -55,6 +60,7 @@ type lab struct {
 	storages string
 	// sftpKeys are lines under "sftp:".
 	sftpKeys string
+	level    string // of the log; "" is debug
 }
 
 func newLab(t testing.TB) *lab {
@@ -147,18 +153,24 @@ func (l *lab) serve() *serving {
 	s := &serving{lab: l, user: "anna", password: "correct horse battery"}
 	s.keyFile = newKey(l.t)
 	if _, err := os.Stat(filepath.Join(l.data, "users", s.user+".yaml")); err != nil {
-		add := l.command("user", "add", s.user, "--folder", "", "--key", s.keyFile+".pub")
-		add.Stdin = strings.NewReader(s.password + "\n")
-		if r := finish(l.t, add); r.code != 0 {
-			l.t.Fatalf("user add: %s", r.stderr)
-		}
+		l.addUser(s.user, s.password, s.keyFile)
 	}
 	config := filepath.Join(l.t.TempDir(), "gateway.yaml")
-	if err := os.WriteFile(config, []byte("sftp:\n  listen: 127.0.0.1:0\n"+l.sftpKeys+"https:\n  listen: 127.0.0.1:0\nlog:\n  level: debug\n"+l.storages), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("sftp:\n  listen: 127.0.0.1:0\n"+l.sftpKeys+"https:\n  listen: 127.0.0.1:0\nlog:\n  level: "+cmp.Or(l.level, "debug")+"\n"+l.storages), 0o600); err != nil {
 		l.t.Fatal(err)
 	}
 	s.start(config)
 	return s
+}
+
+// addUser adds a user who sees the whole storage.
+func (l *lab) addUser(name, password, keyFile string) {
+	l.t.Helper()
+	add := l.command("user", "add", name, "--folder", "", "--key", keyFile+".pub")
+	add.Stdin = strings.NewReader(password + "\n")
+	if r := finish(l.t, add); r.code != 0 {
+		l.t.Fatalf("user add: %s", r.stderr)
+	}
 }
 
 func (s *serving) start(config string) {

@@ -56,6 +56,38 @@ func (s *server) raw(text string, half bool) int {
 	return res.StatusCode
 }
 
+// TestPutBrokenOffIsNoFailure: that a client leaves is nothing for the operator to look into.
+func TestPutBrokenOffIsNoFailure(t *testing.T) {
+	left := make(chan struct{})
+	s := startWith(t, settings{wrap: func(f storage.FS) storage.FS { return leftFS{f, left} }})
+	c := s.dial()
+	if _, err := io.WriteString(c, "PUT /f HTTP/1.1\r\nHost: h\r\n"+basicAlice+"Content-Length: 0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-left // the request is under way
+	c.Close()
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(s.log.String(), "webdav: request failed"); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the request did not end; log: %s", s.log.String())
+		}
+	}
+	if log := s.log.String(); strings.Contains(log, "level=ERROR") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+// leftFS is a tree whose Stat takes until its caller has left.
+type leftFS struct {
+	storage.FS
+	asked chan struct{}
+}
+
+func (f leftFS) Stat(ctx context.Context, _ string) (storage.Info, error) {
+	close(f.asked)
+	<-ctx.Done()
+	return storage.Info{}, ctx.Err()
+}
+
 // TestPutCutOff: whatever part of a request arrives, the old file stays.
 func TestPutCutOff(t *testing.T) {
 	big := strings.Repeat("n", 700<<10) // more than one buffer

@@ -13,6 +13,11 @@ import (
 	"golang.org/x/net/netutil"
 )
 
+// maxFrameSize bounds a frame of HTTP/2, in bytes. A connection that breaks within a request stays in memory
+// until IdleTimeout, with the buffer of its largest frame: net/http starts that timer anew when it ends the
+// streams, after it has stopped it. Nobody has to log in for that, and net/http's own bound is 1 MiB.
+const maxFrameSize = 64 << 10
+
 // NewHTTPServer is an http.Server with the limits of the configuration. There is
 // no limit on the time of a whole request: bodies are held to a pace instead.
 func (h *Handler) NewHTTPServer() *http.Server {
@@ -28,6 +33,7 @@ func (h *Handler) NewHTTPServer() *http.Server {
 		Protocols:         protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxConcurrentStreams,
+			MaxReadFrameSize:              maxFrameSize,
 			MaxReceiveBufferPerConnection: 4 << 20,
 			MaxReceiveBufferPerStream:     1 << 20,
 			SendPingTimeout:               h.cfg.ProgressTimeout,

@@ -95,7 +95,8 @@ func (q *request) fail(err error) {
 		e = &statusError{}
 		e.status, e.text = statusOf(err)
 		level := q.h.log.Debug
-		if e.status >= http.StatusInternalServerError && e.status != http.StatusInsufficientStorage {
+		left := errors.Is(err, context.Canceled) // the client has
+		if e.status >= http.StatusInternalServerError && e.status != http.StatusInsufficientStorage && !left {
 			level = q.h.log.Error
 		}
 		level("webdav: request failed", "method", q.Method, "path", q.URL.Path,
