@@ -24,8 +24,12 @@ import (
 // session that opened the published one for reading is told that one's from then on.
 //
 // OPEN for writing without TRUNC continues the upload when the first WRITE begins
-// where it ended; any other WRITE is meant for the published file, and the
+// there; any other WRITE is meant for the published file, and the
 // suspended upload stays as it was.
+//
+// The size that is told is short of one byte. Nobody knows whether an upload that broke off was whole and only
+// not closed; so whoever continues it has a byte to send, and a client that skips a file of the right size
+// does not take it for done.
 //
 // What another connection of this server has open is not suspended, although it was
 // checkpointed. What another process has open may be: it may have been killed. Its size is
@@ -98,6 +102,7 @@ func (p *partials) load(ctx context.Context) {
 			old = append(old, suspended.Token)
 			continue
 		}
+		suspended.Size = toldSize(suspended.Size)
 		expired := !suspended.Until.IsZero() && suspended.Until.Before(p.loaded)
 		if known, ok := p.list[suspended.Name]; !expired && (!ok || known.Updated.Before(suspended.Updated)) {
 			p.list[suspended.Name] = suspended
@@ -194,13 +199,17 @@ func (s *session) resume(u *upload) (bool, error) {
 	return true, nil
 }
 
+// toldSize is the size that the owner of a suspended upload is told.
+func toldSize(size int64) int64 { return max(size-1, 0) }
+
 // settle decides, at the first change of an upload that was resumed, whether the
 // client continues it or means the published file.
 func (s *session) settle(u *upload, offset int64) error {
 	if !u.resumed {
 		return nil
 	}
-	continues := offset == u.staged.Size()
+	told := toldSize(u.staged.Size())
+	continues := offset == told || offset == u.staged.Size() // which a client may know that sent it
 	if !continues && (u.base != nil || u.flags&openCreat != 0) {
 		s.abandon(u)
 		s.partials.open.remove(u.token)
@@ -208,5 +217,9 @@ func (s *session) settle(u *upload, offset int64) error {
 		return s.stage(u, false)
 	}
 	u.resumed, u.dirty = false, true
+	if offset == told {
+		u.extents.truncate(told)
+		return u.staged.Truncate(told)
+	}
 	return nil
 }

@@ -174,6 +174,9 @@ func (s *session) truncate(u *upload, size uint64) error {
 // info describes the upload to its own session.
 func (s *session) uploadInfo(u *upload) storage.Info {
 	info := storage.Info{Size: u.staged.Size(), Mode: u.perm, ModTime: u.touched}
+	if u.resumed {
+		info.Size = toldSize(info.Size)
+	}
 	if u.base != nil {
 		info.Mode = u.base.Mode
 		if !u.dirty && u.edit {
