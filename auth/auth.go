@@ -33,7 +33,7 @@ type Identity struct {
 	// ([Stepwise]), and may not be let in before.
 	NeedsPassword bool
 
-	version string // of the user's file
+	version fileVersion // of the user's file
 }
 
 // Authenticator checks credentials. Safe for concurrent use.

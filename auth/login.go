@@ -44,7 +44,7 @@ func (l *Logins) SetTrust(t *Trust) { l.trust = t }
 
 // Current implements Rechecker: it looks at the user's file, and does not read it.
 func (l *Logins) Current(id Identity) bool {
-	return id.version != "" && id.version == l.users.version(id.User.Name)
+	return id.version != fileVersion{} && id.version == l.users.version(id.User.Name)
 }
 
 // Password implements Authenticator.

@@ -316,20 +316,27 @@ func (s *Users) Get(_ context.Context, name string) (User, error) {
 	return u, nil
 }
 
-// version is different after every change of a user's file; "" where there is none.
-func (s *Users) version(name string) string {
+// fileVersion tells a user's file from what it was before any change: a file that was replaced may
+// have the size and time of the old one, but not its inode.
+type fileVersion struct {
+	inode         uint64
+	size, modTime int64
+}
+
+// version is zero where there is no file.
+func (s *Users) version(name string) fileVersion {
 	if CheckName(name) != nil {
-		return ""
+		return fileVersion{}
 	}
 	info, err := os.Stat(filepath.Join(s.dir, name+".yaml"))
 	if err != nil {
-		return ""
+		return fileVersion{}
 	}
-	inode := uint64(0) // a file that was replaced may have the size and time of the old one
+	v := fileVersion{size: info.Size(), modTime: info.ModTime().UnixNano()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		inode = st.Ino
+		v.inode = st.Ino
 	}
-	return fmt.Sprintf("%d %d %d", inode, info.Size(), info.ModTime().UnixNano())
+	return v
 }
 
 // readRegular reads a user's file. Opening anything else could wait for ever, and with

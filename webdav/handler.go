@@ -244,16 +244,17 @@ func (q *request) options() error {
 }
 
 func (q *request) logDone(started time.Time) {
-	attrs := []any{
-		"method", q.Method, "path", q.URL.Path, "status", q.w.status,
-		"user", q.id.User.Name, "remote", q.from.String(), "took", time.Since(started),
-	}
+	level := slog.LevelInfo
 	switch q.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, "PROPFIND":
-		q.h.log.Debug("webdav: request", attrs...)
-	default:
-		q.h.log.Info("webdav: request", attrs...)
+		level = slog.LevelDebug
 	}
+	if !q.h.log.Enabled(q.Context(), level) {
+		return
+	}
+	q.h.log.Log(q.Context(), level, "webdav: request",
+		"method", q.Method, "path", q.URL.Path, "status", q.w.status,
+		"user", q.id.User.Name, "remote", q.from.String(), "took", time.Since(started))
 }
 
 // remoteAddr is the peer of the connection; headers that name another client

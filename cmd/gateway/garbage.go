@@ -5,14 +5,14 @@ import (
 	"runtime/debug"
 )
 
-// batchGCPercent is Go's GOGC for the commands that move files and end. They keep
-// a few megabytes alive and make many of garbage each second: twice the memory
+// gcPercent is Go's GOGC for the commands that move files. They keep a few
+// megabytes alive and make many of garbage each second: twice the memory
 // halves the collections, more gains nothing.
-const batchGCPercent = 200
+const gcPercent = 200
 
 // collectLess sets it, unless the environment has a say.
 func collectLess() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(batchGCPercent)
+		debug.SetGCPercent(gcPercent)
 	}
 }

@@ -33,6 +33,7 @@ type serveCmd struct{}
 
 // Run serves until the context ends, then lets transfers finish.
 func (serveCmd) Run(e *env) error {
+	collectLess()
 	g, err := e.open()
 	if err != nil {
 		return err
