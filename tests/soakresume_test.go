@@ -102,7 +102,7 @@ func (c *soakClient) compareWhileKept(name string, f *soakFile) error {
 }
 
 // awaitKept waits on a new connection until it is told how much of an upload is kept: at
-// least what was acknowledged.
+// least what was acknowledged, but for the byte that is held back.
 func (c *soakClient) awaitKept(name string, f *soakFile) (*sftp.Client, int64, error) {
 	c.close()
 	var size int64 = -1
@@ -113,7 +113,7 @@ func (c *soakClient) awaitKept(name string, f *soakFile) (*sftp.Client, int64, e
 		}
 		info, err := remote.Stat(name)
 		switch {
-		case err == nil && info.Size() >= int64(f.kept) && info.Size() <= int64(len(f.next)):
+		case err == nil && info.Size() >= int64(f.kept)-1 && info.Size() < int64(len(f.next)):
 			return remote, info.Size(), nil
 		case err == nil:
 			size = info.Size()
