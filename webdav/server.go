@@ -13,9 +13,8 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// maxFrameSize bounds a frame of HTTP/2, in bytes. A connection that breaks within a request stays in memory
-// until IdleTimeout, with the buffer of its largest frame: net/http starts that timer anew when it ends the
-// streams, after it has stopped it. Nobody has to log in for that, and net/http's own bound is 1 MiB.
+// maxFrameSize bounds a frame of HTTP/2, in bytes, and with it a buffer of each connection. net/http's own bound
+// is 1 MiB.
 const maxFrameSize = 64 << 10
 
 // NewHTTPServer is an http.Server with the limits of the configuration. There is
@@ -27,7 +26,7 @@ func (h *Handler) NewHTTPServer() *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: h.cfg.ReadHeaderTimeout,
-		IdleTimeout:       h.cfg.IdleTimeout,
+		ConnState:         newIdleConns(h.cfg.IdleTimeout).state,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 		Protocols:         protocols,
