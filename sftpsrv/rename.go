@@ -17,7 +17,7 @@ func (s *session) remove(r *request, directory bool) error {
 	if directory && s.uploadsBelow(name) {
 		return storage.ErrNotEmpty
 	}
-	staged := !directory && s.removeUploads(name)
+	staged := !directory && s.removeUploads(name, nil)
 	info, err := s.fs.Stat(s.ctx, name)
 	switch {
 	case err == nil && directory && (!info.IsDir() || info.Link):
@@ -33,13 +33,13 @@ func (s *session) remove(r *request, directory bool) error {
 	return err
 }
 
-// removeUploads makes the open uploads to a name end without a publish, as a file
-// does that is unlinked while it is open. It reports whether there was one.
-func (s *session) removeUploads(name string) (found bool) {
+// removeUploads makes the open uploads to a name, but for one, end without a publish, as
+// a file does that is unlinked while it is open. It reports whether there was any.
+func (s *session) removeUploads(name string, but *upload) (found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for u := range s.uploads {
-		if u.name == name {
+		if u.name == name && u != but {
 			u.removed, found = true, true
 		}
 	}
@@ -73,7 +73,7 @@ func (s *session) rename(r *request, replace bool) error {
 		err = s.renameUpload(u, to, replace)
 	}
 	if err == nil && taken != nil {
-		s.removeUpload(taken)
+		s.removeUploads(to, u)
 	}
 	return err
 }
@@ -88,13 +88,6 @@ func (s *session) uploadsBelow(dir string) bool {
 		}
 	}
 	return false
-}
-
-// removeUpload makes an open upload end without a publish: another file has its name now.
-func (s *session) removeUpload(u *upload) {
-	s.mu.Lock()
-	u.removed = true
-	s.mu.Unlock()
 }
 
 // permissioner is an FS that knows beforehand what is allowed: storage.View.
