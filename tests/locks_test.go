@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/pkg/sftp"
-	"golang.org/x/crypto/ssh"
 )
 
 const exclusiveLock = `<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`
@@ -84,18 +83,7 @@ func TestRealLockStopsSFTP(t *testing.T) {
 // refusedCalls tries what OpenSSH's program has no command for.
 func (s *serving) refusedCalls(name string) {
 	s.t.Helper()
-	conn, err := ssh.Dial("tcp", s.sftp, &ssh.ClientConfig{
-		User: s.user, Auth: []ssh.AuthMethod{ssh.Password(s.password)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close()
-	c, err := sftp.NewClient(conn)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer c.Close()
+	c := s.session()
 	_, openErr := c.OpenFile(name, os.O_RDWR)
 	for what, err := range map[string]error{
 		"SETSTAT of times": c.Chtimes(name, time.Now(), time.Now()), "SETSTAT of the size": c.Truncate(name, 1),
