@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pkg/sftp"
+
+	"gateway/tests/servers"
 )
 
 const exclusiveLock = `<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`
@@ -103,20 +105,17 @@ func TestRealLockDuringUpload(t *testing.T) {
 	local := filepath.Join(t.TempDir(), "big.bin")
 	writeFile(t, local, make([]byte, 4<<20))
 	writeFile(t, s.files("f.bin"), []byte("old and whole"))
+	proxy := servers.StartProxy(t, s.sftp, servers.ProxyOptions{})
+	halfway := proxy.StallAfter(servers.Up, 2<<20)
 	ended := make(chan result, 1)
-	go func() {
-		ended <- clientResult(t, "sftp", "put "+local+" f.bin\n", append([]string{"-l", "8000"}, s.sftpArgs()...)...) // 8 Mbit/s: 4 s
-	}()
-	staging := s.files(".gateway-staging")
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if found, _ := filepath.Glob(filepath.Join(staging, "*")); len(found) > 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the upload did not begin")
-		}
+	go func() { ended <- clientResult(t, "sftp", "put "+local+" f.bin\n", s.through(proxy).sftpArgs()...) }()
+	select {
+	case <-halfway:
+	case r := <-ended:
+		t.Fatalf("the upload ended before the middle: %s%s", r.out, r.stderr)
 	}
 	token := s.lock("f.bin")
+	proxy.Resume()
 	r := <-ended
 	if r.code == 0 {
 		t.Errorf("an upload was published on a locked name: %s", r.out)
