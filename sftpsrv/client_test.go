@@ -286,6 +286,12 @@ func TestRemoveAndRenameWhileOpen(t *testing.T) {
 		f.expect(from, nil)
 		mustDo(t, c.Remove("to"))
 	}
+	// Open twice, and renamed: both move.
+	f.write("twice", []byte("old"))
+	first, second := open("twice"), open("twice")
+	mustDo(t, c.Rename("twice", "moved"), second.Close(), first.Close())
+	f.expect("moved", []byte("new"))
+	f.expect("twice", nil)
 	// A reader keeps its version.
 	r, err := c.Open("g")
 	mustDo(t, err, c.Remove("g"))

@@ -17,7 +17,7 @@ func (s *session) remove(r *request, directory bool) error {
 	if directory && s.uploadsBelow(name) {
 		return storage.ErrNotEmpty
 	}
-	staged := !directory && s.removeUploads(name, nil)
+	staged := !directory && s.removeUploads(name)
 	info, err := s.fs.Stat(s.ctx, name)
 	switch {
 	case err == nil && directory && (!info.IsDir() || info.Link):
@@ -33,13 +33,13 @@ func (s *session) remove(r *request, directory bool) error {
 	return err
 }
 
-// removeUploads makes the open uploads to a name, but for one, end without a publish, as
-// a file does that is unlinked while it is open. It reports whether there was any.
-func (s *session) removeUploads(name string, but *upload) (found bool) {
+// removeUploads makes the open uploads to a name end without a publish, as a file
+// does that is unlinked while it is open. It reports whether there was one.
+func (s *session) removeUploads(name string) (found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for u := range s.uploads {
-		if u.name == name && u != but {
+		if u.name == name {
 			u.removed, found = true, true
 		}
 	}
@@ -67,15 +67,14 @@ func (s *session) rename(r *request, replace bool) error {
 		return fs.ErrExist
 	case u != nil && u == taken:
 		return nil
-	case u == nil:
-		err = s.fs.Rename(s.ctx, from, to, storage.RenameOptions{Replace: replace})
-	default:
-		err = s.renameUpload(u, to, replace)
+	case u != nil:
+		return s.renameUploads(from, to, replace)
 	}
-	if err == nil && taken != nil {
-		s.removeUploads(to, u)
+	if err := s.fs.Rename(s.ctx, from, to, storage.RenameOptions{Replace: replace}); err != nil {
+		return err
 	}
-	return err
+	s.removeUploads(to) // another file has their name now
+	return nil
 }
 
 // uploadsBelow reports whether something inside of a folder is open for writing in this session.
@@ -95,14 +94,14 @@ type permissioner interface {
 	Permissions(name string) storage.Permission
 }
 
-// renameUpload moves a file that is open for writing in this session, which clients do
+// renameUploads moves a file that is open for writing in this session, which clients do
 // that send CLOSE late (sshfs). What is published under the old name moves now,
-// the upload when it is closed.
-func (s *session) renameUpload(u *upload, to string, replace bool) error {
-	err := s.fs.Rename(s.ctx, u.name, to, storage.RenameOptions{Replace: replace})
+// the uploads when they are closed.
+func (s *session) renameUploads(from, to string, replace bool) error {
+	err := s.fs.Rename(s.ctx, from, to, storage.RenameOptions{Replace: replace})
 	moved := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		if view, ok := s.fs.(permissioner); ok && view.Permissions(u.name)&storage.PermRename == 0 {
+		if view, ok := s.fs.(permissioner); ok && view.Permissions(from)&storage.PermRename == 0 {
 			return fs.ErrPermission
 		}
 		_, err = s.fs.Stat(s.ctx, to)
@@ -117,9 +116,13 @@ func (s *session) renameUpload(u *upload, to string, replace bool) error {
 	if err != nil {
 		return err
 	}
+	s.removeUploads(to)
 	s.mu.Lock()
-	u.name = to
-	s.mu.Unlock()
-	u.replace = replace || moved
+	defer s.mu.Unlock()
+	for u := range s.uploads {
+		if u.name == from && !u.removed {
+			u.name, u.replace = to, replace || moved
+		}
+	}
 	return nil
 }
