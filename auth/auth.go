@@ -1,8 +1,8 @@
 // Package auth decides who may enter and what they may then do.
 //
 // Users are YAML files, one each, in a folder ([Users]). [Authenticator] checks
-// passwords and public keys in constant time, whether the user exists or not,
-// and slows down and bans addresses that keep failing ([Guard]).
+// passwords in a time that does not tell whether the user exists, and public keys and
+// certificates ([Trust]), and slows down and bans addresses that keep failing ([Guard]).
 //
 // It does not speak SSH or HTTP, and it does not touch files of users: what a
 // user may do is a list of mounts with permissions, which storage.View enforces.
@@ -28,9 +28,9 @@ var (
 // Identity is a user who has proved who they are.
 type Identity struct {
 	User User   // as it was at login
-	By   string // "password", "publickey", "certificate", and with a password after one of them "publickey+password"
-	// NeedsPassword says that it is not enough: the user has to give a password too
-	// ([Stepwise]), and may not be let in before.
+	By   string // "password", "publickey" or "certificate"; with a password after one of the latter "publickey+password" and the like
+	// NeedsPassword says that the key is not enough: the user has to give a password too
+	// ([Stepwise]), and must not be let in before.
 	NeedsPassword bool
 
 	version fileVersion // of the user's file
@@ -38,7 +38,7 @@ type Identity struct {
 
 // Authenticator checks credentials. Safe for concurrent use.
 type Authenticator interface {
-	// Password checks a password that is all that is asked for: of a user who has to prove a
+	// Password checks a password without a key before it: of a user who has to prove a
 	// key, none is right. It takes about the same time whether the user
 	// exists or not, and fails with ErrCredentials, ErrBanned, ErrDisabled or
 	// ErrBusy. A failure counts against the address.
@@ -62,7 +62,8 @@ type Authenticator interface {
 type Stepwise interface {
 	Authenticator
 
-	// PasswordToo checks the password of somebody who has proved the key of id, as Password does.
+	// PasswordToo checks the password of a user who has proved the key of id, which has to have
+	// NeedsPassword. It fails as Password does.
 	PasswordToo(ctx context.Context, from netip.Addr, id Identity, password string) (Identity, error)
 }
 

@@ -18,8 +18,8 @@ import (
 	"gateway/config"
 )
 
-// Trust is which certificates log users in, and which keys and certificates do not whatever else
-// says so. The files are read again when they have changed; while one of them cannot
+// Trust holds the authorities whose certificates log users in, and the keys and certificates that are
+// revoked. The files are read again when they have changed; while one of them cannot
 // be used, no key and no certificate is accepted. Safe for concurrent use.
 type Trust struct {
 	authorities *reread[[]ssh.PublicKey] // nil: no certificates
@@ -34,11 +34,13 @@ var (
 	errCertificate = fmt.Errorf("%w: certificate", ErrCredentials)
 )
 
-// NewTrust reads the files. userCA has the public keys of the authorities for user certificates,
-// one a line as in authorized_keys, without options; with "" there are none. revoked has what is revoked:
-// lines of a public key, of "SHA256:..." (the fingerprint of a key, also of one in a certificate or of an authority),
-// of "serial: N" or "serial: N-M", and of "id: KEY-ID" (both of certificates of any authority); with "" nothing is.
-// Empty lines and those that begin with # do not count.
+// NewTrust reads the files, and fails with a [config.Error] where one has a mistake.
+//
+// userCA has the public keys of the authorities for user certificates, one a line as in authorized_keys,
+// without options; with "" there are none. revoked has what is revoked: lines of a public key, of "SHA256:..."
+// (the fingerprint of a key, also of one in a certificate or of an authority), of "serial: N" or "serial: N-M",
+// and of "id: KEY-ID" (both of certificates of any authority); with "" nothing is. Empty lines and those that
+// begin with # do not count.
 func NewTrust(userCA, revoked string) (*Trust, error) {
 	t := &Trust{now: time.Now}
 	if userCA != "" {
@@ -56,7 +58,7 @@ func NewTrust(userCA, revoked string) (*Trust, error) {
 	return t, nil
 }
 
-// usable reports whether a key or certificate is not revoked.
+// usable fails with errRevoked for a revoked key or certificate, or because the list cannot be used.
 func (t *Trust) usable(key ssh.PublicKey) error {
 	if t == nil || t.revoked == nil {
 		return nil
@@ -139,7 +141,7 @@ func parseAuthorities(file string, data []byte) ([]ssh.PublicKey, error) {
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, &config.Error{File: file, Msg: "there is no key in it"}
+		return nil, &config.Error{File: file, Msg: "there is no key in it; write one a line, or leave sftp.user_ca out"}
 	}
 	return keys, nil
 }
@@ -169,7 +171,7 @@ func parseRevocations(file string, data []byte) (revocations, error) {
 	r := revocations{fingerprints: map[string]bool{}, ids: map[string]bool{}}
 	for n, line := range significantLines(data) {
 		if !r.add(line) {
-			return r, &config.Error{File: file, Line: n, Msg: "it is neither a public key nor one of SHA256:FINGERPRINT, serial: N, serial: N-M, id: KEY-ID"}
+			return r, &config.Error{File: file, Line: n, Msg: "it is neither a public key nor one of SHA256:FINGERPRINT, serial: N, serial: N-M, id: KEY-ID; correct or remove the line"}
 		}
 	}
 	return r, nil

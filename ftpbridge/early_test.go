@@ -216,8 +216,8 @@ func TestFetchTimed(t *testing.T) {
 }
 
 // behind says whether what follows the present command has come with it.
-func (c *talk) behind(next string) bool {
-	got, _ := c.br.Peek(c.br.Buffered())
+func (t *talk) behind(next string) bool {
+	got, _ := t.br.Peek(t.br.Buffered())
 	return strings.HasPrefix(string(got), next)
 }
 
@@ -245,7 +245,7 @@ func TestRestTogether(t *testing.T) {
 			t.Error("RETR was not beside REST")
 		case refuses && (!errors.Is(err, ErrUnsupported) || !s.Broken()):
 			t.Errorf("refused: %q, %v, broken: %v", got, err, s.Broken())
-		case !refuses && (err != nil || string(got) != "456789" || s.Broken()):
+		case !refuses && (err != nil || got != "456789" || s.Broken()):
 			t.Errorf("%q, %v, broken: %v", got, err, s.Broken())
 		}
 	}

@@ -151,7 +151,7 @@ func (f *fixture) dialKept(t *testing.T) (*ssh.Client, error) {
 
 // A client that stops answering is found, one that does nothing but answer is kept.
 func TestKeepAlive(t *testing.T) {
-	f := serve(t, func(c *Config) { c.KeepAlive = 50 * time.Millisecond })
+	f := serve(t, func(c *Config) { c.KeepAlive = 200 * time.Millisecond })
 	kept := f.mustDial()
 	raw, err := net.Dial("tcp", f.addr)
 	mustDo(t, err)

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pkg/sftp"
-
 	"gateway/storage"
 	"gateway/storage/disk"
 )
@@ -61,17 +59,9 @@ func (f *fixture) checkpoints() (list []storage.Suspended) {
 // TestCheckpointReplaces: an upload that begins anew takes the place of one that was interrupted.
 func TestCheckpointReplaces(t *testing.T) {
 	f := serve(t, func(c *Config) { c.checkpointEvery = time.Nanosecond })
-	conn := f.mustDial()
-	c, err := sftp.NewClient(conn)
-	mustDo(t, err)
-	w, err := c.Create("f")
-	mustDo(t, err)
-	_, err = w.Write(pattern(100 << 10))
-	mustDo(t, err)
-	conn.Close()
-	c.Close()
+	f.breakOff("f", pattern(100<<10))
 	f.suspended(1)
-	w, err = f.client().Create("f")
+	w, err := f.client().Create("f")
 	mustDo(t, err)
 	_, err = w.Write(pattern(10 << 10))
 	mustDo(t, err)

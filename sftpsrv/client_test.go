@@ -118,7 +118,7 @@ func TestPathOperations(t *testing.T) {
 	}
 }
 
-func mustDo(t *testing.T, errs ...error) {
+func mustDo(t testing.TB, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
@@ -267,6 +267,31 @@ func TestRemoveAndRenameWhileOpen(t *testing.T) {
 	mustDo(t, w.Close())
 	f.expect("g", []byte("new"))
 	f.expect("e", nil)
+	// Renamed onto a name that is open twice, also by one who is open too: neither comes back.
+	for _, from := range []string{"there", "open"} {
+		f.write(from, []byte("from"))
+		taken := []*sftp.File{open("to"), open("to")}
+		for _, w := range taken {
+			_, err := w.Write([]byte("er"))
+			mustDo(t, err)
+		}
+		if from == "open" {
+			taken = append(taken, open(from))
+		}
+		mustDo(t, c.PosixRename(from, "to"))
+		for i := len(taken) - 1; i >= 0; i-- {
+			mustDo(t, taken[i].Close())
+		}
+		f.expect("to", map[string][]byte{"there": []byte("from"), "open": []byte("new")}[from])
+		f.expect(from, nil)
+		mustDo(t, c.Remove("to"))
+	}
+	// Open twice, and renamed: both move.
+	f.write("twice", []byte("old"))
+	first, second := open("twice"), open("twice")
+	mustDo(t, c.Rename("twice", "moved"), second.Close(), first.Close())
+	f.expect("moved", []byte("new"))
+	f.expect("twice", nil)
 	// A reader keeps its version.
 	r, err := c.Open("g")
 	mustDo(t, err, c.Remove("g"))

@@ -133,7 +133,8 @@ func (c *command) say(text string) uint32 {
 }
 
 func (c *command) complain(status uint32, format string, args ...any) uint32 {
-	fmt.Fprintf(c.stderr, strings.TrimRight(format, "\r\n")+"\r\n", args...)
+	text := strings.TrimRight(fmt.Sprintf(format, args...), "\r\n")
+	_, _ = io.WriteString(c.stderr, text+"\r\n") // a client that is gone reads it no more
 	return status
 }
 

@@ -75,6 +75,9 @@ func TestCommands(t *testing.T) {
 		if got.code != test.want.code || got.out != test.want.out || !strings.Contains(got.stderr, test.want.stderr) {
 			t.Errorf("%.60q: %d, %q, %q; want %+v", test.line, got.code, got.out, got.stderr, test.want)
 		}
+		if strings.HasSuffix(got.stderr, "\n\r\n") {
+			t.Errorf("%.60q: an empty line ends %q", test.line, got.stderr)
+		}
 	}
 	f.expect("d/empty", []byte{})
 }

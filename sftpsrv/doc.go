@@ -1,9 +1,11 @@
-// Package sftpsrv is the SSH front end: an SFTP version 3 server over storage.FS.
+// Package sftpsrv is the SSH front end: an SFTP version 3 server over storage.FS, and beside it the old
+// protocol of scp and a few commands.
 //
 // SSH is golang.org/x/crypto/ssh; the SFTP loop is this package's own
 // (draft-ietf-secsh-filexfer-02 and the PROTOCOL file of OpenSSH for the
 // extensions). What a user sees is the storage.FS that [Config.Open] returns for
-// them; every verb goes through it, and nothing here decides about access.
+// them; every verb goes through it, and nothing here decides about access. Who logs in
+// is decided by [Config.Auth]: by password, public key or certificate, or a key and a password.
 //
 // # What it promises
 //
@@ -30,11 +32,15 @@
 // REMOVE of such a file take effect when it is closed. Its name is taken for
 // MKDIR, RENAME and an exclusive OPEN, and its folder is neither renamed nor removed.
 //
+// # Commands
+//
+// Of the commands that clients send in place of SFTP, "scp -t" and "scp -f" (which "scp -O" starts), md5sum,
+// sha1sum, sha256sum, sha512sum, pwd and cd are understood and carried out by this package
+// (command.go, scp.go). A file that scp sends is published when all of it has come.
+//
 // # What it does not do
 //
-// There is no shell and nothing is executed: of commands, scp (the old protocol, "scp -O"), md5sum,
-// sha1sum, sha256sum, sha512sum, pwd and cd are understood and carried out by the gateway itself
-// (command.go). There is no forwarding, no symbolic or hard link to make, and
+// Nothing is executed: there is no shell. There is no forwarding, no symbolic or hard link to make, and
 // SETSTAT of owner and mode succeeds without doing anything: clients send it as a
 // courtesy and give up where it fails. A client that is interrupted but still
 // sends CLOSE (sftp does on Ctrl-C) cannot be told from one that was done.

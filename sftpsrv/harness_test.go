@@ -211,6 +211,20 @@ func (f *fixture) client(options ...sftp.ClientOption) *sftp.Client {
 	return c
 }
 
+// breakOff begins an upload, of which content comes before the connection breaks.
+func (f *fixture) breakOff(name string, content []byte) {
+	f.t.Helper()
+	conn := f.mustDial()
+	c, err := sftp.NewClient(conn)
+	mustDo(f.t, err)
+	w, err := c.Create(name)
+	mustDo(f.t, err)
+	_, err = w.Write(content)
+	mustDo(f.t, err)
+	conn.Close()
+	c.Close()
+}
+
 func (f *fixture) write(name string, content []byte) {
 	f.t.Helper()
 	file := filepath.Join(f.dir, name)

@@ -1,6 +1,7 @@
 package sftpsrv
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -210,7 +211,7 @@ func (s *session) resize(name string, attrs attributes) error {
 		return err
 	}
 	if err := s.setUpload(u, attrs); err != nil {
-		u.staged.Abort(s.ctx)
+		u.staged.Abort(context.WithoutCancel(s.ctx))
 		return err
 	}
 	return s.publish(u)

@@ -67,15 +67,14 @@ func (s *session) rename(r *request, replace bool) error {
 		return fs.ErrExist
 	case u != nil && u == taken:
 		return nil
-	case u == nil:
-		err = s.fs.Rename(s.ctx, from, to, storage.RenameOptions{Replace: replace})
-	default:
-		err = s.renameUpload(u, to, replace)
+	case u != nil:
+		return s.renameUploads(from, to, replace)
 	}
-	if err == nil && taken != nil {
-		s.removeUpload(taken)
+	if err := s.fs.Rename(s.ctx, from, to, storage.RenameOptions{Replace: replace}); err != nil {
+		return err
 	}
-	return err
+	s.removeUploads(to) // another file has their name now
+	return nil
 }
 
 // uploadsBelow reports whether something inside of a folder is open for writing in this session.
@@ -90,26 +89,19 @@ func (s *session) uploadsBelow(dir string) bool {
 	return false
 }
 
-// removeUpload makes an open upload end without a publish: another file has its name now.
-func (s *session) removeUpload(u *upload) {
-	s.mu.Lock()
-	u.removed = true
-	s.mu.Unlock()
-}
-
 // permissioner is an FS that knows beforehand what is allowed: storage.View.
 type permissioner interface {
 	Permissions(name string) storage.Permission
 }
 
-// renameUpload moves a file that is open for writing in this session, which clients do
+// renameUploads moves a file that is open for writing in this session, which clients do
 // that send CLOSE late (sshfs). What is published under the old name moves now,
-// the upload when it is closed.
-func (s *session) renameUpload(u *upload, to string, replace bool) error {
-	err := s.fs.Rename(s.ctx, u.name, to, storage.RenameOptions{Replace: replace})
+// the uploads when they are closed.
+func (s *session) renameUploads(from, to string, replace bool) error {
+	err := s.fs.Rename(s.ctx, from, to, storage.RenameOptions{Replace: replace})
 	moved := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		if view, ok := s.fs.(permissioner); ok && view.Permissions(u.name)&storage.PermRename == 0 {
+		if view, ok := s.fs.(permissioner); ok && view.Permissions(from)&storage.PermRename == 0 {
 			return fs.ErrPermission
 		}
 		_, err = s.fs.Stat(s.ctx, to)
@@ -124,9 +116,13 @@ func (s *session) renameUpload(u *upload, to string, replace bool) error {
 	if err != nil {
 		return err
 	}
+	s.removeUploads(to)
 	s.mu.Lock()
-	u.name = to
-	s.mu.Unlock()
-	u.replace = replace || moved
+	defer s.mu.Unlock()
+	for u := range s.uploads {
+		if u.name == from && !u.removed {
+			u.name, u.replace = to, replace || moved
+		}
+	}
 	return nil
 }

@@ -95,17 +95,9 @@ func TestResumeAfterBreak(t *testing.T) {
 // Who was told the size of an interrupted upload that is discarded then does not leave a hole in its place.
 func TestResumeOfWhatIsGone(t *testing.T) {
 	f := serve(t)
-	conn := f.mustDial()
-	c, err := sftp.NewClient(conn)
-	mustDo(t, err)
-	w, err := c.Create("f")
-	mustDo(t, err)
-	_, err = w.Write([]byte("part"))
-	mustDo(t, err)
-	conn.Close()
-	c.Close()
+	f.breakOff("f", []byte("part"))
 	token := f.suspended(1)["f"].Token
-	c = f.client()
+	c := f.client()
 	if info, err := c.Stat("f"); err != nil || info.Size() != 3 {
 		t.Fatalf("STAT: %v, %v", info, err)
 	}
@@ -189,17 +181,9 @@ func TestResumeOfWhatWasWhole(t *testing.T) {
 func TestReaderGetsPublishedSize(t *testing.T) {
 	f := serve(t)
 	f.write("f", []byte("published"))
-	conn := f.mustDial()
-	c, err := sftp.NewClient(conn)
-	mustDo(t, err)
-	w, err := c.Create("f")
-	mustDo(t, err)
-	_, err = w.Write([]byte("part"))
-	mustDo(t, err)
-	conn.Close()
-	c.Close()
+	f.breakOff("f", []byte("part"))
 	f.suspended(1)
-	c = f.client()
+	c := f.client()
 	if info, err := c.Stat("f"); err != nil || info.Size() != 3 {
 		t.Errorf("before reading: %v, %v", info, err)
 	}

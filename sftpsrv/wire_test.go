@@ -376,7 +376,7 @@ func TestWireStalledClient(t *testing.T) {
 }
 
 func TestWireIdle(t *testing.T) {
-	f := serve(t, func(c *Config) { c.IdleTimeout = 100 * time.Millisecond })
+	f := serve(t, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
 	w := f.ready(t)
 	f.eventually("the end of the connection", func() bool { return f.connections() == 0 })
 	if _, err := w.tryRead(); err == nil {

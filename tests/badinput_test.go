@@ -63,6 +63,7 @@ func TestWrongPassword(t *testing.T) {
 	const wrong = "not-the-password"
 	for _, kind := range []servers.Kind{servers.VSFTPD, servers.Pyftpdlib} {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel() // each server takes seconds to refuse
 			l := newLab(t)
 			server := smallServer(t, kind)
 			l.env = []string{passwordVariable + wrong}

@@ -2,11 +2,8 @@ package tests
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,43 +15,10 @@ import (
 	"gateway/tests/servers"
 )
 
-// plain is an address that takes HTTP without TLS and hands it on, for clients that
-// cannot be told to trust a certificate.
-func (s *serving) plain() string {
-	s.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			near, err := ln.Accept()
-			if err != nil {
-				return // closed at the end of the test
-			}
-			go func() {
-				defer near.Close()
-				far, err := tls.Dial("tcp", s.https, &tls.Config{InsecureSkipVerify: true})
-				if err != nil {
-					return // the client sees the end of its connection
-				}
-				defer far.Close()
-				go func() {
-					_, _ = io.Copy(far, near)
-					_ = far.CloseWrite()
-				}()
-				_, _ = io.Copy(near, far)
-			}()
-		}
-	}()
-	return ln.Addr().String()
-}
-
 // cadaver runs commands of cadaver.
 func (s *serving) cadaver(commands ...string) string {
 	s.t.Helper()
-	home, addr := s.t.TempDir(), s.plain()
+	home, addr := s.t.TempDir(), plain(s.t, s.https)
 	netrc := fmt.Sprintf("machine 127.0.0.1\nlogin %s\npassword %s\n", s.user, s.password)
 	if err := os.WriteFile(filepath.Join(home, ".netrc"), []byte(netrc), 0o600); err != nil {
 		s.t.Fatal(err)
@@ -84,7 +48,7 @@ func (s *serving) withPassword(user, password string) *serving {
 	return &other
 }
 
-// TestCadaver has cadaver do all that it can but properties.
+// TestCadaver has cadaver do all that it can.
 func TestCadaver(t *testing.T) {
 	s := newLab(t).serve().withPassword("dav", "not-very-secret")
 	tree := oddTree(t)
@@ -96,9 +60,10 @@ func TestCadaver(t *testing.T) {
 		"ls", "get big.bin back.bin", "lock plain.txt", "discover plain.txt",
 		"put "+filepath.Join(tree, "empty.dat")+" plain.txt", "unlock plain.txt",
 		"mkcol folder", "move moved.txt folder/inner.txt", "copy folder folder2", "rmcol folder",
+		"propset plain.txt author anna", "propget plain.txt author",
 	)
-	// Every command says so, but cd, lcd and discover.
-	if n := strings.Count(out, "succeeded."); n != 16 || !strings.Contains(out, "Scope: exclusive") {
+	// Every command says so, but cd, lcd, discover and propget.
+	if n := strings.Count(out, "succeeded."); n != 17 || !strings.Contains(out, "Scope: exclusive") || !strings.Contains(out, "Value of author is: anna") {
 		t.Errorf("%d commands succeeded:\n%s", n, out)
 	}
 	s.absent("desk/gone.txt", "desk/copied.txt", "desk/moved.txt", "desk/folder")

@@ -2,7 +2,6 @@ package tests
 
 import (
 	"bytes"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -181,9 +180,7 @@ func streamHTTPS(c *clients, name string, body io.Reader) error {
 		return err
 	}
 	req.SetBasicAuth(c.s.user, c.s.password)
-	client := &http.Client{Timeout: commandTime, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	defer client.CloseIdleConnections()
-	res, err := client.Do(req)
+	res, err := c.http.Do(req)
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func (s *serving) litmus(t *testing.T, url string, skipped ...string) {
 
 // plain listens for clients that speak no TLS and speaks it for them, as a proxy in front would: the
 // gateway itself has no listener without it.
-func plain(t *testing.T, https string) (addr string) {
+func plain(t testing.TB, https string) (addr string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

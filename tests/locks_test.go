@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/pkg/sftp"
-	"golang.org/x/crypto/ssh"
+
+	"gateway/tests/servers"
 )
 
 const exclusiveLock = `<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`
@@ -84,18 +85,7 @@ func TestRealLockStopsSFTP(t *testing.T) {
 // refusedCalls tries what OpenSSH's program has no command for.
 func (s *serving) refusedCalls(name string) {
 	s.t.Helper()
-	conn, err := ssh.Dial("tcp", s.sftp, &ssh.ClientConfig{
-		User: s.user, Auth: []ssh.AuthMethod{ssh.Password(s.password)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close()
-	c, err := sftp.NewClient(conn)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer c.Close()
+	c := s.session()
 	_, openErr := c.OpenFile(name, os.O_RDWR)
 	for what, err := range map[string]error{
 		"SETSTAT of times": c.Chtimes(name, time.Now(), time.Now()), "SETSTAT of the size": c.Truncate(name, 1),
@@ -115,20 +105,17 @@ func TestRealLockDuringUpload(t *testing.T) {
 	local := filepath.Join(t.TempDir(), "big.bin")
 	writeFile(t, local, make([]byte, 4<<20))
 	writeFile(t, s.files("f.bin"), []byte("old and whole"))
+	proxy := servers.StartProxy(t, s.sftp, servers.ProxyOptions{})
+	halfway := proxy.StallAfter(servers.Up, 2<<20)
 	ended := make(chan result, 1)
-	go func() {
-		ended <- clientResult(t, "sftp", "put "+local+" f.bin\n", append([]string{"-l", "8000"}, s.sftpArgs()...)...) // 8 Mbit/s: 4 s
-	}()
-	staging := s.files(".gateway-staging")
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if found, _ := filepath.Glob(filepath.Join(staging, "*")); len(found) > 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the upload did not begin")
-		}
+	go func() { ended <- clientResult(t, "sftp", "put "+local+" f.bin\n", s.through(proxy).sftpArgs()...) }()
+	select {
+	case <-halfway:
+	case r := <-ended:
+		t.Fatalf("the upload ended before the middle: %s%s", r.out, r.stderr)
 	}
 	token := s.lock("f.bin")
+	proxy.Resume()
 	r := <-ended
 	if r.code == 0 {
 		t.Errorf("an upload was published on a locked name: %s", r.out)

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/pkg/sftp"
-	"golang.org/x/crypto/ssh"
 
 	"gateway/tests/servers"
 )
@@ -21,20 +20,10 @@ import (
 // session is an SFTP session of its own, in Go, for what no program does.
 func (s *serving) session() *sftp.Client {
 	s.t.Helper()
-	key, err := os.ReadFile(s.keyFile)
+	c, err := dialClients(s)
 	mustDo(s.t, err)
-	signer, err := ssh.ParsePrivateKey(key)
-	mustDo(s.t, err)
-	conn, err := ssh.Dial("tcp", s.sftp, &ssh.ClientConfig{
-		User: s.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
-		HostKeyCallback: ssh.InsecureIgnoreHostKey(), // the server is ours, on loopback
-	})
-	mustDo(s.t, err)
-	s.t.Cleanup(func() { conn.Close() })
-	c, err := sftp.NewClient(conn)
-	mustDo(s.t, err)
-	s.t.Cleanup(func() { c.Close() })
-	return c
+	s.t.Cleanup(c.close)
+	return c.sftp
 }
 
 func mustDo(t testing.TB, errs ...error) {

@@ -2,15 +2,11 @@ package tests
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/pkg/sftp"
-	"golang.org/x/crypto/ssh"
 )
 
 // TestSSHAudit has ssh-audit look at the gateway as it is without a configuration.
@@ -78,30 +74,10 @@ func TestSSHConfiguration(t *testing.T) {
 func TestIdleSessions(t *testing.T) {
 	const sessions, most = 200, 100 << 20
 	s := newLab(t).serve()
-	text, err := os.ReadFile(s.keyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ssh.ParsePrivateKey(text)
-	if err != nil {
-		t.Fatal(err)
-	}
 	before := s.memory("VmRSS")
-	for i := range sessions {
-		conn, err := ssh.Dial("tcp", s.sftp, &ssh.ClientConfig{
-			User: s.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
-		})
-		if err != nil {
-			t.Fatalf("session %d: %v", i, err)
-		}
-		defer conn.Close()
-		c, err := sftp.NewClient(conn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.ReadDir("/"); err != nil {
-			t.Fatal(err)
-		}
+	for range sessions {
+		_, err := s.session().ReadDir("/")
+		mustDo(t, err)
 	}
 	if got := s.memory("VmRSS") - before; got > most {
 		t.Errorf("%d idle sessions cost %.1f MiB", sessions, got/(1<<20))

@@ -343,13 +343,7 @@ func (q *request) copyMembers(ctx context.Context, t *transfer, failed *failures
 func (q *request) writeFailures(failed failures) error {
 	m := q.multistatus()
 	for _, f := range failed {
-		if f.condition == "" {
-			m.status(f.href, f.status)
-			continue
-		}
-		m.open(f.href)
-		_, _ = m.WriteString("<D:status>" + statusLine(f.status) + "</D:status><D:error><D:" + f.condition + "/></D:error>")
-		_ = m.shut()
+		m.status(f.href, f.status, f.condition)
 	}
 	return m.close()
 }

@@ -260,9 +260,9 @@ func TestTrickleIsCut(t *testing.T) {
 
 // TestSlowStorageIsNotBlamed: only the time the client takes counts.
 func TestSlowStorageIsNotBlamed(t *testing.T) {
-	const timeout = 100 * time.Millisecond
+	const timeout = 200 * time.Millisecond
 	s := startWith(t, settings{config: func(c *Config) { c.ProgressTimeout = timeout },
-		wrap: func(f storage.FS) storage.FS { return slow{f, 3 * timeout} }})
+		wrap: func(f storage.FS) storage.FS { return slow{f, 2 * timeout} }})
 	body := strings.Repeat("x", 600<<10)
 	s.run(step{method: "PUT", path: "/f", body: body, want: 201})
 	s.wantFiles(map[string]string{"f": body})

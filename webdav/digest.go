@@ -9,7 +9,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
+	"fmt"
 	"hash"
 	"hash/adler32"
 	"io"
@@ -94,7 +94,7 @@ func (q *request) expectedDigests() (*expected, error) {
 	for _, s := range strings.Fields(q.Header.Get("OC-Checksum")) {
 		name, digits, _ := strings.Cut(s, ":")
 		sum, err := hex.DecodeString(digits)
-		if err != nil || !e.claim("OC-Checksum", func(a algorithm) bool { return strings.EqualFold(a.oc, name) }, sum) {
+		if err != nil || name == "" || !e.claim("OC-Checksum", func(a algorithm) bool { return strings.EqualFold(a.oc, name) }, sum) {
 			return nil, badDigest("OC-Checksum")
 		}
 		// Whoever sends one compares by another later: rclone sends SHA-1 and asks for MD5.
@@ -230,11 +230,15 @@ func (q *request) checksums(name string, info storage.Info) (value string, ok bo
 	return `<checksum xmlns="` + owncloud + `">` + strings.Join(list, " ") + "</checksum>", len(list) > 0
 }
 
-// version names one version of the bytes of a file, for all users who see it.
-type version struct{ key, etag string }
+// version names one version of the bytes of a file, for all users who see it. It is a hash, since
+// names can be long; the zero value is of a file without an entity tag, which has no versions.
+type version [sha256.Size]byte
 
 func (q *request) version(name string, info storage.Info) version {
-	return version{q.lockKey(name), info.ETag}
+	if info.ETag == "" {
+		return version{}
+	}
+	return sha256.Sum256([]byte(q.lockKey(name) + "\x00" + info.ETag))
 }
 
 // sumCache remembers digests for as long as the process runs.
@@ -257,7 +261,7 @@ func (c *sumCache) known(v version) sums {
 }
 
 func (c *sumCache) add(v version, more sums) {
-	if v.etag == "" || len(more) == 0 {
+	if v == (version{}) || len(more) == 0 {
 		return
 	}
 	c.mu.Lock()
@@ -300,7 +304,7 @@ func (c *sumCache) sum(ctx context.Context, v version, a algorithm, f storage.Fi
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		return nil, errors.Join(errors.New("read a file for its digest"), err)
+		return nil, fmt.Errorf("read a file for its digest: %w", err)
 	}
 	sum := h.Sum(nil)
 	c.add(v, sums{a.name: sum})

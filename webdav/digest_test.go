@@ -62,7 +62,7 @@ func TestPutDigests(t *testing.T) {
 	for _, header := range []string{
 		"Repr-Digest: sha-256=:AAAA:", "Repr-Digest: sha-256", "Repr-Digest: sha-256=abc", "Repr-Digest: sha-256=:%%%:", "Repr-Digest: =",
 		"Repr-Digest: SHA-256=:AAAA:", "Content-Digest: sha-256=1", "Content-MD5: x", "Content-MD5: AAAA",
-		"OC-Checksum: SHA1", "OC-Checksum: SHA1:zz", "OC-Checksum: MD5:00", "OC-Checksum: SHA1:00",
+		"OC-Checksum: SHA1", "OC-Checksum: SHA1:zz", "OC-Checksum: :" + strings.Repeat("0", 128), "OC-Checksum: MD5:00", "OC-Checksum: SHA1:00",
 	} {
 		a := s.send(step{method: "PUT", path: "/f", header: header, body: "new"})
 		if a.status != 400 || !strings.Contains(a.body, "cannot be read") {
@@ -141,18 +141,18 @@ func TestWantReprDigest(t *testing.T) {
 func TestDigestIsBounded(t *testing.T) {
 	c := newSumCache()
 	f := fakeFile{size: maxHashed + 1}
-	if sum, err := c.sum(t.Context(), version{"k", "e"}, algorithms()[0], f); sum != nil || err != nil {
+	if sum, err := c.sum(t.Context(), version{1}, algorithms()[0], f); sum != nil || err != nil {
 		t.Error(sum, err)
 	}
 	c.hashing <- struct{}{}
 	c.hashing <- struct{}{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if sum, err := c.sum(ctx, version{"k", "e"}, algorithms()[0], fakeFile{}); sum != nil || err == nil {
+	if sum, err := c.sum(ctx, version{1}, algorithms()[0], fakeFile{}); sum != nil || err == nil {
 		t.Error(sum, err)
 	}
 	for i := range maxSums + 10 {
-		c.add(version{fmt.Sprint(i), "e"}, sums{"md5": nil})
+		c.add(sha256.Sum256([]byte(fmt.Sprint(i))), sums{"md5": nil})
 	}
 	if len(c.entries) > maxSums {
 		t.Errorf("%d entries", len(c.entries))

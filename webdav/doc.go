@@ -25,5 +25,6 @@
 // live in the memory of the process and properties are refused with 403. That they
 // follow what other front ends do is the business of the FS: see [storage.Guard].
 // A folder is not copied by way of a link. There is no creationdate, since no
-// backend knows it. PUT with Content-Range and PATCH are refused.
+// backend knows it. An upload that broke off is not kept: PUT with Content-Range or
+// Range, and PATCH, are refused.
 package webdav

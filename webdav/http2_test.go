@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +18,7 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"golang.org/x/sync/errgroup"
 
 	"gateway/storage"
 )
@@ -178,37 +181,46 @@ func TestHTTP2Stalls(t *testing.T) {
 	}
 }
 
-// TestSlowButHonest: an upload that takes many times the time-out is stored, since it
+// TestSlowButHonest: an upload that takes longer than the time-out is stored, since it
 // moves on all the time.
 func TestSlowButHonest(t *testing.T) {
 	const timeout = time.Second
 	s := startWith(t, settings{tls: tlsConfig(t), config: func(c *Config) { c.ProgressTimeout = timeout }})
-	for _, proto := range []int{1, 2} {
+	body := strings.Repeat("x", 10*minProgress)
+	slowly := func(proto int) error {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: proto == 2}
+		defer transport.CloseIdleConnections()
 		pr, pw := io.Pipe()
 		go func() {
-			for range 10 {
-				_, _ = pw.Write(bytes.Repeat([]byte("x"), minProgress))
+			for piece := range slices.Chunk([]byte(body), minProgress) {
+				_, _ = pw.Write(piece)
 				time.Sleep(timeout / 5)
 			}
 			pw.Close()
 		}()
-		req, err := http.NewRequest("PUT", s.url+"/f", pr)
+		req, err := http.NewRequest("PUT", fmt.Sprint(s.url, "/f", proto), pr)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		req.SetBasicAuth("alice", "alice")
 		res, err := transport.RoundTrip(req)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		res.Body.Close()
-		transport.CloseIdleConnections()
-		if res.StatusCode >= 300 || res.ProtoMajor != proto {
-			t.Errorf("%s: status %d", res.Proto, res.StatusCode)
+		if res.StatusCode != http.StatusCreated || res.ProtoMajor != proto {
+			return fmt.Errorf("%s: status %d", res.Proto, res.StatusCode)
 		}
-		s.wantFiles(map[string]string{"f": strings.Repeat("x", 10*minProgress)})
+		return nil
 	}
+	var both errgroup.Group
+	for _, proto := range []int{1, 2} {
+		both.Go(func() error { return slowly(proto) })
+	}
+	if err := both.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	s.wantFiles(map[string]string{"f1": body, "f2": body})
 }
 
 // TestSlowHeader: a header that does not come to its end holds no connection.

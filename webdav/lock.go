@@ -131,8 +131,8 @@ func (q *request) refuseLock(held state.Lock) error {
 		return &statusError{status: http.StatusLocked, condition: "no-conflicting-lock", hrefs: []string{ref}}
 	}
 	m := q.multistatus()
-	m.status(ref, http.StatusLocked)
-	m.status(href(q.name, true), http.StatusFailedDependency)
+	m.status(ref, http.StatusLocked, "")
+	m.status(href(q.name, true), http.StatusFailedDependency, "")
 	return m.close()
 }
 

@@ -91,17 +91,13 @@ func (m *multistatus) shut() error {
 func (m *multistatus) propstat(status int, props []byte, condition string) {
 	_, _ = m.WriteString("<D:propstat><D:prop>")
 	_, _ = m.Write(props)
-	_, _ = m.WriteString("</D:prop><D:status>" + statusLine(status) + "</D:status>")
-	if condition != "" {
-		_, _ = m.WriteString("<D:error><D:" + condition + "/></D:error>")
-	}
-	_, _ = m.WriteString("</D:propstat>")
+	_, _ = m.WriteString("</D:prop>" + statusXML(status, condition) + "</D:propstat>")
 }
 
 // status writes a response that has no properties.
-func (m *multistatus) status(ref string, status int) {
+func (m *multistatus) status(ref string, status int, condition string) {
 	m.open(ref)
-	_, _ = m.WriteString("<D:status>" + statusLine(status) + "</D:status>")
+	_, _ = m.WriteString(statusXML(status, condition))
 	_ = m.shut()
 }
 
@@ -115,6 +111,11 @@ func (m *multistatus) close() error {
 	return m.out.gzip.Close()
 }
 
-func statusLine(status int) string {
-	return "HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status)
+// statusXML is a status element, with an error element where there is a condition (RFC 4918 section 16) to name.
+func statusXML(status int, condition string) string {
+	s := "<D:status>HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "</D:status>"
+	if condition != "" {
+		s += "<D:error><D:" + condition + "/></D:error>"
+	}
+	return s
 }

@@ -68,13 +68,25 @@ func (a *userAddCmd) Run(e *env) error {
 		if u.PasswordHash, generated, err = e.newPassword(a.Name, a.Generate); err != nil {
 			return err
 		}
-	} else if c, err := e.config(); err != nil || len(u.AuthorizedKeys) == 0 && c.SFTP.UserCA == "" {
-		return errors.Join(err, errors.New("without a password the user needs a key: add --key FILE, or set sftp.user_ca for certificates"))
+	} else if err := e.mayLackPassword(u); err != nil {
+		return err
 	}
 	if err := users.Put(e.ctx, u); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(e.out, "user %s added\n%s", a.Name, passwordLine(a.Name, generated))
+	return err
+}
+
+// mayLackPassword fails unless the user can log in with a key or a certificate.
+func (e *env) mayLackPassword(u auth.User) error {
+	if len(u.AuthorizedKeys) > 0 {
+		return nil
+	}
+	c, err := e.config()
+	if err == nil && c.SFTP.UserCA == "" {
+		err = errors.New("without a password the user needs a key: add --key FILE, or set sftp.user_ca for certificates")
+	}
 	return err
 }
 

@@ -53,7 +53,7 @@ func workloads() []work {
 // nothing about speed.
 func TestRealBench(t *testing.T) {
 	only, who := regexp.MustCompile(*works), regexp.MustCompile(*by)
-	dir := workDir(t)
+	dir := servers.WorkDir(t, *folder)
 	gatewayBinary := *binary
 	if gatewayBinary == "" {
 		gatewayBinary = build(t, dir)
@@ -73,27 +73,6 @@ func TestRealBench(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// workDir is a folder for all that is measured. The server's user must be able to enter it.
-func workDir(t *testing.T) string {
-	t.Helper()
-	parent := *folder
-	if parent == "" {
-		parent = os.TempDir()
-		if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
-			parent = "/dev/shm"
-		}
-	}
-	dir, err := os.MkdirTemp(parent, "gateway-bench-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func build(t *testing.T, dir string) string {

@@ -31,7 +31,7 @@ const (
 func startPeers(t *testing.T, kind string, s sizes) []*peer {
 	t.Helper()
 	root := func(name string) string {
-		dir := filepath.Join(workDir(t), name)
+		dir := filepath.Join(servers.WorkDir(t, ""), name)
 		s.fill(t, dir)
 		return dir
 	}
@@ -54,24 +54,6 @@ func startPeers(t *testing.T, kind string, s sizes) []*peer {
 		peers = append(peers, &peer{name: string(kind), root: w.Root, pid: w.PID(), url: "https://" + w.Addr + "/"})
 	}
 	return append(peers, startSelf(t, "x/net/webdav", root("xnet"), ""))
-}
-
-// workDir is a folder for all that is measured, which other users may enter.
-func workDir(t *testing.T) string {
-	t.Helper()
-	parent := os.TempDir()
-	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
-		parent = "/dev/shm"
-	}
-	dir, err := os.MkdirTemp(parent, "gateway-fronts-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 // startGateway serves a data folder with one user.

@@ -69,7 +69,7 @@ func smallName(i int) string { return fmt.Sprintf("small%05d", i) }
 func smallBody(i int) []byte { return bytes.Repeat([]byte{byte(i), byte(i >> 8), 1, 2}, smallBytes/4) }
 
 func sftpWorks(t *testing.T, s sizes) []work {
-	local := workDir(t)
+	local := servers.WorkDir(t, "")
 	source := filepath.Join(local, "source")
 	got := filepath.Join(local, "got")
 	mb := float64(s.big) / 1e6

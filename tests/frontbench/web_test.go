@@ -24,7 +24,7 @@ import (
 )
 
 func webWorks(t *testing.T, s sizes) []work {
-	local := workDir(t)
+	local := servers.WorkDir(t, "")
 	got, source := filepath.Join(local, "got"), filepath.Join(local, "source")
 	mb := float64(s.big) / 1e6
 	size := fmt.Sprintf("%d MiB", s.big>>20)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -188,4 +189,25 @@ func processes() []procStat {
 		out = append(out, q)
 	}
 	return out
+}
+
+// WorkDir is a folder below parent, which servers of other users may enter; it is removed at the end of the
+// test. With "" it is in /dev/shm, where there is one, so that no disk is measured, or the temporary folder.
+func WorkDir(t testing.TB, parent string) string {
+	t.Helper()
+	if parent == "" {
+		parent = os.TempDir()
+		if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+			parent = "/dev/shm"
+		}
+	}
+	dir, err := os.MkdirTemp(parent, "gateway-bench-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
