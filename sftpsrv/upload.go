@@ -32,6 +32,7 @@ type upload struct {
 	modTime time.Time // as the client set it; zero: when it is published
 	touched time.Time // when it was last written
 	kept    time.Time // when it was last checkpointed, or opened
+	tried   bool      // there was a checkpoint, also one that failed
 
 	resumed bool          // continues a suspended upload, but the client has not shown yet that it knows
 	token   storage.Token // of that one, or of its own checkpoint
