@@ -71,11 +71,12 @@ func (s *session) checkpoint(u *upload) {
 	}
 }
 
-// early reports whether the first checkpoint is due before its time. Without one the file that is to be replaced is
-// all there is after a crash, and a client that then asks how much it has sent would put the rest of the
-// new file behind that.
+// early reports whether the first checkpoint is due before its time. Without one the file that is to be replaced, or
+// the upload that this one begins anew, is all there is after a crash, and a client that then asks how much it
+// has sent would put the rest of the new file behind that.
 func (u *upload) early() bool {
-	return !u.tried && !u.edit && u.base != nil && u.base.Size > 0 && u.extents.end >= earlyCheckpoint
+	replaces := u.base != nil && u.base.Size > 0 && u.extents.end >= earlyCheckpoint
+	return !u.tried && !u.edit && (replaces || u.anew)
 }
 
 // keepable reports whether what an upload has may be continued in another session.

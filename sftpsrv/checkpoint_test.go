@@ -58,9 +58,10 @@ func (f *fixture) checkpoints() (list []storage.Suspended) {
 	return list
 }
 
-// TestCheckpointReplaces: an upload that begins anew takes the place of one that was interrupted.
+// TestCheckpointReplaces: an upload that begins anew takes the place of one that was interrupted, at once: after a crash
+// that one would be gone on with.
 func TestCheckpointReplaces(t *testing.T) {
-	f := serve(t, func(c *Config) { c.checkpointEvery = time.Nanosecond })
+	f := serve(t)
 	conn := f.mustDial()
 	c, err := sftp.NewClient(conn)
 	mustDo(t, err)
