@@ -49,10 +49,11 @@ func (c *claims) has(t storage.Token) bool {
 // cannot be kept goes on all the same.
 func (s *session) checkpoint(u *upload) {
 	now := s.now()
-	if now.Sub(u.kept) < s.checkpointEvery || u.extents.end < u.staged.Size() || !s.keepable(s.ctx, u) {
+	due := now.Sub(u.kept) >= s.checkpointEvery || u.early()
+	if !due || u.extents.end < u.staged.Size() || !s.keepable(s.ctx, u) {
 		return
 	}
-	u.kept = now
+	u.kept, u.tried = now, true
 	if u.token == "" {
 		s.partials.forget()
 		s.partials.discard(s.ctx, s.log, u.target, "")
@@ -68,6 +69,14 @@ func (s *session) checkpoint(u *upload) {
 		s.partials.open.add(token)
 		s.partials.forget()
 	}
+}
+
+// early reports whether the first checkpoint is due before its time. Without one the file that is to be replaced, or
+// the upload that this one begins anew, is all there is after a crash, and a client that then asks how much it
+// has sent would put the rest of the new file behind that.
+func (u *upload) early() bool {
+	replaces := u.base != nil && u.base.Size > 0 && u.extents.end >= earlyCheckpoint
+	return !u.tried && !u.edit && (replaces || u.anew)
 }
 
 // keepable reports whether what an upload has may be continued in another session.

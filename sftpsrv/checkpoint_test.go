@@ -56,9 +56,10 @@ func (f *fixture) checkpoints() (list []storage.Suspended) {
 	return list
 }
 
-// TestCheckpointReplaces: an upload that begins anew takes the place of one that was interrupted.
+// TestCheckpointReplaces: an upload that begins anew takes the place of one that was interrupted, at once: after a crash
+// that one would be gone on with.
 func TestCheckpointReplaces(t *testing.T) {
-	f := serve(t, func(c *Config) { c.checkpointEvery = time.Nanosecond })
+	f := serve(t)
 	f.breakOff("f", pattern(100<<10))
 	f.suspended(1)
 	w, err := f.client().Create("f")
@@ -70,6 +71,30 @@ func TestCheckpointReplaces(t *testing.T) {
 	}
 	mustDo(t, w.Close())
 	f.expect("f", pattern(10<<10))
+}
+
+// TestCheckpointEarly: of what replaces a file the beginning is kept before its time, since the size of the older file
+// would be taken for it.
+func TestCheckpointEarly(t *testing.T) {
+	f := serve(t)
+	f.write("empty", nil)
+	f.write("old", []byte("older"))
+	c := f.client()
+	for name, want := range map[string]int{"new": 0, "empty": 0, "old": 1} {
+		w, err := c.Create(name)
+		mustDo(t, err)
+		_, err = w.Write(pattern(earlyCheckpoint - 1))
+		mustDo(t, err)
+		if kept := f.checkpoints(); len(kept) != 0 {
+			t.Errorf("%s: kept too early: %+v", name, kept)
+		}
+		_, err = w.Write(pattern(100))
+		mustDo(t, err)
+		if kept := f.checkpoints(); len(kept) != want {
+			t.Errorf("%s: kept: %+v", name, kept)
+		}
+		mustDo(t, w.Close())
+	}
 }
 
 // TestClaimedElsewhere: an upload that another process has open is waited for, so that what the client does not

@@ -73,6 +73,8 @@ const (
 	// checkpointEvery is how often what an upload has is made durable while it is written: so much
 	// of it has to be sent again when the gateway is killed.
 	checkpointEvery = 10 * time.Second
+	// earlyCheckpoint is how many bytes of an upload that replaces a file make it durable for the first time.
+	earlyCheckpoint = 1 << 20
 	// partialsFresh is for how long a list of suspended uploads is believed.
 	partialsFresh = 5 * time.Second
 )

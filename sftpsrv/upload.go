@@ -32,6 +32,8 @@ type upload struct {
 	modTime time.Time // as the client set it; zero: when it is published
 	touched time.Time // when it was last written
 	kept    time.Time // when it was last checkpointed, or opened
+	tried   bool      // there was a checkpoint, also one that failed
+	anew    bool      // another that was interrupted is kept under the name
 
 	resumed bool          // continues a suspended upload, but the client has not shown yet that it knows
 	token   storage.Token // of that one, or of its own checkpoint
@@ -62,6 +64,9 @@ func (s *session) create(name string, flags uint32, perm fs.FileMode) (*upload, 
 		if resumed, err := s.resume(u); resumed || err != nil {
 			return u, err
 		}
+	}
+	if flags&openTrunc != 0 {
+		_, u.anew = s.partials.find(s.ctx, name)
 	}
 	return u, s.stage(u, exclusive)
 }

@@ -20,8 +20,10 @@ type Change struct {
 // holds in the others.
 type Guard interface {
 	// Allow fails with ErrLocked where a lock keeps the user from one of the changes. Locks
-	// whose tokens the caller has do not: see [WithLockTokens].
-	Allow(ctx context.Context, user string, changes ...Change) error
+	// whose tokens the caller has do not: see [WithLockTokens]. What is allowed is under way until done is
+	// called; a lock on it that is granted meanwhile is told to its user only then, so that nothing
+	// changes under a lock that its user knows of.
+	Allow(ctx context.Context, user string, changes ...Change) (done func(), err error)
 	// Bound reports whether the key has properties.
 	Bound(ctx context.Context, key string) (bool, error)
 	// Moved is told that a tree is now elsewhere, in place of what was there. That cannot be
@@ -87,27 +89,30 @@ func (v *View) KeysBelow(name string) []string {
 	return keys
 }
 
-// allow asks the guard.
-func (v *View) allow(ctx context.Context, changes ...Change) error {
+// allow asks the guard. done is to be called when the changes have been made, or have failed; also after an error.
+func (v *View) allow(ctx context.Context, changes ...Change) (done func(), err error) {
 	if v.guard == nil {
-		return nil
+		return nothing, nil
 	}
-	return v.guard.Allow(ctx, v.user, changes...)
+	done, err = v.guard.Allow(ctx, v.user, changes...)
+	if err != nil {
+		return nothing, err
+	}
+	return done, nil
 }
+
+func nothing() {}
 
 // allowTo is allow with a last change at s, where something new comes or what is there is
 // replaced. Only the former changes the folder, and which it is matters only if that is locked.
-func (v *View) allowTo(ctx context.Context, s spot, changes ...Change) error {
-	if v.guard == nil {
-		return nil
-	}
+func (v *View) allowTo(ctx context.Context, s spot, changes ...Change) (done func(), err error) {
 	to := Change{Key: v.key(s), Tree: len(changes) > 0, Member: true}
-	err := v.allow(ctx, append(changes, to)...)
+	done, err = v.allow(ctx, append(changes, to)...)
 	if !errors.Is(err, ErrLocked) {
-		return err
+		return done, err
 	}
 	if _, statErr := s.mount.FS.Stat(ctx, s.inner); statErr != nil {
-		return err
+		return done, err
 	}
 	to.Member = false
 	return v.allow(ctx, append(changes, to)...)

@@ -131,6 +131,7 @@ func (v *View) Open(ctx context.Context, name string) (File, error) {
 // Mkdir implements FS.
 func (v *View) Mkdir(ctx context.Context, name string) error {
 	s, err := v.find(name)
+	done := nothing
 	switch {
 	case err != nil:
 		return PathError("mkdir", name, err)
@@ -141,8 +142,9 @@ func (v *View) Mkdir(ctx context.Context, name string) error {
 	case !s.may(PermMkdir):
 		err = fs.ErrPermission
 	default:
-		err = v.allow(ctx, Change{Key: v.key(s), Member: true})
+		done, err = v.allow(ctx, Change{Key: v.key(s), Member: true})
 	}
+	defer done()
 	if err == nil {
 		err = s.mount.FS.Mkdir(ctx, s.inner)
 	}
@@ -171,9 +173,11 @@ func (v *View) removable(name string) (spot, error) {
 // Remove implements FS.
 func (v *View) Remove(ctx context.Context, name string) error {
 	s, err := v.removable(name)
-	if err == nil {
-		err = v.allow(ctx, Change{Key: v.key(s), Member: true})
+	if err != nil {
+		return PathError("remove", s.name, err)
 	}
+	done, err := v.allow(ctx, Change{Key: v.key(s), Member: true})
+	defer done()
 	if err == nil {
 		err = s.mount.FS.Remove(ctx, s.inner)
 	}
@@ -187,19 +191,22 @@ func (v *View) Remove(ctx context.Context, name string) error {
 // RemoveAll implements TreeRemover. A tree with a mount point in it is refused.
 func (v *View) RemoveAll(ctx context.Context, name string) error {
 	s, err := v.removable(name)
-	if err == nil {
-		r, ok := s.mount.FS.(TreeRemover)
-		if !ok {
-			return PathError("remove", s.name, errors.ErrUnsupported)
-		}
-		if err := v.allow(ctx, Change{Key: v.key(s), Tree: true, Member: true}); err != nil {
-			return PathError("remove", s.name, err)
-		}
-		if err = r.RemoveAll(ctx, s.inner); err == nil {
-			v.gone(ctx, s)
-		}
-		v.freed(s) // even on error some may be gone
+	if err != nil {
+		return PathError("remove", s.name, err)
 	}
+	r, ok := s.mount.FS.(TreeRemover)
+	if !ok {
+		return PathError("remove", s.name, errors.ErrUnsupported)
+	}
+	done, err := v.allow(ctx, Change{Key: v.key(s), Tree: true, Member: true})
+	defer done()
+	if err != nil {
+		return PathError("remove", s.name, err)
+	}
+	if err = r.RemoveAll(ctx, s.inner); err == nil {
+		v.gone(ctx, s)
+	}
+	v.freed(s) // even on error some may be gone
 	return PathError("remove", s.name, err)
 }
 
@@ -218,6 +225,7 @@ func (v *View) Rename(ctx context.Context, from, to string, o RenameOptions) err
 	if err != nil {
 		return PathError("rename", to, err)
 	}
+	done := nothing
 	switch {
 	case src.fixed() || dst.fixed():
 		err = fs.ErrPermission
@@ -232,8 +240,9 @@ func (v *View) Rename(ctx context.Context, from, to string, o RenameOptions) err
 	case src.mount != dst.mount:
 		err = ErrCrossMount
 	default:
-		err = v.allowTo(ctx, dst, Change{Key: v.key(src), Tree: true, Member: true})
+		done, err = v.allowTo(ctx, dst, Change{Key: v.key(src), Tree: true, Member: true})
 	}
+	defer done()
 	if err == nil {
 		o.Replace = o.Replace && dst.may(PermOverwrite)
 		err = src.mount.FS.Rename(ctx, src.inner, dst.inner, o)
@@ -267,9 +276,11 @@ func (v *View) SetModTime(ctx context.Context, name string, t time.Time) error {
 	case !s.sees():
 		_, err = v.stat(ctx, s)
 	}
-	if err == nil {
-		err = v.allow(ctx, Change{Key: v.key(s)})
+	if err != nil {
+		return PathError("set time", s.name, err)
 	}
+	done, err := v.allow(ctx, Change{Key: v.key(s)})
+	defer done()
 	if err == nil {
 		err = s.mount.FS.SetModTime(ctx, s.inner, t)
 	}

@@ -16,11 +16,12 @@ import (
 // them; members of folders in closed may only be changed in place.
 type notes struct {
 	asked, told    []string
+	underway       int
 	locked, closed string
 	bound          map[string]bool
 }
 
-func (n *notes) Allow(ctx context.Context, user string, changes ...storage.Change) error {
+func (n *notes) Allow(ctx context.Context, user string, changes ...storage.Change) (func(), error) {
 	var keys []string
 	err := error(nil)
 	for _, c := range changes {
@@ -37,20 +38,34 @@ func (n *notes) Allow(ctx context.Context, user string, changes ...storage.Chang
 		}
 	}
 	n.asked = append(n.asked, fmt.Sprint(user, storage.LockTokens(ctx), " ", strings.Join(keys, " ")))
-	return err
+	if err != nil {
+		return nil, err
+	}
+	n.underway++
+	return func() { n.underway-- }, nil
 }
 
 func (n *notes) Bound(_ context.Context, key string) (bool, error) { return n.bound[key], nil }
 
-func (n *notes) Moved(_ context.Context, from, to string) { n.told = append(n.told, from+" -> "+to) }
+func (n *notes) Moved(_ context.Context, from, to string) { n.hear(from + " -> " + to) }
 
-func (n *notes) Removed(_ context.Context, tree string) { n.told = append(n.told, tree) }
+func (n *notes) Removed(_ context.Context, tree string) { n.hear(tree) }
+
+func (n *notes) hear(what string) {
+	if n.underway != 1 {
+		what += " after its change had ended"
+	}
+	n.told = append(n.told, what)
+}
 
 // heard compares and forgets what the guard was asked and told.
 func (n *notes) heard(t *testing.T, asked []string, told ...string) {
 	t.Helper()
 	if !slices.Equal(n.asked, asked) || !slices.Equal(n.told, told) {
 		t.Errorf("asked %q, told %q; want %q, %q", n.asked, n.told, asked, told)
+	}
+	if n.underway != 0 {
+		t.Errorf("%d changes have not ended", n.underway)
 	}
 	n.asked, n.told = nil, nil
 }

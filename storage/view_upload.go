@@ -24,12 +24,14 @@ func (v *View) Create(ctx context.Context, name string, o CreateOptions) (Upload
 
 func (v *View) create(ctx context.Context, s spot, o CreateOptions) (*viewUpload, error) {
 	size, err := v.mayCreate(ctx, s, &o)
-	if err == nil {
-		err = v.allowTo(ctx, s)
-	}
 	if err != nil {
 		return nil, err
 	}
+	done, err := v.allowTo(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	done() // nothing changes before it is published
 	r, err := v.reserve(ctx, size)
 	if err != nil {
 		return nil, err
@@ -87,7 +89,9 @@ func (v *View) publish(ctx context.Context, s spot, o CommitOptions, commit func
 	case !overwrite:
 		o.IfNoneMatch = true
 	}
-	if err = v.allowTo(ctx, s); err == nil {
+	done, err := v.allowTo(ctx, s)
+	defer done()
+	if err == nil {
 		err = v.unbind(ctx, s)
 	}
 	if err != nil {

@@ -196,6 +196,10 @@ func TestPermissions(t *testing.T) {
 		step{method: "GET", path: "/a", user: "dropper", want: 403},
 		step{method: "DELETE", path: "/a", user: "dropper", want: 404},
 		step{method: "LOCK", path: "/d", user: "dropper", body: exclusive, want: 403},
+		step{method: "LOCK", path: "/a", user: "dropper", body: exclusive, want: 403}, // there, though they may not know
+		step{method: "PUT", path: "/a", body: "3", want: 204},
+		step{method: "COPY", path: "/d", user: "dropper", header: "Destination: /e", want: 403},
+		step{method: "PROPFIND", path: "/e", header: "Depth: 0", want: 404},
 	)
 }
 

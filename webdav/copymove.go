@@ -291,6 +291,14 @@ var errPartial = errors.New("a part of the tree was not copied")
 // top is noted and the rest goes on (RFC 4918 section 9.8.3). Where it would replace
 // something a part is worth less than what is there: copyReplacing takes it back.
 func (q *request) copyTree(ctx context.Context, t *transfer, failed *failures) error {
+	if t.depth != depthZero {
+		for _, err := range q.fs.List(ctx, t.from) { // who may not list it leaves no empty folder either
+			if err != nil {
+				return err
+			}
+			break
+		}
+	}
 	if err := q.fs.Mkdir(ctx, t.into); err != nil {
 		return as(err, http.StatusConflict, "the folder of the destination does not exist", fs.ErrNotExist)
 	}

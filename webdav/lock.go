@@ -163,7 +163,12 @@ func (q *request) createLocked(ctx context.Context) error {
 		_, err = up.Commit(ctx, storage.CommitOptions{IfNoneMatch: true})
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return nil // somebody else was faster; the lock holds all the same
+		// Somebody else was faster, and the lock holds all the same. Or the file was there all the time, and the
+		// user may not know: then it takes what a lock of a file that they see takes.
+		if !q.may(q.name, storage.PermOverwrite) {
+			return fs.ErrPermission
+		}
+		return nil
 	}
 	return as(err, http.StatusConflict, "the folder does not exist", fs.ErrNotExist, storage.ErrNotDir)
 }

@@ -52,9 +52,10 @@ func (m *memoryLocks) CreateLock(_ context.Context, l state.Lock) (state.Lock, e
 	defer m.mu.Unlock()
 	m.expire()
 	mine, here := 0, 0
+	var held *memoryLock // in the way, the first by root, as in the other stores
 	for _, k := range m.byToken {
-		if k.Conflicts(l) {
-			return m.read(k), state.ErrLocked
+		if k.Conflicts(l) && (held == nil || k.Root < held.Root) {
+			held = &k
 		}
 		if k.Covers(l.Root) {
 			here++
@@ -62,6 +63,9 @@ func (m *memoryLocks) CreateLock(_ context.Context, l state.Lock) (state.Lock, e
 		if k.User == l.User {
 			mine++
 		}
+	}
+	if held != nil {
+		return m.read(*held), state.ErrLocked
 	}
 	if len(m.byToken) >= state.MaxLocks || mine >= state.MaxLocksPerUser || here >= state.MaxLocksPerName {
 		return state.Lock{}, state.ErrLimit

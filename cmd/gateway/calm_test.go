@@ -21,7 +21,7 @@ func newGuard(t *testing.T) (guard, *calm) {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	c := newCalm(db)
-	return guard{c, slog.New(slog.DiscardHandler)}, c
+	return guard{c, &underway{}, slog.New(slog.DiscardHandler)}, c
 }
 
 // What is locked or set is known at once, however sure it was that there was nothing.
@@ -30,7 +30,7 @@ func TestCalm(t *testing.T) {
 	ctx := t.Context()
 	change := storage.Change{Key: "/s:x/a"}
 	for n := range 20 {
-		if err := g.Allow(ctx, "ann", change); err != nil {
+		if _, err := g.Allow(ctx, "ann", change); err != nil {
 			t.Fatal(err)
 		}
 		if !c.locks.holds(ctx) {
@@ -40,10 +40,10 @@ func TestCalm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := g.Allow(ctx, "ann", change); !errors.Is(err, storage.ErrLocked) {
+		if _, err := g.Allow(ctx, "ann", change); !errors.Is(err, storage.ErrLocked) {
 			t.Fatalf("round %d: %v", n, err)
 		}
-		if err := g.Allow(storage.WithLockTokens(ctx, []string{"t"}), "ann", change); err != nil {
+		if _, err := g.Allow(storage.WithLockTokens(ctx, []string{"t"}), "ann", change); err != nil {
 			t.Error(err)
 		}
 		if err := c.RemoveLock(ctx, l.Token); err != nil {

@@ -36,7 +36,8 @@ type gateway struct {
 	// ledgers are those of storages that are not in state.
 	ledgers map[string]state.Store
 
-	quotas quotas
+	quotas  quotas
+	changes underway
 }
 
 // open builds it; the folders and the database are made at first use.
@@ -177,7 +178,7 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 		}
 		mounts = append(mounts, storage.Mount{Path: m.Path, FS: d, Root: folder, Key: storageName(m.Storage), Permissions: storage.Permission(m.Permissions)})
 	}
-	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u), Guard: guard{g.state, g.log}})
+	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u), Guard: guard{g.state, &g.changes, g.log}})
 }
 
 // place is a folder or file of a storage, as it is written on a command line.

@@ -11,20 +11,30 @@ import (
 
 // guard is the storage.Guard of all views: locks and properties of the state.
 type guard struct {
-	state state.Store
-	log   *slog.Logger
+	state   state.Store
+	changes *underway
+	log     *slog.Logger
 }
 
 // Allow implements storage.Guard.
-func (g guard) Allow(ctx context.Context, user string, changes ...storage.Change) error {
-	if c, ok := g.state.(*calm); ok && c.locks.holds(ctx) {
-		return nil
-	}
-	tokens := storage.LockTokens(ctx)
+func (g guard) Allow(ctx context.Context, user string, changes ...storage.Change) (done func(), err error) {
 	wanted := make([]state.Change, len(changes))
 	for i, c := range changes {
 		wanted[i] = state.Change(c)
 	}
+	done = g.changes.begin(wanted) // before the locks are looked at: see underway
+	if err := g.unlocked(ctx, user, wanted); err != nil {
+		done()
+		return nil, err
+	}
+	return done, nil
+}
+
+func (g guard) unlocked(ctx context.Context, user string, wanted []state.Change) error {
+	if c, ok := g.state.(*calm); ok && c.locks.holds(ctx) {
+		return nil
+	}
+	tokens := storage.LockTokens(ctx)
 	blocked, err := state.Blocked(ctx, g.state, func(l state.Lock) bool {
 		return l.User == user && slices.Contains(tokens, l.Token)
 	}, wanted...)

@@ -284,7 +284,7 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	if s.https != nil {
 		h, err := webdav.New(webdav.Config{
-			Auth: s.logins, Open: s.g.view, Locks: s.g.state, Properties: s.g.state, Logger: s.g.log.With("front", "https"),
+			Auth: s.logins, Open: s.g.view, Locks: lockAfter{s.g.state, &s.g.changes}, Properties: s.g.state, Logger: s.g.log.With("front", "https"),
 			MaxConnections: s.g.cfg.HTTPS.Connections, MaxPerAddress: s.g.cfg.HTTPS.PerAddress,
 		})
 		if err != nil {
