@@ -28,15 +28,21 @@ func webWorks(t *testing.T, s sizes) []work {
 	got, source := filepath.Join(local, "got"), filepath.Join(local, "source")
 	mb := float64(s.big) / 1e6
 	size := fmt.Sprintf("%d MiB", s.big>>20)
-	return []work{
-		{name: "web-get", title: "HTTPS: GET of " + size + ", curl", unit: "MB/s", done: mb,
+	get := func(name, version, flag string) work {
+		return work{name: name, title: "HTTPS: GET of " + size + ", curl, " + version, unit: "MB/s", done: mb,
 			prepare: func(testing.TB, *peer) { os.Remove(got) },
-			run:     func(t testing.TB, p *peer) { curl(t, p, "-o", got, p.url+"big") },
-			check:   func(t testing.TB, p *peer) { sameFile(t, got, filepath.Join(p.root, "big")) }},
-		{name: "web-put", title: "HTTPS: PUT of " + size + ", curl", unit: "MB/s", done: mb,
+			run:     func(t testing.TB, p *peer) { curl(t, p, flag, "-o", got, p.url+"big") },
+			check:   func(t testing.TB, p *peer) { sameFile(t, got, filepath.Join(p.root, "big")) }}
+	}
+	put := func(name, version, flag string) work {
+		return work{name: name, title: "HTTPS: PUT of " + size + ", curl, " + version, unit: "MB/s", done: mb,
 			prepare: func(t testing.TB, p *peer) { s.prepareBig(t, p, source) },
-			run:     func(t testing.TB, p *peer) { curl(t, p, "-T", source, p.url+"new/big") },
-			check:   func(t testing.TB, p *peer) { sameFile(t, filepath.Join(p.root, "new", "big"), source) }},
+			run:     func(t testing.TB, p *peer) { curl(t, p, flag, "-T", source, p.url+"new/big") },
+			check:   func(t testing.TB, p *peer) { sameFile(t, filepath.Join(p.root, "new", "big"), source) }}
+	}
+	return []work{
+		get("web-get", "HTTP/1.1", "--http1.1"), put("web-put", "HTTP/1.1", "--http1.1"),
+		get("web-get-2", "HTTP/2", "--http2"), put("web-put-2", "HTTP/2", "--http2"),
 		{name: "web-small", title: fmt.Sprintf("HTTPS: %d GETs of 4 KiB, 8 connections", s.gets), unit: "requests/s", done: float64(s.gets), run: s.getMany},
 		{name: "web-propfind", title: fmt.Sprintf("WebDAV: PROPFIND of a folder of %d files, depth 1, allprop", s.listed),
 			unit: "entries/s", done: float64(s.listed), run: s.propfind},
