@@ -68,12 +68,12 @@ func (s *Session) retrieve(ctx context.Context, path string, offset int64) (*tra
 func (s *Session) transfer(ctx context.Context, swap, path string, offset int64) (*transfer, error) {
 	s.ctl.swap = swap
 	s.ctl.transferBegins()
-	s.ctl.ahead = ahead{rest: offset > 0 && inFlights[s.info.Software]}
+	s.ctl.ahead = ahead{rest: swap == "" && offset > 0 && inFlights[s.info.Software]}
 	if s.ctl.timed && swap == "" && offset == 0 {
 		s.ctl.ahead.line = "MDTM " + path
 	}
 	resp, err := s.lib.RetrFrom(path, uint64(offset))
-	s.ctl.swap = ""
+	s.ctl.swap, s.ctl.ahead.rest = "", false
 	if err != nil {
 		err = s.refused(err)
 		s.dropData()

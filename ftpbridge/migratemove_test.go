@@ -73,6 +73,9 @@ func (m *move) run() Report {
 	if err != nil {
 		m.t.Fatalf("%v\n%s", err, text(rep))
 	}
+	if srv, ok := scriptedAt.Load(m.o.Source.addr()); ok {
+		srv.(*scripted).settle()
+	}
 	return rep
 }
 

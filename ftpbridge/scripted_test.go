@@ -38,6 +38,22 @@ type scripted struct {
 	now  int
 }
 
+// scriptedAt has those that were started, by address.
+var scriptedAt sync.Map
+
+// settle waits for the end of its sessions, whose last commands nobody waits for, so that a test may change what it
+// serves. It gives up after a second: some tests leave sessions open.
+func (s *scripted) settle() {
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		now := s.now
+		s.mu.Unlock()
+		if now == 0 {
+			return
+		}
+	}
+}
+
 // talk is one control connection of it.
 type talk struct {
 	net.Conn
@@ -56,6 +72,7 @@ func (s *scripted) start(t *testing.T) *scripted {
 		t.Fatal(err)
 	}
 	s.ln, s.open = ln, make(map[net.Conn]bool)
+	scriptedAt.Store(ln.Addr().String(), s)
 	s.wg.Go(func() {
 		for {
 			c, err := ln.Accept()
