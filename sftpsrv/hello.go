@@ -13,6 +13,10 @@ import (
 	"time"
 )
 
+// What a client can do is read from the beginning of its connection before the library comes to it, which then is
+// told to offer only what is quick here. Nothing of that is believed for anything else: the library reads the
+// same bytes again, and the two sides agree on what both have seen (RFC 4253 section 8).
+
 // serverVersion is the identification line, RFC 4253 section 4.2, without its end.
 const serverVersion = "SSH-2.0-gateway"
 

@@ -90,13 +90,13 @@ type responseWriter struct {
 
 // arm sets the deadline of what is written from now on. One that was set a moment ago for as long is left: to set
 // it costs more than to write, with HTTP/2, where another goroutine has to do it.
-func (w *responseWriter) arm(now time.Time) {
+func (w *responseWriter) arm(now time.Time, left time.Duration) {
 	little := w.pace.window / 64
-	whole := w.pace.window-w.pace.left <= little
+	whole := w.pace.window-left <= little
 	if whole && now.Sub(w.armed) <= little {
 		return
 	}
-	_ = w.rc.SetWriteDeadline(w.pace.deadline(now))
+	_ = w.rc.SetWriteDeadline(now.Add(left))
 	w.armed = time.Time{}
 	if whole {
 		w.armed = now
@@ -109,7 +109,7 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 func (w *responseWriter) WriteHeader(status int) {
 	if w.status == 0 && status >= http.StatusOK {
 		w.status = status
-		w.arm(time.Now())
+		w.arm(time.Now(), w.pace.left)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -119,15 +119,10 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	start := time.Now()
-	w.arm(start)
+	w.arm(start, w.pace.left)
 	n, err := w.ResponseWriter.Write(p)
 	end := time.Now()
 	w.pace.spent(end.Sub(start), n)
-	// A whole window stays on for what net/http flushes after the handler.
-	if left := w.pace.left; left < w.pace.window {
-		w.pace.left = w.pace.window
-		w.arm(end)
-		w.pace.left = left
-	}
+	w.arm(end, w.pace.window) // stays on for what net/http flushes after the handler
 	return n, err
 }
