@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"gateway/config"
+	"gateway/internal/certificate"
 	"gateway/state/postgres"
 )
 
@@ -21,10 +22,7 @@ func checkConfiguration(c config.Config) error {
 	for _, name := range c.PushNames() {
 		errs = append(errs, checkPush(c, name), checkPushFiles(c, name))
 	}
-	if c.HTTPS.Certificate != "" {
-		_, err := loadCertificate(c.HTTPS)
-		errs = append(errs, err)
-	}
+	errs = append(errs, certificate.Check(configuredCertificates(c)))
 	_, badTrust := loadTrust(c)
 	_, badRekey := rekeyBytes(c.SFTP)
 	return errors.Join(append(errs, badTrust, badRekey)...)
