@@ -272,8 +272,13 @@ func (s *serving) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	start := func(name string, serve func(context.Context) error) {
 		wg.Go(func() {
-			if err := serve(ctx); err != nil && ctx.Err() == nil {
+			err := serve(ctx)
+			switch {
+			case err == nil:
+			case ctx.Err() == nil:
 				cancel(fmt.Errorf("%s: %w", name, err))
+			default: // it was to end
+				s.g.log.Warn("not everything ended well", "part", name, "error", err)
 			}
 		})
 	}
