@@ -69,6 +69,7 @@ type HTTPS struct {
 	// Certificate and Key are PEM files; without them a self-signed one is made.
 	Certificate string `yaml:"certificate"`
 	Key         string `yaml:"key"`
+	TLS         `yaml:",inline"`
 }
 
 // Logins slows down who guesses.
@@ -143,6 +144,9 @@ func (c *Config) relativeTo(dir string) {
 	}
 	join(&c.HTTPS.Certificate)
 	join(&c.HTTPS.Key)
+	for _, p := range c.HTTPS.TLS.files() {
+		join(p)
+	}
 	for name, s := range c.Storages {
 		join(&s.Path)
 		if s.S3 != nil {
@@ -183,6 +187,9 @@ func (c *Config) complete() error {
 
 // MountsDir is the folder of what mounted sources need on this machine.
 func (c Config) MountsDir() string { return filepath.Join(c.Data, "mounts") }
+
+// ACMEDir is the folder of what is had by ACME.
+func (c Config) ACMEDir() string { return filepath.Join(c.Data, "acme") }
 
 // UsersDir is the folder of the user files.
 func (c Config) UsersDir() string { return filepath.Join(c.Data, "users") }
@@ -229,6 +236,7 @@ func (c Config) validate(raw []byte) error {
 	if (c.HTTPS.Certificate == "") != (c.HTTPS.Key == "") {
 		bad("https", "certificate and key go together; give both or neither")
 	}
+	c.HTTPS.TLS.validate(bad)
 	if c.Logins.Failures < 1 {
 		bad("logins.failures", "must be at least 1")
 	}

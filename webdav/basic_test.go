@@ -154,7 +154,7 @@ func TestLoginCache(t *testing.T) {
 		t.Errorf("%d checks", checks.Load())
 	}
 	for i := range maxLogins + 10 {
-		c.put(c.keyOf(here, fmt.Sprint(i), ""), &session{})
+		c.put(c.keyOf("password", here.String(), fmt.Sprint(i), ""), &session{})
 	}
 	if len(c.entries) > maxLogins {
 		t.Errorf("%d entries", len(c.entries))

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"gateway/config"
 )
 
 // healthTime bounds the whole check.
@@ -33,7 +35,7 @@ func (healthCmd) Run(e *env) error {
 		}
 	}
 	if !c.HTTPS.Off {
-		if err := checkHTTPS(ctx, c.HTTPS.Listen); err != nil {
+		if err := checkHTTPS(ctx, c.HTTPS); err != nil {
 			errs = append(errs, fmt.Errorf("https does not answer on %s: %w", c.HTTPS.Listen, err))
 		}
 	}
@@ -78,8 +80,13 @@ func checkSSH(ctx context.Context, listen string) error {
 	return nil
 }
 
-// checkHTTPS asks for the options of the server, which needs no login.
-func checkHTTPS(ctx context.Context, listen string) error {
+// checkHTTPS asks for the options of the server, which needs no login. Where a client certificate is required there
+// is none to show, and a handshake that comes so far that it is asked for has to do.
+func checkHTTPS(ctx context.Context, c config.HTTPS) error {
+	listen := c.Listen
+	if c.ClientCertificates == config.ClientRequired {
+		return checkHandshake(ctx, listen)
+	}
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -101,4 +108,15 @@ func checkHTTPS(ctx context.Context, listen string) error {
 		return fmt.Errorf("it answers %s", answer.Status)
 	}
 	return nil
+}
+
+// checkHandshake makes a TLS connection.
+func checkHandshake(ctx context.Context, listen string) error {
+	conn, err := dialListener(ctx, listen)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	//nolint:gosec // nothing is sent
+	return tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}).HandshakeContext(ctx)
 }

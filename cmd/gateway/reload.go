@@ -28,7 +28,7 @@ const (
 // live reports whether a changed key counts for what begins after a reload. All others need a restart:
 // something is open that was made of them.
 func live(key string) bool {
-	fixed := []string{"sftp.listen", "sftp.off", "https.listen", "https.off", "log.format"}
+	fixed := []string{"sftp.listen", "sftp.off", "https.listen", "https.off", "https.acme.http_listen", "log.format"}
 	if slices.Contains(fixed, key) {
 		return false
 	}
@@ -128,6 +128,7 @@ func (s *serving) apply(ctx context.Context, p prepared) error {
 	s.guard.SetLimits(guardLimits(c))
 	if s.handler != nil {
 		s.handler.SetLimits(webLimits(c))
+		s.handler.SetClients(webClients(c.HTTPS))
 	}
 	s.jobs = p.jobs
 	s.runner.replace(ctx, p.jobs)

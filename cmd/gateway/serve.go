@@ -211,6 +211,9 @@ func (s *serving) announce(e *env, password string) {
 	}
 	if s.https != nil {
 		fmt.Fprintf(&b, "  HTTPS  https://%s/\n         certificate %s\n", s.https.Addr(), sha256Lines(certificateSum(s.certs)))
+		if domains := s.g.cfg.HTTPS.ACME.Domains; len(domains) > 0 {
+			fmt.Fprintf(&b, "         and by ACME for %s\n", strings.Join(domains, "\n                         "))
+		}
 	}
 	if password != "" {
 		fmt.Fprintf(&b, "\nA first user was made; the password is shown only this once:\n\n  %s  %s\n", firstUserName, password)
@@ -302,6 +305,7 @@ func (s *serving) run(ctx context.Context) error {
 			return err
 		}
 		h.SetLimits(webLimits(s.g.cfg))
+		h.SetClients(webClients(s.g.cfg.HTTPS))
 		s.handler = h
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.certs.TLS()) })
 	}
@@ -312,6 +316,9 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	s.runner.replace(ctx, s.jobs)
 	start("migrations", s.migrations)
+	if s.https != nil && s.g.cfg.HTTPS.ACME.HTTPListen != "" {
+		start("https.acme", s.serveChallenges)
+	}
 	wg.Go(func() { s.certs.Watch(ctx) })
 	wg.Go(func() { s.reloads(ctx, s.hangUps, s.load) })
 	s.tell(phaseReady)
