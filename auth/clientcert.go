@@ -35,6 +35,8 @@ func (l *Logins) ClientCertificate(ctx context.Context, from netip.Addr, user st
 		return Identity{}, fmt.Errorf("%w: there is no user %.64q, whom the client certificate names", ErrCredentials, user)
 	case u.Disabled:
 		return Identity{}, ErrDisabled
+	case !u.comesFrom(from):
+		return Identity{}, errFrom
 	case len(u.Require) > 0 && !u.requires(ByPublicKey):
 		return Identity{}, fmt.Errorf("%w: the user has to give a password, and no key", ErrCredentials)
 	}

@@ -84,6 +84,8 @@ func (l *Logins) password(ctx context.Context, from netip.Addr, user, password, 
 		err = errKeyToo
 	case u.Disabled:
 		err = ErrDisabled
+	case !u.comesFrom(from):
+		err = errFrom
 	default:
 		l.guard.Succeeded(from)
 		return Identity{User: u, By: by, version: version, key: key}, nil
@@ -128,6 +130,8 @@ func (l *Logins) PublicKey(ctx context.Context, from netip.Addr, user string, ke
 		return Identity{}, err
 	case u.Disabled:
 		return Identity{}, ErrDisabled
+	case !u.comesFrom(from):
+		return Identity{}, errFrom
 	case len(u.Require) > 0 && !u.requires(ByPublicKey):
 		return Identity{}, fmt.Errorf("%w: the user has to give a password, and no key", ErrCredentials)
 	}

@@ -51,10 +51,12 @@ func (l *Logins) Holds(ctx context.Context, from netip.Addr, id Identity) error 
 }
 
 // holds compares what let the user in with what the file says now.
-func (u User) holds(_ netip.Addr, id Identity) error {
+func (u User) holds(from netip.Addr, id Identity) error {
 	switch {
 	case u.Disabled:
 		return fmt.Errorf("%w: the user is disabled", ErrEnded)
+	case !u.comesFrom(from):
+		return fmt.Errorf("%w: the user may not come from this address any more", ErrEnded)
 	case id.byPassword() && u.PasswordHash != id.User.PasswordHash:
 		return fmt.Errorf("%w: the password was changed", ErrEnded)
 	case !slices.Equal(u.Require, id.User.Require):

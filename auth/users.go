@@ -34,6 +34,7 @@ type User struct {
 	PasswordHash   string   `yaml:"password,omitempty"`        // argon2id, PHC string; "" means no password login
 	AuthorizedKeys []string `yaml:"authorized_keys,omitempty"` // lines as in OpenSSH's authorized_keys, without options
 	Require        []string `yaml:"require,omitempty"`         // what is needed to log in, all of it: ByPublicKey, ByPassword; empty: either
+	AllowFrom      []string `yaml:"allow_from,omitempty"`      // addresses and networks to log in from; empty: any
 	Mounts         []Mount  `yaml:"mounts"`
 	Quota          Bytes    `yaml:"quota,omitempty"` // over all mounts; 0 means none
 	Disabled       bool     `yaml:"disabled,omitempty"`
@@ -253,6 +254,9 @@ func (u User) check() error {
 	}
 	if u.requires(ByPassword) && u.PasswordHash == "" {
 		return errors.New("require has password, but the user has none; set it with: gateway user passwd NAME")
+	}
+	if err := u.checkFrom(); err != nil {
+		return err
 	}
 	paths := map[string]bool{}
 	for _, m := range u.Mounts {

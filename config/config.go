@@ -58,6 +58,7 @@ type Listener struct {
 	// 1024 and 256.
 	Connections int `yaml:"connections"`
 	PerAddress  int `yaml:"connections_per_address"`
+	Access      `yaml:",inline"`
 }
 
 // MaxConnections is the highest bound that Listener.Connections can be.
@@ -217,6 +218,7 @@ func (c Config) validate(raw []byte) error {
 		if _, err := net.ResolveTCPAddr("tcp", l.Listen); err != nil || l.Listen == "" {
 			bad(key+".listen", "%q is not an address to listen on; write host:port, for example \"127.0.0.1:2022\" or \":2022\"", l.Listen)
 		}
+		l.Access.validate(key, bad)
 		if l.Connections < 0 || l.Connections > MaxConnections {
 			bad(key+".connections", "must be 1 to %d", MaxConnections)
 		}

@@ -100,7 +100,9 @@ func (c *connection) serve() {
 
 // handshake is everything up to a proved identity.
 func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
-	if tcp, ok := c.raw.(*net.TCPConn); ok {
+	if tcp, ok := c.raw.(interface {
+		SetKeepAliveConfig(config net.KeepAliveConfig) error
+	}); ok {
 		// Without it the keepalive of SSH still finds dead peers.
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4})
 	}
@@ -110,6 +112,10 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 	greeted, hello, err := greet(c.raw, deadline)
 	if err != nil && len(greeted.read) == 0 { // a balancer looks every few seconds whether somebody is there
 		c.log.Debug("went away without a word")
+		return nil, nil, nil, err
+	}
+	if errors.Is(err, errNotSSH) {
+		c.logRefused("", err)
 		return nil, nil, nil, err
 	}
 	l := &login{ctx: ctx, auth: c.with.Auth, from: c.from}

@@ -32,6 +32,8 @@ func allowed() map[string][]string {
 		"internal/pause":   nil,
 		// What HTTPS shows and asks for.
 		"internal/certificate": nil,
+		// Balancers, and who is let in.
+		"internal/ingress": nil,
 
 		// The contracts.
 		"storage":                   nil,
@@ -57,7 +59,7 @@ func allowed() map[string][]string {
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
+		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate", "internal/ingress",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.

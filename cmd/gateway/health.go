@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gateway/config"
+	"gateway/internal/ingress"
 )
 
 // healthTime bounds the whole check.
@@ -30,7 +31,7 @@ func (healthCmd) Run(e *env) error {
 	defer cancel()
 	var errs []error
 	if !c.SFTP.Off {
-		if err := checkSSH(ctx, c.SFTP.Listen); err != nil {
+		if err := checkSSH(ctx, c.SFTP.Listener); err != nil {
 			errs = append(errs, fmt.Errorf("sftp does not answer on %s: %w", c.SFTP.Listen, err))
 		}
 	}
@@ -46,9 +47,10 @@ func (healthCmd) Run(e *env) error {
 	return err
 }
 
-// dialListener connects to where a front end of this machine listens.
-func dialListener(ctx context.Context, listen string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(listen)
+// dialListener connects to where a front end of this machine listens. Where this machine is taken for a balancer it has to say
+// for whom it connects.
+func dialListener(ctx context.Context, l config.Listener) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(l.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +62,20 @@ func dialListener(ctx context.Context, listen string) (net.Conn, error) {
 		return nil, err
 	}
 	deadline, _ := ctx.Deadline()
-	return conn, conn.SetDeadline(deadline)
+	balancers, err := config.ParseNetworks(l.ProxyProtocol)
+	if err == nil {
+		err = errors.Join(conn.SetDeadline(deadline), ingress.Greet(conn, balancers))
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // checkSSH reads the first bytes of a greeting (RFC 4253, section 4.2).
-func checkSSH(ctx context.Context, listen string) error {
-	conn, err := dialListener(ctx, listen)
+func checkSSH(ctx context.Context, l config.Listener) error {
+	conn, err := dialListener(ctx, l)
 	if err != nil {
 		return err
 	}
@@ -83,14 +93,13 @@ func checkSSH(ctx context.Context, listen string) error {
 // checkHTTPS asks for the options of the server, which needs no login. Where a client certificate is required there
 // is none to show, and a handshake that comes so far that it is asked for has to do.
 func checkHTTPS(ctx context.Context, c config.HTTPS) error {
-	listen := c.Listen
 	if c.ClientCertificates == config.ClientRequired {
-		return checkHandshake(ctx, listen)
+		return checkHandshake(ctx, c.Listener)
 	}
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialListener(ctx, listen)
+			return dialListener(ctx, c.Listener)
 		},
 		//nolint:gosec // nothing secret is sent, and the names of its certificate are not those of loopback
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true},
@@ -111,8 +120,8 @@ func checkHTTPS(ctx context.Context, c config.HTTPS) error {
 }
 
 // checkHandshake makes a TLS connection.
-func checkHandshake(ctx context.Context, listen string) error {
-	conn, err := dialListener(ctx, listen)
+func checkHandshake(ctx context.Context, l config.Listener) error {
+	conn, err := dialListener(ctx, l)
 	if err != nil {
 		return err
 	}

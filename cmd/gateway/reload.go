@@ -87,6 +87,7 @@ type prepared struct {
 	g     *gateway
 	trust *auth.Trust
 	certs certificate.Config
+	doors doorRules
 	sftp  sftpsrv.Config
 	jobs  ftpbridge.Scheduler
 }
@@ -96,6 +97,9 @@ func (s *serving) prepare(c config.Config) (p prepared, err error) {
 	g.cfg = c
 	p.g = &g
 	if p.trust, err = loadTrust(c); err != nil {
+		return p, err
+	}
+	if p.doors, err = allRules(c); err != nil {
 		return p, err
 	}
 	if p.certs, err = certificates(c); err != nil {
@@ -124,6 +128,7 @@ func (s *serving) apply(ctx context.Context, p prepared) error {
 		return err
 	}
 	c := p.g.cfg
+	s.doors.set(p.doors)
 	s.logins.SetTrust(p.trust)
 	s.guard.SetLimits(guardLimits(c))
 	if s.handler != nil {

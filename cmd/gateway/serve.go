@@ -75,6 +75,7 @@ type serving struct {
 	sftpServer *sftpsrv.Server // nil: off
 	handler    *webdav.Handler // nil: off
 	runner     jobRunner
+	doors      doors
 
 	sftp, https net.Listener // nil: off
 }
@@ -162,7 +163,7 @@ func (s *serving) listen() error {
 	if s.https, err = open("https", s.g.cfg.HTTPS.Listen, s.g.cfg.HTTPS.Off); err != nil {
 		return errors.Join(err, s.closeListeners())
 	}
-	return nil
+	return s.putDoors()
 }
 
 func (s *serving) closeListeners() error {
