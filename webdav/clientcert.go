@@ -30,7 +30,11 @@ func (q *request) certificate() (*x509.Certificate, *Clients) {
 	if q.TLS == nil || len(q.TLS.VerifiedChains) == 0 {
 		return nil, c
 	}
-	return q.TLS.VerifiedChains[0][0], c
+	cert := q.TLS.VerifiedChains[0][0]
+	if q.h.now().After(cert.NotAfter) { // a connection may be open for longer than the certificate is good
+		return nil, c
+	}
+	return cert, c
 }
 
 // loginByCertificate logs in the user whom the client certificate names. It reports whether that decides the login:
