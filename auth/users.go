@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/ssh"
@@ -37,6 +38,15 @@ type User struct {
 	Mounts         []Mount  `yaml:"mounts"`
 	Quota          Bytes    `yaml:"quota,omitempty"` // over all mounts; 0 means none
 	Disabled       bool     `yaml:"disabled,omitempty"`
+
+	Expires      time.Time     `yaml:"expires,omitempty"` // from when on no login is let; zero: never
+	TOTP         TOTP          `yaml:"totp,omitempty"`    // the second factor
+	AppPasswords []AppPassword `yaml:"app_passwords,omitempty"`
+}
+
+// over reports whether the user may not log in, or stay, at a time.
+func (u User) over(at time.Time) bool {
+	return u.Disabled || !u.Expires.IsZero() && !at.Before(u.Expires)
 }
 
 // What User.Require can have.
@@ -254,6 +264,13 @@ func (u User) check() error {
 	if u.requires(ByPassword) && u.PasswordHash == "" {
 		return errors.New("require has password, but the user has none; set it with: gateway user passwd NAME")
 	}
+	if err := errors.Join(u.TOTP.check(), checkAppPasswords(u.AppPasswords)); err != nil {
+		return err
+	}
+	return u.checkMounts()
+}
+
+func (u User) checkMounts() error {
 	paths := map[string]bool{}
 	for _, m := range u.Mounts {
 		path, err := storage.CleanName(m.Path)

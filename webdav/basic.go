@@ -48,6 +48,9 @@ func (q *request) login(ctx context.Context) error {
 // checkLogin is what the loginCache remembers the result of.
 func (h *Handler) checkLogin(ctx context.Context, from netip.Addr, user, password string) (*session, error) {
 	id, err := h.cfg.Auth.Password(ctx, from, user, password)
+	if err == nil && id.NeedsCode { // Basic has no word for a second factor; an Authenticator that knows where it is asked refuses by itself
+		err = fmt.Errorf("%w: a one-time code is needed besides", auth.ErrCredentials)
+	}
 	if err != nil {
 		return nil, err
 	}
