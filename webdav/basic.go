@@ -64,6 +64,9 @@ func (q *request) challenge() error {
 
 func (q *request) refuseLogin(err error) error {
 	switch { // the Authenticator logs the reason
+	case errors.Is(err, auth.ErrSessions):
+		q.h.log.Info("login refused", "from", q.from, "reason", err)
+		return refuse(http.StatusTooManyRequests, "too many sessions of this user are open; end one, or wait a few minutes")
 	case errors.Is(err, auth.ErrBanned):
 		return refuse(http.StatusTooManyRequests, "too many failed logins; try again later")
 	case errors.Is(err, auth.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
