@@ -25,6 +25,8 @@ var (
 	ErrBanned      = errors.New("too many failed logins from this address")
 	ErrDisabled    = errors.New("user is disabled or expired")
 	ErrBusy        = errors.New("too many logins are being checked")
+	// ErrSessions is for a user who has proved who they are, and may be told.
+	ErrSessions = errors.New("the user has as many sessions open as they may have")
 )
 
 // Identity is a user who has proved who they are.

@@ -43,6 +43,7 @@ type Config struct {
 	Pushes map[string]Push `yaml:"pushes"`
 	// ShutdownTimeout is for how long transfers may go on when the gateway is stopped; 0 is 30 s.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+	Limits          Limits        `yaml:"limits"`
 	// OIDC are the providers at which people log in to the page, by name.
 	OIDC map[string]OIDC `yaml:"oidc"`
 

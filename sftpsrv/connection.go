@@ -86,7 +86,7 @@ func (c *connection) serve() {
 	}()
 	shared, err := c.login(ctx, conn)
 	if err != nil {
-		c.log.Error("login failed", "error", err)
+		c.refused(err, channels, requests)
 		return
 	}
 	c.log.Info("login", "client", string(conn.ClientVersion()))

@@ -29,7 +29,8 @@ func checkConfiguration(c config.Config) error {
 	}
 	_, badTrust := loadTrust(c)
 	_, badRekey := rekeyBytes(c.SFTP)
-	return errors.Join(append(errs, badTrust, badRekey)...)
+	_, _, badBandwidth := readBandwidth(c)
+	return errors.Join(append(errs, badTrust, badRekey, badBandwidth)...)
 }
 
 // checkState tries what the connection to a shared database needs, without making one.
