@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"time"
 )
 
 // ByClientCertificate is Identity.By of who proved a TLS client certificate.
@@ -33,12 +34,14 @@ func (l *Logins) ClientCertificate(ctx context.Context, from netip.Addr, user st
 	switch {
 	case err != nil:
 		return Identity{}, fmt.Errorf("%w: there is no user %.64q, whom the client certificate names", ErrCredentials, user)
-	case u.Disabled:
+	case u.over(time.Now()):
 		return Identity{}, ErrDisabled
 	case !u.comesFrom(from):
 		return Identity{}, errFrom
 	case len(u.Require) > 0 && !u.requires(ByPublicKey):
 		return Identity{}, fmt.Errorf("%w: the user has to give a password, and no key", ErrCredentials)
 	}
-	return Identity{User: u, By: ByClientCertificate, NeedsPassword: u.requires(ByPassword), version: version}, nil
+	id := u.identity(ByClientCertificate, version)
+	id.NeedsPassword, id.NeedsCode = u.requires(ByPassword), u.TOTP.On()
+	return id, nil
 }

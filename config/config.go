@@ -43,6 +43,9 @@ type Config struct {
 	Pushes map[string]Push `yaml:"pushes"`
 	// ShutdownTimeout is for how long transfers may go on when the gateway is stopped; 0 is 30 s.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+	Limits          Limits        `yaml:"limits"`
+	// OIDC are the providers at which people log in to the page, by name.
+	OIDC map[string]OIDC `yaml:"oidc"`
 
 	file string // where it came from, "" for the defaults
 	raw  []byte // what is in it, to find the lines of mistakes
@@ -169,6 +172,12 @@ func (c *Config) relativeTo(dir string) {
 		}
 		c.Pushes[name] = p
 	}
+	for name, o := range c.OIDC {
+		for _, file := range o.files() {
+			join(file)
+		}
+		c.OIDC[name] = o
+	}
 }
 
 func (c *Config) complete() error {
@@ -177,6 +186,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("data folder %q: %w", c.Data, err)
 	}
 	c.Data = abs
+	c.completeOIDC()
 	if c.Storages == nil {
 		c.Storages = map[string]Storage{}
 	}
@@ -254,6 +264,7 @@ func (c Config) validate(raw []byte) error {
 	c.validateShutdown(bad)
 	c.validateSources(bad)
 	c.validatePushes(bad)
+	c.validateOIDC(bad)
 	return errors.Join(errs...)
 }
 

@@ -73,6 +73,7 @@ func (c *connection) serve() {
 	}()
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	defer cancel()
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "sftp", Address: c.from})
 	conn, channels, requests, err := c.handshake(ctx)
 	if err != nil {
 		return // logged by handshake
@@ -83,10 +84,9 @@ func (c *connection) serve() {
 		_ = conn.Wait() // says how it ended, which is known
 		c.alive.Wait()
 	}()
-	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "sftp", Address: c.from})
 	shared, err := c.login(ctx, conn)
 	if err != nil {
-		c.log.Error("login failed", "error", err)
+		c.refused(err, channels, requests)
 		return
 	}
 	c.log.Info("login", "client", string(conn.ClientVersion()))
@@ -145,6 +145,10 @@ func (c *connection) logRefused(user string, err error) {
 				reason = failure
 			}
 		}
+	}
+	var unfinished *ssh.PartialSuccessError
+	if errors.As(reason, &unfinished) {
+		reason = errStepMissing
 	}
 	text := reason.Error()
 	c.log.Info("no login", "user", user[:min(len(user), maxUser)], "reason", text[:min(len(text), 300)])

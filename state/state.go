@@ -1,8 +1,8 @@
 // Package state is what the gateway remembers between runs: the ledger of
 // migrations, what was published with which proof, what is in quarantine, which
 // versions of signed evidence were accepted, which files are locked, what
-// properties clients gave them, who may not log in for a while, and what the nodes
-// have of each user's quota.
+// properties clients gave them, who may not log in for a while, which one-time codes
+// were used, and what the nodes have of each user's quota.
 //
 // The interfaces are here; state/sqlite is the embedded default, state/postgres is
 // for several nodes. Package statetest holds every implementation to the contract.
@@ -278,5 +278,6 @@ type Store interface {
 	Bans
 	Properties
 	Quotas
+	Codes
 	Close() error
 }

@@ -40,6 +40,7 @@ func allowed() map[string][]string {
 		"storage/internal/keylock":  nil,
 		"storage/internal/uploadid": nil,
 		"auth":                      {"config", "storage", "state", "internal/durable"},
+		"auth/oidc":                 nil,
 		"state":                     nil,
 		"state/internal/pages":      nil,
 
@@ -59,7 +60,7 @@ func allowed() map[string][]string {
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate", "internal/ingress",
+		"cmd/gateway": append(contracts, "auth/oidc", "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate", "internal/ingress",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.

@@ -51,6 +51,9 @@ func (q *request) login(ctx context.Context) error {
 // checkLogin is what the loginCache remembers the result of.
 func (h *Handler) checkLogin(ctx context.Context, from netip.Addr, user, password string) (*session, error) {
 	id, err := h.cfg.Auth.Password(ctx, from, user, password)
+	if err == nil && id.NeedsCode { // Basic has no word for a second factor; an Authenticator that knows where it is asked refuses by itself
+		err = fmt.Errorf("%w: a one-time code is needed besides", auth.ErrCredentials)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +67,9 @@ func (q *request) challenge() error {
 
 func (q *request) refuseLogin(err error) error {
 	switch { // the Authenticator logs the reason
+	case errors.Is(err, auth.ErrSessions):
+		q.h.log.Info("login refused", "from", q.from, "reason", err)
+		return refuse(http.StatusTooManyRequests, "too many sessions of this user are open; end one, or wait a few minutes")
 	case errors.Is(err, auth.ErrBanned):
 		return refuse(http.StatusTooManyRequests, "too many failed logins; try again later")
 	case errors.Is(err, auth.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

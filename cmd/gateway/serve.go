@@ -91,6 +91,7 @@ func newServing(g *gateway) (*serving, error) {
 		return nil, err
 	}
 	logins.SetTrust(trust)
+	logins.SetCodes(g.state)
 	if err := g.mountSources(context.Background()); err != nil {
 		return nil, err
 	}
