@@ -13,6 +13,7 @@ import (
 // it is its own too. Which evidence was accepted is known to all.
 type nodeState struct {
 	state.Ledger
+	state.Holds
 	state.Catalogue
 	state.History
 	state.EvidenceStore
@@ -44,7 +45,7 @@ func (g *gateway) openLedgers(ctx context.Context) error {
 			return err
 		}
 		g.ledgers[name] = &nodeState{
-			Ledger: own, Catalogue: own, History: g.state, EvidenceStore: g.state,
+			Ledger: own, Holds: own, Catalogue: own, History: g.state, EvidenceStore: g.state,
 			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, Codes: g.state, own: own,
 		}
 	}
