@@ -21,13 +21,18 @@ func (h *Handler) NewHTTPServer() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
+	idle := newIdleConns(h.cfg.IdleTimeout)
 	return &http.Server{
 		Handler:           h,
+		ConnContext:       h.conns.begin,
 		ReadHeaderTimeout: h.cfg.ReadHeaderTimeout,
-		ConnState:         newIdleConns(h.cfg.IdleTimeout).state,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
-		Protocols:         protocols,
+		ConnState: func(c net.Conn, s http.ConnState) {
+			idle.state(c, s)
+			h.conns.state(c, s)
+		},
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		Protocols:      protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxConcurrentStreams,
 			MaxReadFrameSize:              maxFrameSize,
