@@ -156,7 +156,7 @@ func (l *lab) serve() *serving {
 		l.addUser(s.user, s.password, s.keyFile)
 	}
 	config := filepath.Join(l.t.TempDir(), "gateway.yaml")
-	if err := os.WriteFile(config, []byte("sftp:\n  listen: 127.0.0.1:0\n"+l.sftpKeys+"https:\n  listen: 127.0.0.1:0\nlog:\n  level: "+cmp.Or(l.level, "debug")+"\n"+l.storages), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("sftp:\n  listen: 127.0.0.1:0\n"+l.sftpKeys+"admin: {listen: '127.0.0.1:0'}\nhttps:\n  listen: 127.0.0.1:0\nlog:\n  level: "+cmp.Or(l.level, "debug")+"\n"+l.storages), 0o600); err != nil {
 		l.t.Fatal(err)
 	}
 	s.start(config)

@@ -55,12 +55,13 @@ func allowed() map[string][]string {
 		// What uses them.
 		"sftpsrv":   {"auth", "storage", "state", "internal/durable"},
 		"webdav":    {"auth", "storage", "state", "internal/durable"},
+		"admin":     {"auth", "storage", "config", "internal/durable"},
 		"ftpbridge": append(slices.Clone(contracts), "internal/pause"),
 		// What it found, as files.
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "auth/oidc", "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate", "internal/ingress",
+		"cmd/gateway": append(contracts, "auth/oidc", "config", "sftpsrv", "webdav", "admin", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate", "internal/ingress",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.
