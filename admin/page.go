@@ -166,6 +166,9 @@ func (s *Server) showPage(p page) http.HandlerFunc {
 			render(w, statusOf(err), "failed", v)
 			return
 		}
+		if named, ok := data.(interface{ pageTitle() string }); ok {
+			v.Title = named.pageTitle()
+		}
 		v.Data, v.More = cut(data)
 		render(w, http.StatusOK, p.template, v)
 	}
@@ -324,3 +327,14 @@ func (s *Server) overviewPage(ctx context.Context, _ *http.Request) (any, error)
 	d.Recent = d.Recent[:min(len(d.Recent), few/2)]
 	return d, err
 }
+
+// pageTitle is what the job is called.
+func (j Job) pageTitle() string {
+	if j.Name != "" {
+		return j.Name
+	}
+	return j.ID
+}
+
+// pageTitle is the name of the file.
+func (h Held) pageTitle() string { return shown(path.Base(h.Path)) }

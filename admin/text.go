@@ -85,7 +85,7 @@ func leftText(seconds int64) string {
 	if seconds < 0 {
 		return ""
 	}
-	return "about " + durationText(time.Duration(seconds)*time.Second) + " left"
+	return ", about " + durationText(time.Duration(seconds)*time.Second) + " left"
 }
 
 func percent(part, of int64) int64 {
@@ -126,18 +126,21 @@ type plot struct {
 	Peak  int64
 }
 
-const plotWidth, plotHeight = 600, 100
+const (
+	plotWidth, plotHeight = 600, 100
+	minSpan               = 60 // samples: two minutes
+)
 
-// newPlot draws lines to one scale, the newest at the right.
+// newPlot draws lines to one scale, the newest at the right; it shows two minutes, or more once there are more.
 func newPlot(lines ...[]int64) plot {
-	p := plot{Peak: 1}
+	p, span := plot{Peak: 1}, minSpan
 	for _, line := range lines {
-		p.Peak = max(p.Peak, peak(line))
+		p.Peak, span = max(p.Peak, peak(line)), max(span, len(line))
 	}
 	for _, line := range lines {
 		var b strings.Builder
 		for i, n := range line {
-			x := float64(plotWidth) * float64(maxSamples-len(line)+i) / float64(maxSamples-1)
+			x := float64(plotWidth) * float64(span-len(line)+i) / float64(span-1)
 			y := plotHeight - float64(n)/float64(p.Peak)*(plotHeight-4)
 			fmt.Fprintf(&b, "%.1f,%.1f ", x, y)
 		}
