@@ -27,11 +27,15 @@ func allowed() map[string][]string {
 		"listing":   nil,
 		"integrity": nil,
 		"config":    nil,
+		"docs":      nil,
 
 		"internal/durable": nil,
 		"internal/pause":   nil,
 		// What HTTPS shows and asks for.
 		"internal/certificate": nil,
+
+		"internal/completion": nil,
+		"internal/manpage":    nil,
 
 		// The contracts.
 		"storage":                   nil,
@@ -57,7 +61,8 @@ func allowed() map[string][]string {
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
+		"cmd/gateway": append(contracts, "config", "docs", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
+			"internal/completion", "internal/manpage",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.
