@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	case exited >= 0: // --help has printed
 		return exited
 	case err != nil:
-		fmt.Fprintf(s.err, "gateway: %v\nSee: gateway --help\n", err)
+		fmt.Fprintln(s.err, usageError(err))
 		return exitUsage
 	}
 	e := &env{streams: s, ctx: ctx, cli: &c}
@@ -99,15 +99,18 @@ func run(ctx context.Context, args []string, s streams) int {
 
 // newParser reads command lines into c.
 func newParser(c *cli, s streams, exit func(int)) (*kong.Kong, error) {
-	return kong.New(c,
+	parser, err := kong.New(c,
 		kong.Vars{"version": versionLine()},
 		kong.Name("gateway"),
-		kong.Description("Files over SFTP and HTTPS/WebDAV; old FTP servers moved behind it, every file verified."),
+		kong.Description("Files over SFTP and HTTPS/WebDAV; old FTP servers moved behind it, every file verified.\n\nBegin with \"gateway serve\": it needs no configuration, and prints how to connect."),
 		kong.Writers(s.out, s.err),
 		kong.Exit(exit),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),
-		kong.UsageOnError(),
 	)
+	if err == nil {
+		parser.Model.HelpFlag.Help = "Show this help."
+	}
+	return parser, err
 }
 
 // oneLineEach indents the further lines of joined errors.

@@ -41,7 +41,14 @@ func (c *completeCmd) Run(e *env, app *kong.Kong) error {
 	if c.Shell == "bash" && len(words) > 0 {
 		words = completion.SplitLine(words[0])[1:]
 	}
-	return completion.Complete(app.Model, words, func(kind string, words []string) []string { return e.names(kind, words) }).Write(e.out)
+	names := func(kind string, words []string) []string {
+		if kind == "page" {
+			pages, _ := manPages(app.Model) // a mistake in them offers none
+			return pageNames(pages)
+		}
+		return e.names(kind, words)
+	}
+	return completion.Complete(app.Model, words, names).Write(e.out)
 }
 
 // names are the names of a kind in the configuration that the line is about.

@@ -47,7 +47,7 @@ type migrateCmd struct {
 // Validate tells mistakes of the command line before anything is made.
 func (m *migrateCmd) Validate() error {
 	if m.Dest == "" && strings.Contains(m.Source, "://") {
-		return errors.New(`expected "<dest>": a folder, or STORAGE:FOLDER`)
+		return errors.New("<dest> is missing: where the files go, a folder, or STORAGE:FOLDER")
 	}
 	if m.Report != "" && (m.DryRun || m.ChecksumOnly) {
 		return errors.New("--report is about a migration, and this is to be none; take --json")
