@@ -9,7 +9,7 @@ CACHE         := $(CURDIR)/.cache
 GOLANGCI_LINT := $(CACHE)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 GOVULNCHECK   := $(CACHE)/bin/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 
-# What "make build" makes, and where "make install" puts it; DESTDIR is before all of it.
+# What "make build" makes, with time zones for machines that have none, and where "make install" puts it; DESTDIR is before all of it.
 BINARY     := $(CURDIR)/gateway
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 RELEASED   := $(shell git log -1 --format=%cs 2>/dev/null)
@@ -35,7 +35,7 @@ SLOW := ^(TestReal.*Killed.*|TestRealMount|TestRealFetchStop)$$
 QUICK = $(shell go list ./... | grep -v '^gateway/tests/servers$$' | grep -v '^gateway/tests$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install uninstall test test-quick test-kill test-minio bench bench-fronts bench-s3 bench-scale soak listing-report fetch lint fmt vet clean
+.PHONY: help run build install uninstall image test test-quick test-kill test-minio bench bench-fronts bench-s3 bench-scale soak listing-report fetch lint fmt vet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ run: ## run the gateway with its defaults
 	go run ./cmd/gateway serve
 
 build: ## build the static binary ./gateway (BINARY=file)
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -X main.version=$(VERSION) -X main.released=$(RELEASED)' -o $(BINARY) ./cmd/gateway
+	CGO_ENABLED=0 go build -trimpath -tags timetzdata -ldflags='-s -X main.version=$(VERSION) -X main.released=$(RELEASED)' -o $(BINARY) ./cmd/gateway
 
 install: build ## install binary, manual, completions, unit and a first configuration (PREFIX=/usr/local, DESTDIR=)
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(UNITDIR) $(BASH_DIR) $(ZSH_DIR) $(FISH_DIR) $(SYSCONFDIR)/gateway)
@@ -57,6 +57,9 @@ install: build ## install binary, manual, completions, unit and a first configur
 	sed 's|/usr/local/bin/|$(BINDIR)/|; s|/etc/gateway/|$(SYSCONFDIR)/gateway/|g' dist/gateway.service >$(DESTDIR)$(UNITDIR)/gateway.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/gateway.service
 	[ -e $(DESTDIR)$(SYSCONFDIR)/gateway/gateway.yaml ] || install -m 644 dist/gateway.yaml $(DESTDIR)$(SYSCONFDIR)/gateway/gateway.yaml
+
+image: ## build the image gateway:local (docker/README.md)
+	docker build -f docker/Dockerfile --build-arg VERSION=$(VERSION) -t gateway:local .
 
 uninstall: ## remove what "make install" put there; configuration and data stay
 	rm -f $(DESTDIR)$(BINDIR)/gateway $(DESTDIR)$(MANDIR)/man1/gateway.1 $(DESTDIR)$(MANDIR)/man1/gateway-*.1 $(DESTDIR)$(MANDIR)/man5/gateway.yaml.5
