@@ -78,6 +78,8 @@ func folderOf(program string) string {
 		return "pyftpdlib"
 	case "python3-paramiko":
 		return "paramiko"
+	case "systemd-analyze":
+		return "systemd"
 	case "fusermount", "fusermount3":
 		return "fuse"
 	default:
@@ -88,7 +90,7 @@ func folderOf(program string) string {
 // Tool returns the path of a client or helper program that can be run as it is: lftp, rclone, curl,
 // wget, sftp, scp, ssh, ssh-keygen, ssh-keyscan, ssh-audit, gpg, gpg-connect-agent, openssl, minisign,
 // signify-openbsd, pure-pw, cadaver, litmus, fusermount3, sshfs, python3, and python3-paramiko, which is
-// Python with paramiko. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that
+// Python with paramiko, zsh, fish, mandoc, and systemd-analyze. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that
 // fails, one in PATH will do.
 func Tool(t testing.TB, program string) string {
 	t.Helper()
