@@ -48,14 +48,15 @@ func allowed() map[string][]string {
 		"state/statetest":     {"state"},
 
 		// What uses them.
-		"sftpsrv":   {"auth", "storage", "state", "internal/durable"},
-		"webdav":    {"auth", "storage", "state", "internal/durable"},
-		"ftpbridge": append(slices.Clone(contracts), "internal/pause"),
+		"sftpsrv":     {"auth", "storage", "state", "internal/durable"},
+		"webdav":      {"auth", "storage", "state", "internal/durable"},
+		"webdav/page": {"webdav", "auth", "storage", "state"},
+		"ftpbridge":   append(slices.Clone(contracts), "internal/pause"),
 		// What it found, as files.
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable",
+		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.
