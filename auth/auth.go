@@ -32,6 +32,9 @@ type Identity struct {
 	// NeedsPassword says that the key is not enough: the user has to give a password too
 	// ([Stepwise]), and must not be let in before.
 	NeedsPassword bool
+	// NeedsCode says that a one-time code is asked for besides ([SecondFactor]), and that the user must not be
+	// let in before.
+	NeedsCode bool
 
 	version fileVersion // of the user's file
 }
@@ -65,6 +68,15 @@ type Stepwise interface {
 	// PasswordToo checks the password of a user who has proved the key of id, which has to have
 	// NeedsPassword. It fails as Password does.
 	PasswordToo(ctx context.Context, from netip.Addr, id Identity, password string) (Identity, error)
+}
+
+// SecondFactor is an Authenticator whose users may have to give a one-time code.
+type SecondFactor interface {
+	Authenticator
+
+	// Code checks the code of a user who has proved all else, with NeedsCode. A code is good once. It fails
+	// as Password does.
+	Code(ctx context.Context, from netip.Addr, id Identity, code string) (Identity, error)
 }
 
 // Rechecker is an Authenticator that can tell whether what it said of a user still

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/semaphore"
+
+	"gateway/storage"
 )
 
 // connection is one TCP connection, from accept to close.
@@ -78,6 +80,7 @@ func (c *connection) serve() {
 		_ = conn.Wait() // says how it ended, which is known
 		c.alive.Wait()
 	}()
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "sftp", Address: c.from})
 	shared, err := c.login(ctx, conn)
 	if err != nil {
 		c.log.Error("login failed", "error", err)

@@ -234,6 +234,7 @@ func (q *request) serve(ctx context.Context) error {
 	if err := q.checkIf(ctx); err != nil {
 		return err
 	}
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "webdav", Address: q.from})
 	return serve(storage.WithLockTokens(ctx, q.tokens))
 }
 

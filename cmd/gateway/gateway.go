@@ -36,6 +36,9 @@ type gateway struct {
 	// ledgers are those of storages that are not in state.
 	ledgers map[string]state.Store
 
+	// observers are told what users do. Complete before the first view is made.
+	observers storage.Observers
+
 	quotas  quotas
 	changes underway
 }
@@ -178,7 +181,11 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 		}
 		mounts = append(mounts, storage.Mount{Path: m.Path, FS: d, Root: folder, Key: storageName(m.Storage), Permissions: storage.Permission(m.Permissions)})
 	}
-	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u), Guard: guard{g.state, &g.changes, g.log}})
+	v, err := storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u), Guard: guard{g.state, &g.changes, g.log}})
+	if err != nil {
+		return nil, err // and no typed nil
+	}
+	return storage.Observe(v, g.observers), nil
 }
 
 // place is a folder or file of a storage, as it is written on a command line.
