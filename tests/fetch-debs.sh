@@ -44,10 +44,11 @@ packages() {
     fuse) echo fuse3 ;;
     litmus) echo litmus ;;
     sshfs) echo sshfs ;;
+    chromium) echo chromium fonts-dejavu-core ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse litmus sshfs)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse litmus sshfs chromium)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -69,6 +70,7 @@ programs() {
     fuse) echo fusermount fusermount3 ;;
     litmus) echo litmus ;;
     sshfs) echo sshfs ;;
+    chromium) echo chromium ;;
     esac
 }
 
@@ -167,7 +169,7 @@ END
             echo "root=\$bin/../$1"
             cat <<'END'
 libs=
-for d in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/lftp/*; do
+for d in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/lftp/* "$root"/usr/lib/*-linux-gnu/pulseaudio; do
     [ ! -d "$d" ] || libs=$libs${libs:+:}$d
 done
 [ -z "$libs" ] || { LD_LIBRARY_PATH=$libs; export LD_LIBRARY_PATH; }
@@ -198,6 +200,8 @@ invoke() {
         ;;
     ssh-audit) invoke python3 | sed 's/"\$@"/-m ssh_audit.ssh_audit "$@"/' ;;
     fusermount | fusermount3) echo 'exec "$root/bin/fusermount3" "$@"' ;;
+    # Not Debian's own script, which reads /etc/chromium.d.
+    chromium) echo 'exec "$root/usr/lib/chromium/chromium" "$@"' ;;
     signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
     litmus)
         echo 'HTDOCS=$root/usr/share/litmus/htdocs; TESTROOT=$root/usr/libexec/litmus; export HTDOCS TESTROOT'

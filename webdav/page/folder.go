@@ -53,6 +53,7 @@ type folderPage struct {
 	Next       string // address of the next rows, "" at the end
 	May        rights
 	Searched   bool
+	Judged     bool              // a row has a verdict
 	OtherOrder map[string]string // address of the listing sorted otherwise, by key
 	Free       int64             // bytes that may still be stored; -1: not known
 }
@@ -128,7 +129,7 @@ func (q *request) listing(ctx context.Context, name string) error {
 	p.Total = len(rows)
 	slices.SortFunc(rows, order(p.Sort, p.Desc))
 	p.page(rows, v)
-	q.judge(ctx, name, p.Rows)
+	p.Judged = q.judge(ctx, name, p.Rows)
 	q.render(http.StatusOK, "folder", p)
 	return nil
 }

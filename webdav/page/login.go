@@ -2,8 +2,14 @@ package page
 
 import (
 	"context"
+	"crypto/hmac"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	"gateway/auth"
 )
@@ -12,6 +18,19 @@ type loginPage struct {
 	base
 	User, Next, Fault string
 	SignIn            []SignIn
+	Half              string // the first step is done: what says so
+}
+
+// codeTime is for how long a code can be given after the password.
+const codeTime = 5 * time.Minute
+
+// half is a login of which the code is still to come. The browser keeps it, signed.
+type half struct {
+	User  string    `json:"u"`
+	Stamp string    `json:"s"`
+	By    string    `json:"b"`
+	From  string    `json:"f"`
+	Until time.Time `json:"t"`
 }
 
 // login shows the form and takes it.
@@ -29,6 +48,9 @@ func (q *request) login(ctx context.Context) error {
 		q.showLogin(http.StatusOK, loginPage{Next: next})
 		return nil
 	case http.MethodPost:
+		if step := q.PostFormValue("half"); step != "" {
+			return q.tryCode(ctx, step, next)
+		}
 		return q.tryLogin(ctx, next)
 	}
 	return refuse(http.StatusMethodNotAllowed, "This cannot be done here.")
@@ -49,10 +71,59 @@ func (q *request) tryLogin(ctx context.Context, next string) error {
 	if err != nil {
 		return q.loginFailed(err, user, next)
 	}
+	if id.NeedsCode {
+		q.showLogin(http.StatusOK, loginPage{Next: next, Half: q.half(id)})
+		return nil
+	}
+	return q.finishLogin(ctx, id, next)
+}
+
+func (q *request) finishLogin(ctx context.Context, id auth.Identity, next string) error {
 	if err := q.h.start(ctx, q.w, q, id); err != nil {
 		return err
 	}
 	return q.redirect(next, "")
+}
+
+func (q *request) half(id auth.Identity) string {
+	data, _ := json.Marshal(half{id.User.Name, id.User.Stamp(), id.By, q.from.String(), q.h.now().Add(codeTime)}) // strings and a time
+	text := base64.RawURLEncoding.EncodeToString(data)
+	return text + "." + base64.RawURLEncoding.EncodeToString(q.h.sign("code", text))
+}
+
+// tryCode takes the code after the password. The Authenticator counts codes that are wrong.
+func (q *request) tryCode(ctx context.Context, step, next string) error {
+	again := loginPage{Next: next, Fault: "The login took too long. Begin again."}
+	text, mac, _ := strings.Cut(step, ".")
+	sum, err := base64.RawURLEncoding.DecodeString(mac)
+	data, dataErr := base64.RawURLEncoding.DecodeString(text)
+	var h half
+	if err != nil || dataErr != nil || !hmac.Equal(sum, q.h.sign("code", text)) || json.Unmarshal(data, &h) != nil ||
+		h.From != q.from.String() || !q.h.now().Before(h.Until) {
+		q.showLogin(http.StatusForbidden, again)
+		return nil
+	}
+	factor, ok := q.h.cfg.Auth.(auth.SecondFactor)
+	if !ok {
+		return fmt.Errorf("the user %q has to give a code, and nothing can check it", h.User)
+	}
+	id, err := q.h.cfg.Auth.Vouched(ctx, h.User, h.By)
+	if err == nil && id.User.Stamp() != h.Stamp {
+		q.showLogin(http.StatusForbidden, again)
+		return nil
+	}
+	if err == nil {
+		id.NeedsCode = true
+		id, err = factor.Code(ctx, q.from, id, strings.ReplaceAll(q.PostFormValue("code"), " ", ""))
+	}
+	if errors.Is(err, auth.ErrCredentials) {
+		q.showLogin(http.StatusForbidden, loginPage{Next: next, Half: step, Fault: "The code is not right. Wait for the next one and try again."})
+		return nil
+	}
+	if err != nil {
+		return q.loginFailed(err, h.User, next)
+	}
+	return q.finishLogin(ctx, id, next)
 }
 
 // loginFailed shows the form again. The Authenticator has logged why, and has counted it.

@@ -212,13 +212,14 @@ func (q *request) serve(ctx context.Context) error {
 	if err := q.h.origin.Check(q.Request); err != nil {
 		return refuse(http.StatusForbidden, "This request came from another site. Open the page itself and try again.")
 	}
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "page", Address: q.from})
 	path := q.URL.EscapedPath()
 	rest, reserved := strings.CutPrefix(path, Prefix)
 	if !reserved && path+"/" != Prefix {
 		if err := q.enter(ctx); err != nil {
 			return err
 		}
-		return q.browse(ctx)
+		return q.browse(q.origin(ctx))
 	}
 	verb, rest, _ := strings.Cut(rest, "/")
 	switch verb {
@@ -232,6 +233,10 @@ func (q *request) serve(ctx context.Context) error {
 	if err := q.enter(ctx); err != nil {
 		return err
 	}
+	if err := q.checkToken(verb); err != nil {
+		return err
+	}
+	ctx = q.origin(ctx)
 	if verb == "tus" {
 		return q.tus(ctx, rest)
 	}
@@ -244,6 +249,11 @@ func (q *request) serve(ctx context.Context) error {
 		return err
 	}
 	return serve(ctx, name)
+}
+
+// origin is the context of what a session does.
+func (q *request) origin(ctx context.Context) context.Context {
+	return storage.WithOrigin(ctx, storage.Origin{Protocol: "page", Address: q.from, Session: q.session.ID[:12]})
 }
 
 // verb maps the first element below Prefix to what serves it, for a user who has logged in; nil where there is none

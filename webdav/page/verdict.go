@@ -76,9 +76,17 @@ func (s *sums) add(v version, sum []byte) {
 	s.known[v] = [sha256.Size]byte(sum)
 }
 
+// unobserved is the tree for what the page itself reads: nobody has downloaded it by that.
+func (q *request) unobserved() storage.FS {
+	if v, ok := q.fs.(*storage.Observed); ok {
+		return v.View
+	}
+	return q.fs
+}
+
 // sum is the SHA-256 of a file; nil where it is larger than limit and not known.
 func (q *request) sum(ctx context.Context, name string, limit int64) ([]byte, storage.Info, error) {
-	f, err := q.fs.Open(ctx, name)
+	f, err := q.unobserved().Open(ctx, name)
 	if err != nil {
 		return nil, storage.Info{}, err
 	}
@@ -123,14 +131,14 @@ func (q *request) published(ctx context.Context, name string) (*Published, error
 }
 
 // judge puts verdicts to rows: where the bytes are those that were judged, or may be and are too many to be
-// compared now. Then it says so. It costs no more than judgeTime.
-func (q *request) judge(ctx context.Context, folder string, rows []row) {
+// compared now. Then it says so. It costs no more than judgeTime. It reports whether it found any.
+func (q *request) judge(ctx context.Context, folder string, rows []row) (judged bool) {
 	key, inner, ok := q.locate(folder)
 	if q.h.cfg.Catalogue == nil || !ok {
-		return
+		return false
 	}
-	if any, err := q.h.cfg.Catalogue.Any(ctx, key, inner); err != nil || !any {
-		return // the page of the file says what is wrong
+	if known, err := q.h.cfg.Catalogue.Any(ctx, key, inner); err != nil || !known {
+		return false // the page of the file says what is wrong
 	}
 	reading, cancel := context.WithTimeout(ctx, judgeTime)
 	defer cancel()
@@ -150,5 +158,7 @@ func (q *request) judge(ctx context.Context, folder string, rows []row) {
 		case bytes.Equal(sum, p.SHA256):
 			r.Verdict = p.Verdict
 		}
+		judged = judged || r.Verdict != ""
 	}
+	return judged
 }

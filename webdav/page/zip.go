@@ -53,7 +53,11 @@ func (q *request) zip(ctx context.Context, name string) error {
 		return nil
 	}
 	a := &archive{q: q, ctx: ctx, w: zip.NewWriter(q.w), buf: make([]byte, copyBuffer)}
-	a.w.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestSpeed) })
+	a.deflate, _ = flate.NewWriter(nil, flate.BestSpeed) // the level is valid
+	a.w.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
+		a.deflate.Reset(w) // one file is written at a time; a new one for each costs more than small files do
+		return a.deflate, nil
+	})
 	err = a.folder(name, safeElement(last)+"/", info.ModTime, 0)
 	if err == nil {
 		err = a.note()
@@ -73,6 +77,7 @@ type archive struct {
 	q       *request
 	ctx     context.Context //nolint:containedctx // of one request, and no longer
 	w       *zip.Writer
+	deflate *flate.Writer
 	buf     []byte
 	leftOut []string
 	missing int

@@ -45,6 +45,7 @@ function moreRows() {
       const link = $("#next a", page);
       for (const row of rows) improve(row);
       $("#list tbody").append(...rows);
+      if ($("#list.judged", page)) $("#list").classList.add("judged");
       if (link) {
         $("a", next).href = link.getAttribute("href");
       } else {
