@@ -138,7 +138,15 @@ func (q *request) begin(ctx context.Context) error {
 	if with && q.ContentLength > size {
 		return refuse(http.StatusRequestEntityTooLarge, "There are more bytes than Upload-Length says.")
 	}
-	up, err := q.fs.Create(ctx, name, storage.CreateOptions{Owner: q.User, Size: size, Exclusive: p.New, Sequential: whole})
+	// Not Exclusive: whoever finds the name taken may decide to replace what is there, after all has been sent. The
+	// commit has the condition.
+	switch info, err := q.fs.Stat(ctx, name); {
+	case err == nil && info.IsDir():
+		return uploadError(storage.ErrIsDir)
+	case err == nil && p.New:
+		return uploadError(fs.ErrExist)
+	}
+	up, err := q.fs.Create(ctx, name, storage.CreateOptions{Owner: q.User, Size: size, Sequential: whole})
 	if err != nil {
 		return uploadError(err)
 	}
