@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -36,7 +37,13 @@ type Identity struct {
 	// let in before.
 	NeedsCode bool
 
-	version fileVersion // of the user's file
+	version fileVersion   // of the user's file
+	key     ssh.PublicKey // that was proved; nil: none
+}
+
+// byPassword reports whether a password was given.
+func (id Identity) byPassword() bool {
+	return id.By == "password" || strings.Contains(id.By, "+password")
 }
 
 // Authenticator checks credentials. Safe for concurrent use.

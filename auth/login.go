@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -19,7 +20,7 @@ type Logins struct {
 	users *Users
 	guard *Guard
 	hash  *hasher
-	trust *Trust // nil: no certificates, nothing revoked
+	trust atomic.Pointer[Trust] // nil: no certificates, nothing revoked
 	log   *slog.Logger
 }
 
@@ -39,8 +40,8 @@ func (l *Logins) Allowed(from netip.Addr) error { return l.guard.Allowed(from) }
 // Failed implements Authenticator.
 func (l *Logins) Failed(from netip.Addr) { l.guard.Failed(from) }
 
-// SetTrust says which certificates log users in, and which keys do not. Call it before the first login.
-func (l *Logins) SetTrust(t *Trust) { l.trust = t }
+// SetTrust says which certificates log users in, and which keys do not.
+func (l *Logins) SetTrust(t *Trust) { l.trust.Store(t) }
 
 // Current implements Rechecker: it looks at the user's file, and does not read it.
 func (l *Logins) Current(id Identity) bool {
@@ -49,16 +50,16 @@ func (l *Logins) Current(id Identity) bool {
 
 // Password implements Authenticator.
 func (l *Logins) Password(ctx context.Context, from netip.Addr, user, password string) (Identity, error) {
-	return l.password(ctx, from, user, password, "password", func(u User) bool { return !u.requires(ByPublicKey) })
+	return l.password(ctx, from, user, password, "password", nil, func(u User) bool { return !u.requires(ByPublicKey) })
 }
 
 // PasswordToo implements Stepwise.
 func (l *Logins) PasswordToo(ctx context.Context, from netip.Addr, id Identity, password string) (Identity, error) {
-	return l.password(ctx, from, id.User.Name, password, id.By+"+password", func(User) bool { return id.NeedsPassword })
+	return l.password(ctx, from, id.User.Name, password, id.By+"+password", id.key, func(User) bool { return id.NeedsPassword })
 }
 
 // password checks a password; enough says whether the right one of a user lets them in.
-func (l *Logins) password(ctx context.Context, from netip.Addr, user, password, by string, enough func(User) bool) (Identity, error) {
+func (l *Logins) password(ctx context.Context, from netip.Addr, user, password, by string, key ssh.PublicKey, enough func(User) bool) (Identity, error) {
 	if err := l.guard.Allowed(from); err != nil {
 		return Identity{}, err
 	}
@@ -85,7 +86,7 @@ func (l *Logins) password(ctx context.Context, from netip.Addr, user, password, 
 		err = ErrDisabled
 	default:
 		l.guard.Succeeded(from)
-		return Identity{User: u, By: by, version: version}, nil
+		return Identity{User: u, By: by, version: version, key: key}, nil
 	}
 	l.log.Info("login refused", "user", user, "from", from, "by", by, "reason", err)
 	l.hold(ctx, l.guard.Failed(from))
@@ -130,24 +131,30 @@ func (l *Logins) PublicKey(ctx context.Context, from netip.Addr, user string, ke
 	case len(u.Require) > 0 && !u.requires(ByPublicKey):
 		return Identity{}, fmt.Errorf("%w: the user has to give a password, and no key", ErrCredentials)
 	}
-	return Identity{User: u, By: by, NeedsPassword: u.requires(ByPassword), version: version}, nil
+	return Identity{User: u, By: by, NeedsPassword: u.requires(ByPassword), version: version, key: key}, nil
 }
 
 // keyOf says how a key is the user's: "publickey", or "certificate".
 func (l *Logins) keyOf(u User, from netip.Addr, key ssh.PublicKey) (by string, err error) {
-	if err := l.trust.usable(key); err != nil {
+	trust := l.trust.Load()
+	if err := trust.usable(key); err != nil {
 		return "", err
 	}
 	if cert, ok := key.(*ssh.Certificate); ok {
-		return "certificate", l.trust.certificate(u.Name, from, cert)
+		return "certificate", trust.certificate(u.Name, from, cert)
 	}
-	keys, err := u.Keys()
-	if err != nil {
-		return "", ErrCredentials // unreachable: Get has checked them
-	}
-	want := key.Marshal()
-	if !slices.ContainsFunc(keys, func(k ssh.PublicKey) bool { return bytes.Equal(k.Marshal(), want) }) {
+	if !u.has(key) {
 		return "", ErrCredentials
 	}
 	return ByPublicKey, nil
+}
+
+// has reports whether the key is one of the user's.
+func (u User) has(key ssh.PublicKey) bool {
+	keys, err := u.Keys()
+	if err != nil {
+		return false // unreachable: Get has checked them
+	}
+	want := key.Marshal()
+	return slices.ContainsFunc(keys, func(k ssh.PublicKey) bool { return bytes.Equal(k.Marshal(), want) })
 }

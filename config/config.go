@@ -42,6 +42,8 @@ type Config struct {
 	Sources map[string]Source `yaml:"sources"`
 	// Pushes are the folders whose files are sent on, by name.
 	Pushes map[string]Push `yaml:"pushes"`
+	// ShutdownTimeout is for how long transfers may go on when the gateway is stopped; 0 is 30 s.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 
 	file string // where it came from, "" for the defaults
 	raw  []byte // what is in it, to find the lines of mistakes
@@ -241,6 +243,7 @@ func (c Config) validate(raw []byte) error {
 	if !oneOf(c.Log.Format, "text", "json") {
 		bad("log.format", "%q is not one of text, json", c.Log.Format)
 	}
+	c.validateShutdown(bad)
 	c.validateSources(bad)
 	c.validatePushes(bad)
 	return errors.Join(errs...)

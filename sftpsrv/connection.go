@@ -16,20 +16,23 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/semaphore"
 
+	"gateway/auth"
 	"gateway/storage"
 )
 
 // connection is one TCP connection, from accept to close.
 type connection struct {
 	server *Server
+	with   *settings // of when it came
 	raw    net.Conn
 	from   netip.Addr
 	place  *ticket
 	log    *slog.Logger
 
-	signature  string       // how the user's key signed; "" if none did
-	lastActive atomic.Int64 // Unix nanoseconds of the last request
-	asked      atomic.Int64 // when a keepalive was sent that is not answered; 0: none
+	id         auth.Identity // once logged in
+	signature  string        // how the user's key signed; "" if none did
+	lastActive atomic.Int64  // Unix nanoseconds of the last request
+	asked      atomic.Int64  // when a keepalive was sent that is not answered; 0: none
 	alive      sync.WaitGroup
 
 	mu       sync.Mutex
@@ -38,9 +41,9 @@ type connection struct {
 	channels int
 }
 
-func newConnection(s *Server, raw net.Conn, from netip.Addr, place *ticket, log *slog.Logger) *connection {
+func newConnection(s *Server, with *settings, raw net.Conn, from netip.Addr, place *ticket, log *slog.Logger) *connection {
 	return &connection{
-		server: s, raw: raw, from: from, place: place, log: log,
+		server: s, with: with, raw: raw, from: from, place: place, log: log,
 		sessions: make(map[*session]struct{}), commands: make(map[*command]struct{}),
 	}
 }
@@ -101,7 +104,7 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 		// Without it the keepalive of SSH still finds dead peers.
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4})
 	}
-	deadline := time.Now().Add(c.server.config.HandshakeTimeout)
+	deadline := time.Now().Add(c.with.HandshakeTimeout)
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	greeted, hello, err := greet(c.raw, deadline)
@@ -109,8 +112,8 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 		c.log.Debug("went away without a word")
 		return nil, nil, nil, err
 	}
-	l := &login{ctx: ctx, auth: c.server.config.Auth, from: c.from}
-	conn, channels, requests, err := ssh.NewServerConn(greeted, l.config(c.server, hello))
+	l := &login{ctx: ctx, auth: c.with.Auth, from: c.from}
+	conn, channels, requests, err := ssh.NewServerConn(greeted, l.config(c.with, hello))
 	if err != nil {
 		l.failed()
 		c.logRefused(l.user, err)
@@ -147,7 +150,8 @@ func (c *connection) login(ctx context.Context, conn *ssh.ServerConn) (*resource
 	if err != nil {
 		return nil, err
 	}
-	config := c.server.config
+	c.id = id
+	config := c.with.Config
 	c.log = c.log.With("user", id.User.Name, "by", id.By)
 	if agreed, ok := conn.Conn.(ssh.AlgorithmsConnMetadata); ok {
 		if old := modern().lacks(agreed.Algorithms(), c.signature); len(old) > 0 {
@@ -180,13 +184,14 @@ func (c *connection) active() { c.lastActive.Store(time.Now().UnixNano()) }
 // watch ends a connection whose client is gone, idle for too long, or does not
 // take its answers.
 func (c *connection) watch(ctx context.Context, conn *ssh.ServerConn) {
-	config := c.server.config
+	config := c.with.Config
 	period := min(config.KeepAlive, config.StallTimeout)
 	if config.IdleTimeout > 0 {
 		period = min(period, max(config.IdleTimeout/4, 10*time.Millisecond))
 	}
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
+	login := recheck{id: c.id, at: time.Now()}
 	var lastAsked time.Time
 	for {
 		select {
@@ -195,6 +200,10 @@ func (c *connection) watch(ctx context.Context, conn *ssh.ServerConn) {
 		case now := <-ticker.C:
 			if reason := c.overdue(now); reason != "" {
 				c.log.Warn("connection is closed", "reason", reason)
+				c.close()
+				return
+			}
+			if c.endedByLogin(ctx, &login, now) {
 				c.close()
 				return
 			}
@@ -208,7 +217,7 @@ func (c *connection) watch(ctx context.Context, conn *ssh.ServerConn) {
 
 func (c *connection) overdue(now time.Time) string {
 	const untaken = "the client does not take its answers"
-	config := c.server.config
+	config := c.with.Config
 	if asked := c.asked.Load(); asked != 0 && now.Sub(time.Unix(0, asked)) > 3*config.KeepAlive {
 		return "the client does not answer"
 	}

@@ -37,7 +37,7 @@ type login struct {
 }
 
 // config is the handshake of one connection.
-func (l *login) config(s *Server, hello clientHello) *ssh.ServerConfig {
+func (l *login) config(s *settings, hello clientHello) *ssh.ServerConfig {
 	password, interactive := l.askPassword(func(user, password string) (auth.Identity, error) {
 		return l.auth.Password(l.ctx, l.from, user, password)
 	})
@@ -52,8 +52,8 @@ func (l *login) config(s *Server, hello clientHello) *ssh.ServerConfig {
 		},
 		VerifiedPublicKeyCallback: l.keyProved,
 	}
-	config.RekeyThreshold = uint64(max(s.config.RekeyBytes, 0))
-	if banner := s.config.Banner; banner != "" {
+	config.RekeyThreshold = uint64(max(s.RekeyBytes, 0))
+	if banner := s.Banner; banner != "" {
 		config.BannerCallback = func(ssh.ConnMetadata) string { return banner }
 	}
 	for _, key := range s.keys {

@@ -30,6 +30,8 @@ func allowed() map[string][]string {
 
 		"internal/durable": nil,
 		"internal/pause":   nil,
+		// What HTTPS shows and asks for.
+		"internal/certificate": nil,
 
 		// The contracts.
 		"storage":                   nil,
@@ -56,7 +58,7 @@ func allowed() map[string][]string {
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable",
+		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.

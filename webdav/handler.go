@@ -82,6 +82,7 @@ type Handler struct {
 	locks  state.Locks
 	origin *http.CrossOriginProtection
 	now    func() time.Time
+	counts counts
 }
 
 // New checks the configuration and makes a Handler.
@@ -114,7 +115,9 @@ func New(cfg Config) (*Handler, error) {
 		sums:   newSumCache(),
 		now:    time.Now,
 		origin: http.NewCrossOriginProtection(),
+		counts: counts{open: make(map[netip.Prefix]int)},
 	}
+	h.SetLimits(Limits{MaxConnections: cfg.MaxConnections, MaxPerAddress: cfg.MaxPerAddress, ShutdownTimeout: cfg.ShutdownTimeout})
 	h.logins = newLoginCache(h.checkLogin, time.Now)
 	if r, ok := cfg.Auth.(auth.Rechecker); ok {
 		h.logins.current = r.Current

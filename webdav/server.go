@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 // maxFrameSize bounds a frame of HTTP/2, in bytes, and with it a buffer of each connection. net/http's own bound
@@ -47,7 +45,7 @@ func (h *Handler) NewHTTPServer() *http.Server {
 // off or that the listener failed. ln is closed in any case.
 func (h *Handler) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) error {
 	srv := h.NewHTTPServer()
-	ln = netutil.LimitListener(limitAddresses(ln, h.cfg.MaxPerAddress), h.cfg.MaxConnections)
+	ln = limitConnections(ln, &h.counts)
 	failed := make(chan error, 1)
 	go func() {
 		if tlsConfig == nil {
@@ -68,12 +66,15 @@ func (h *Handler) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Con
 }
 
 func (h *Handler) shutdown(srv *http.Server, failed <-chan error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.ShutdownTimeout)
+	h.counts.mu.Lock()
+	limit := h.counts.limits.ShutdownTimeout
+	h.counts.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	err := srv.Shutdown(ctx)
 	if err != nil {
 		err = fmt.Errorf("webdav: requests still ran %v after the stop and were cut off: %w",
-			h.cfg.ShutdownTimeout.Round(time.Second), errors.Join(err, srv.Close()))
+			limit.Round(time.Second), errors.Join(err, srv.Close()))
 	}
 	if serving := <-failed; !errors.Is(serving, http.ErrServerClosed) {
 		err = errors.Join(err, serving)

@@ -107,14 +107,21 @@ func (e *env) config() (config.Config, error) {
 }
 
 // newLogger writes to w as configured.
-func newLogger(w io.Writer, c config.Log) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Level)) // validated by config
+func newLogger(w io.Writer, c config.Log) *slog.Logger { return newLoggerAt(w, c, new(slog.LevelVar)) }
+
+// newLoggerAt is newLogger, with a level that can be changed.
+func newLoggerAt(w io.Writer, c config.Log, level *slog.LevelVar) *slog.Logger {
+	level.Set(logLevel(c))
 	o := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+func logLevel(c config.Log) (level slog.Level) {
+	_ = level.UnmarshalText([]byte(c.Level)) // validated by config
+	return level
 }
 
 type versionCmd struct{}

@@ -39,8 +39,9 @@ type gateway struct {
 	// observers are told what users do. Complete before the first view is made.
 	observers storage.Observers
 
-	quotas  quotas
-	changes underway
+	quotas  *quotas
+	changes *underway
+	level   *slog.LevelVar // of log
 }
 
 // open builds it; the folders and the database are made at first use.
@@ -51,10 +52,13 @@ func (e *env) open() (*gateway, error) {
 	}
 	g := &gateway{
 		cfg:      cfg,
-		log:      newLogger(e.err, cfg.Log),
+		level:    new(slog.LevelVar),
+		quotas:   new(quotas),
+		changes:  new(underway),
 		storages: map[string]backend{},
 		ledgers:  map[string]state.Store{},
 	}
+	g.log = newLoggerAt(e.err, cfg.Log, g.level)
 	if err := g.open(e.ctx); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
@@ -181,7 +185,7 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 		}
 		mounts = append(mounts, storage.Mount{Path: m.Path, FS: d, Root: folder, Key: storageName(m.Storage), Permissions: storage.Permission(m.Permissions)})
 	}
-	v, err := storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u), Guard: guard{g.state, &g.changes, g.log}})
+	v, err := storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u), Guard: guard{g.state, g.changes, g.log}})
 	if err != nil {
 		return nil, err // and no typed nil
 	}

@@ -45,7 +45,8 @@ func pushTemporary(c config.Config, name string) (string, error) {
 
 // checkPushFiles looks at what a push reads at the beginning of each run.
 func checkPushFiles(c config.Config, name string) error {
-	return addSecrets(c, "pushes."+name, c.Pushes[name].Server, new(ftpbridge.Source))
+	p, key := c.Pushes[name], "pushes."+name
+	return checkServerFiles(c, key, key+".to", p.To, p.Server)
 }
 
 // pushOptions are the options of a configured push. Its password is read anew each time.

@@ -93,6 +93,13 @@ func Open(ctx context.Context, connection string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// CheckURL finds mistakes in the URL of a database and in the files that it names, without asking
+// the database. Its errors have no password in them.
+func CheckURL(connection string) error {
+	_, err := parse(connection, Options{})
+	return err
+}
+
 // redacted is the URL without what could be a password.
 func redacted(connection string) string {
 	u, err := url.Parse(connection)
