@@ -6,6 +6,8 @@
 # Nothing is installed and nothing outside .cache is written: the servers conflict with one another
 # as packages, so no machine could have them all installed. Root is not needed.
 #
+# axe-core, which looks for barriers on pages, comes from npm instead: one file of script, held to its digest.
+#
 # Clients also get a wrapper in .cache/debs/bin that runs the unpacked program with its libraries.
 # With everything there already it ends at once. Delete .cache to fetch afresh.
 set -euo pipefail
@@ -45,10 +47,11 @@ packages() {
     litmus) echo litmus ;;
     sshfs) echo sshfs ;;
     chromium) echo chromium fonts-dejavu-core ;;
+    axe-core) echo axe-core@4.14.1 ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse litmus sshfs chromium)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse litmus sshfs chromium axe-core)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -129,8 +132,29 @@ closure() {
         sed -nE 's/^Inst ([^ ]+) (\[[^]]*\] )?\(([^ ]+) .*/\1=\3/p'
 }
 
+# fetch_axe unpacks the one file that the tests use.
+fetch_axe() {
+    local new=$debs/.new.axe-core
+    command -v npm >/dev/null || die "axe-core: needs npm"
+    rm -rf "$new"
+    mkdir -p "$new"
+    (cd "$new" && npm pack --silent --cache "$new/.npm" "$(packages axe-core)" >/dev/null) ||
+        die "axe-core: npm cannot get it; is this machine online?"
+    tar -xzf "$new"/axe-core-*.tgz -C "$new" --strip-components=1 package/axe.min.js package/LICENSE
+    echo "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c  $new/axe.min.js" | sha256sum --check --quiet >&2 ||
+        die "axe-core: it is not the file that was expected"
+    rm -rf "$new/.npm" "$new"/axe-core-*.tgz "$debs/axe-core"
+    stamp axe-core >"$new/.done"
+    mv "$new" "$debs/axe-core"
+    echo "fetch-debs: axe-core: 1 file" >&2
+}
+
 fetch() {
     local name=$1 wanted list dir=$debs/$1 new=$debs/.new.$1 deb try
+    [ "$name" != axe-core ] || {
+        fetch_axe
+        return
+    }
     wanted=$(packages "$name")
     # shellcheck disable=SC2086
     list=$(closure $wanted) && [ -n "$list" ] || {

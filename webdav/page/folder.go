@@ -167,6 +167,12 @@ func (p *folderPage) page(rows []row, v url.Values) {
 	}
 }
 
+// lotRows is how many rows a browser lays out together, or not at all while they are out of sight.
+const lotRows = 100
+
+// Lots are the rows in lots of lotRows.
+func (p *folderPage) Lots() [][]row { return slices.Collect(slices.Chunk(p.Rows, lotRows)) }
+
 // SortState is the value of aria-sort for a column.
 func (p *folderPage) SortState(key string) string {
 	switch {

@@ -41,10 +41,10 @@ function moreRows() {
       const answer = await fetch($("a", next).href, { headers: { Accept: "text/html" } });
       if (!answer.ok || answer.redirected) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const rows = $$("#list tbody tr", page);
+      const rows = $$("#list tbody", page);
       const link = $("#next a", page);
-      for (const row of rows) improve(row);
-      $("#list tbody").append(...rows);
+      for (const lot of rows) improve(lot);
+      $("#list").append(...rows);
       if ($("#list.judged", page)) $("#list").classList.add("judged");
       if (link) {
         $("a", next).href = link.getAttribute("href");
@@ -265,7 +265,9 @@ class Queue {
     this.running = 0;
     this.sent = 0;
     $("#clear").addEventListener("click", () => {
+      for (const row of $$("li.failed:not(:has(button))", this.list)) row.remove();
       for (const u of this.all.filter((u) => u.state === "done")) { u.row.remove(); this.drop(u); }
+      this.box.hidden = !this.list.childElementCount;
     });
     addEventListener("beforeunload", (e) => { if (this.all.some((u) => ["sending", "waiting"].includes(u.state))) e.preventDefault(); });
   }
@@ -275,10 +277,20 @@ class Queue {
     this.all.push(new Upload(this, file, path));
   }
 
+  // unreadable says that something that was dropped cannot be sent.
+  unreadable(path) {
+    this.box.hidden = false;
+    const row = document.createElement("li");
+    row.className = "failed";
+    row.innerHTML = '<span></span><span class="state" role="alert">The browser could not read it; it is not uploaded.</span>';
+    $("span", row).textContent = path;
+    this.list.append(row);
+  }
+
   drop(upload) {
     this.all = this.all.filter((u) => u !== upload);
     this.sum();
-    if (!this.all.length) this.box.hidden = true;
+    if (!this.list.childElementCount) this.box.hidden = true;
   }
 
   sum() {
@@ -321,16 +333,20 @@ class Queue {
 }
 
 // walk finds the files in what was dropped, with their paths. A browser hands a folder out in lots of a hundred.
-async function walk(entry, path, found) {
-  if (entry.isFile) {
-    found.push([await new Promise((done, fail) => entry.file(done, fail)), path + entry.name]);
-    return;
-  }
-  const reader = entry.createReader();
-  for (;;) {
-    const lot = await new Promise((done, fail) => reader.readEntries(done, fail));
-    if (!lot.length) return;
-    for (const inner of lot) await walk(inner, `${path}${entry.name}/`, found);
+async function walk(entry, path, found, unreadable) {
+  try {
+    if (entry.isFile) {
+      found.push([await new Promise((done, fail) => entry.file(done, fail)), path + entry.name]);
+      return;
+    }
+    const reader = entry.createReader();
+    for (;;) {
+      const lot = await new Promise((done, fail) => reader.readEntries(done, fail));
+      if (!lot.length) return;
+      for (const inner of lot) await walk(inner, `${path}${entry.name}/`, found, unreadable);
+    }
+  } catch {
+    unreadable(path + entry.name);
   }
 }
 
@@ -368,7 +384,7 @@ function uploads() {
     if (!entries.length) return take(plain);
     const found = [];
     for (const entry of entries) {
-      try { await walk(entry, "", found); } catch { /* one that cannot be read is left out */ }
+      await walk(entry, "", found, (path) => queue.unreadable(path));
     }
     take(found);
   });
