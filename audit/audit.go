@@ -33,6 +33,7 @@ const (
 	Release    Verb = "release"    // from quarantine, by somebody
 	Reject     Verb = "reject"
 	Withdraw   Verb = "withdraw" // removed, since it is gone from the source
+	Run        Verb = "run"      // a run of a migration or push ended
 
 	Admin Verb = "admin" // what an operator did; Ref says what, Path to what
 

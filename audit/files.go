@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -116,9 +117,13 @@ func lastLine(file string) (last *line, end int64, torn []byte, err error) {
 	if err != nil {
 		return nil, 0, nil, err
 	}
+	return lastLineIn(f, info.Size())
+}
+
+func lastLineIn(f io.ReaderAt, size int64) (last *line, end int64, torn []byte, err error) {
 	for chunk := int64(64 << 10); ; chunk *= 4 {
-		from := max(0, info.Size()-chunk)
-		data := make([]byte, info.Size()-from)
+		from := max(0, size-chunk)
+		data := make([]byte, size-from)
 		if _, err := f.ReadAt(data, from); err != nil && len(data) > 0 {
 			return nil, 0, nil, err
 		}

@@ -36,6 +36,7 @@ type Options struct {
 	// Key signs a head each HeadEvery, if there are new lines; 0 is ten minutes.
 	Key       ed25519.PrivateKey
 	HeadEvery time.Duration
+	Heads     func(Head)   // told of each head, if it is not nil
 	Logger    *slog.Logger // nil is silent
 }
 

@@ -56,10 +56,7 @@ type VerifyOptions struct {
 
 // Verify reads the files of a log, the oldest first, and says what is wrong with it. The error is one of reading them.
 func Verify(files []string, o VerifyOptions) (Report, error) {
-	c := checker{o: o, keys: map[string]ed25519.PublicKey{}, found: make([]bool, len(o.Heads))}
-	for _, k := range o.Keys {
-		c.keys[KeyID(k)] = k
-	}
+	c := newChecker(o)
 	for i, file := range files {
 		limit := int64(0)
 		if i == len(files)-1 {
@@ -95,25 +92,36 @@ type checker struct {
 	said  bool   // that there were too many
 }
 
+func newChecker(o VerifyOptions) *checker {
+	c := &checker{o: o, keys: map[string]ed25519.PublicKey{}, found: make([]bool, len(o.Heads))}
+	for _, k := range o.Keys {
+		c.keys[KeyID(k)] = k
+	}
+	return c
+}
+
 func (c *checker) file(path string, limit int64) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	c.r.Files++
-	name := filepath.Base(path)
 	var from io.Reader = f
 	if limit > 0 {
 		from = io.LimitReader(f, limit)
 	}
+	return c.read(filepath.Base(path), from)
+}
+
+func (c *checker) read(name string, from io.Reader) error {
+	c.r.Files++
 	for r := newReader(from); ; {
 		raw, err := r.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		c.r.Lines++
 		l, err := parseLine(raw)

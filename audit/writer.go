@@ -229,8 +229,8 @@ func (w *writer) head(t tail) Entry {
 	}
 }
 
-// keepHead puts the head that was written beside the log, once it is on the disk, and into the program's log,
-// which may be kept on another machine. The lines are there, whether that succeeds or not.
+// keepHead puts the head that was written beside the log, once it is on the disk, and tells of it. The lines are
+// there, whether that succeeds or not.
 func (w *writer) keepHead() {
 	h := Head{w.t.seq, w.t.sum}
 	err := w.syncWritten()
@@ -240,7 +240,9 @@ func (w *writer) keepHead() {
 	if err != nil {
 		w.l.o.Logger.Warn("the head of the audit log cannot be kept beside it", "error", err)
 	}
-	w.l.o.Logger.Info("head of the audit log", "head", h.String())
+	if w.l.o.Heads != nil {
+		w.l.o.Heads(h)
+	}
 }
 
 // headIfDue signs a head if there are lines without one for as long as Options.HeadEvery.

@@ -22,6 +22,7 @@ type Logins struct {
 	hash  *hasher
 	trust atomic.Pointer[Trust] // nil: no certificates, nothing revoked
 	log   *slog.Logger
+	watch func(context.Context, LoginEvent) // nil: nobody
 }
 
 // NewLogins returns the authenticator. It logs why a password was refused; of keys

@@ -37,6 +37,7 @@ type Config struct {
 	HTTPS    HTTPS              `yaml:"https"`
 	Logins   Logins             `yaml:"logins"`
 	Log      Log                `yaml:"log"`
+	Audit    Audit              `yaml:"audit"`
 	// Sources are the servers that are migrated from, by name.
 	Sources map[string]Source `yaml:"sources"`
 	// Pushes are the folders whose files are sent on, by name.
@@ -93,6 +94,7 @@ func Default() Config {
 		HTTPS:  HTTPS{Listener: Listener{Listen: "127.0.0.1:8443"}},
 		Logins: Logins{Failures: 10, Window: 10 * time.Minute, Ban: 15 * time.Minute},
 		Log:    Log{Level: "info", Format: "text"},
+		Audit:  defaultAudit(),
 	}
 }
 
@@ -138,6 +140,7 @@ func (c *Config) relativeTo(dir string) {
 	}
 	join(&c.Data)
 	join(&c.State.PasswordFile)
+	join(&c.Audit.Dir)
 	for _, p := range c.SFTP.files() {
 		join(p)
 	}
@@ -242,6 +245,7 @@ func (c Config) validate(raw []byte) error {
 		bad("log.format", "%q is not one of text, json", c.Log.Format)
 	}
 	c.validateShutdown(bad)
+	c.Audit.validate(bad)
 	c.validateSources(bad)
 	c.validatePushes(bad)
 	return errors.Join(errs...)

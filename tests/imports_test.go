@@ -28,6 +28,8 @@ func allowed() map[string][]string {
 		"integrity": nil,
 		"config":    nil,
 
+		"audit": {"internal/durable"},
+
 		"internal/durable": nil,
 		"internal/pause":   nil,
 		// What HTTPS shows and asks for.
@@ -57,7 +59,7 @@ func allowed() map[string][]string {
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
+		"cmd/gateway": append(contracts, "audit", "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.

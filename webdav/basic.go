@@ -49,9 +49,14 @@ func (q *request) login(ctx context.Context) error {
 func (h *Handler) checkLogin(ctx context.Context, from netip.Addr, user, password string) (*session, error) {
 	id, err := h.cfg.Auth.Password(ctx, from, user, password)
 	if err != nil {
+		auth.Tell(ctx, h.cfg.Auth, auth.LoginEvent{Kind: auth.LoginRefused, From: from, User: user, By: auth.ByPassword, Err: err})
 		return nil, err
 	}
-	return h.newSession(ctx, id)
+	s, err := h.newSession(ctx, id)
+	if err == nil {
+		auth.Tell(ctx, h.cfg.Auth, auth.LoginEvent{Kind: auth.LoggedIn, From: from, User: id.User.Name, By: id.By})
+	}
+	return s, err
 }
 
 func (q *request) challenge() error {

@@ -225,13 +225,13 @@ func (q *request) serve(ctx context.Context) error {
 	if q.name, q.slash, err = parsePath(q.URL.EscapedPath()); err != nil {
 		return err
 	}
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "webdav", Address: q.from})
 	if err := q.login(ctx); err != nil {
 		return err
 	}
 	if err := q.checkIf(ctx); err != nil {
 		return err
 	}
-	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "webdav", Address: q.from})
 	return serve(storage.WithLockTokens(ctx, q.tokens))
 }
 

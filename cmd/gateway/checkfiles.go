@@ -25,7 +25,8 @@ func checkConfiguration(c config.Config) error {
 	errs = append(errs, certificate.Check(configuredCertificates(c)))
 	_, badTrust := loadTrust(c)
 	_, badRekey := rekeyBytes(c.SFTP)
-	return errors.Join(append(errs, badTrust, badRekey)...)
+	_, badAudit := auditOptions(c)
+	return errors.Join(append(errs, badTrust, badRekey, badAudit)...)
 }
 
 // checkState tries what the connection to a shared database needs, without making one.

@@ -38,6 +38,7 @@ type gateway struct {
 
 	// observers are told what users do. Complete before the first view is made.
 	observers storage.Observers
+	audit     *auditing
 
 	quotas  *quotas
 	changes *underway
@@ -54,6 +55,7 @@ func (e *env) open() (*gateway, error) {
 		cfg:      cfg,
 		level:    new(slog.LevelVar),
 		quotas:   new(quotas),
+		audit:    new(auditing),
 		changes:  new(underway),
 		storages: map[string]backend{},
 		ledgers:  map[string]state.Store{},
@@ -100,6 +102,7 @@ func (g *gateway) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.watchState()
 	return g.openLedgers(ctx)
 }
 
@@ -158,6 +161,7 @@ func (g *gateway) Close() error {
 	for _, d := range g.storages {
 		errs = append(errs, d.Close())
 	}
+	errs = append(errs, g.audit.close())
 	return errors.Join(errs...)
 }
 

@@ -43,7 +43,7 @@ func (g *gateway) openLedgers(ctx context.Context) error {
 			return err
 		}
 		g.ledgers[name] = &nodeState{
-			Ledger: own, Catalogue: own, History: g.state, EvidenceStore: g.state,
+			Ledger: g.watchLedger(own), Catalogue: own, History: g.state, EvidenceStore: g.state,
 			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, own: own,
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"gateway/audit"
 	"gateway/auth"
 	"gateway/config"
 	"gateway/ftpbridge"
@@ -50,12 +51,15 @@ func (serveCmd) Run(e *env) error {
 	if err != nil {
 		return errors.Join(err, s.closeListeners())
 	}
+	g.note(audit.Entry{Verb: audit.Start, Result: audit.OK, Path: g.cfg.File()})
 	s.announce(e, first)
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP)
 	defer signal.Stop(hangUps)
 	s.hangUps, s.load = hangUps, e.config
-	return s.run(e.ctx)
+	err = s.run(e.ctx)
+	g.stopAudit(err)
+	return err
 }
 
 // serving is the two front ends with what they need.
@@ -90,6 +94,9 @@ func newServing(g *gateway) (*serving, error) {
 		return nil, err
 	}
 	logins.SetTrust(trust)
+	if err := g.startAudit(logins); err != nil {
+		return nil, err
+	}
 	if err := g.mountSources(context.Background()); err != nil {
 		return nil, err
 	}
