@@ -20,6 +20,7 @@ type nodeState struct {
 	state.Bans
 	state.Properties
 	state.Quotas
+	state.Outbox
 
 	own *sqlite.Store
 }
@@ -44,7 +45,7 @@ func (g *gateway) openLedgers(ctx context.Context) error {
 		}
 		g.ledgers[name] = &nodeState{
 			Ledger: g.watchLedger(own), Catalogue: own, History: g.state, EvidenceStore: g.state,
-			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, own: own,
+			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, Outbox: g.state, own: own,
 		}
 	}
 	return nil
