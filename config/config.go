@@ -38,6 +38,9 @@ type Config struct {
 	Logins   Logins             `yaml:"logins"`
 	Log      Log                `yaml:"log"`
 	Audit    Audit              `yaml:"audit"`
+	// Events are who is told of what happens to files, by name; Mail is for operators.
+	Events map[string]EventHook `yaml:"events"`
+	Mail   Mail                 `yaml:"mail"`
 	// Sources are the servers that are migrated from, by name.
 	Sources map[string]Source `yaml:"sources"`
 	// Pushes are the folders whose files are sent on, by name.
@@ -161,6 +164,15 @@ func (c *Config) relativeTo(dir string) {
 		}
 		c.Sources[name] = s
 	}
+	for _, p := range c.Mail.files() {
+		join(p)
+	}
+	for name, h := range c.Events {
+		for _, p := range h.files() {
+			join(p)
+		}
+		c.Events[name] = h
+	}
 	for name, p := range c.Pushes {
 		for _, file := range p.files() {
 			join(file)
@@ -246,6 +258,7 @@ func (c Config) validate(raw []byte) error {
 	}
 	c.validateShutdown(bad)
 	c.Audit.validate(bad)
+	c.validateEvents(bad)
 	c.validateSources(bad)
 	c.validatePushes(bad)
 	return errors.Join(errs...)

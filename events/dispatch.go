@@ -18,6 +18,7 @@ const (
 
 	pollEvery = 5 * time.Second  // how often it is looked for what other processes put in
 	lease     = 30 * time.Second // for how long a hook of a process that died stays its own
+	stopGrace = 10 * time.Second // for how long a delivery may go on when its process is stopped
 )
 
 // Dispatcher delivers what is in the outbox, to each hook in order, until its context ends.
@@ -27,7 +28,8 @@ type Dispatcher struct {
 	Holder string // names this process, other than all others
 	Logger *slog.Logger
 
-	poll time.Duration // 0: pollEvery
+	poll  time.Duration // 0: pollEvery
+	grace time.Duration // 0: stopGrace
 
 	mu   sync.Mutex
 	wake map[string]chan struct{}
@@ -107,20 +109,35 @@ func (d *Dispatcher) round(ctx context.Context, h *Hook) (wait time.Duration, er
 		return pollEvery, err
 	}
 	within, stop := d.hold(ctx, h.Name)
-	pause, err := d.deliver(within, h)
+	pause, err := d.deliver(ctx, within, h)
 	stop()
 	// Also when ctx has ended, so that another process need not wait for the lease.
-	err = errors.Join(err, d.Box.LeaveHook(context.WithoutCancel(ctx), h.Name, d.Holder, pause))
-	if within.Err() != nil {
-		err = nil // lost, or over
+	if errors.Is(err, state.ErrClaimed) {
+		err = nil // lost: who has it now goes on
 	}
-	return 0, err
+	return 0, errors.Join(err, d.Box.LeaveHook(context.WithoutCancel(ctx), h.Name, d.Holder, pause))
 }
 
-// hold keeps the hook until stop is called. The context ends if it is lost.
+// hold keeps the hook until stop is called. The context ends if it is lost, and some time after ctx.
 func (d *Dispatcher) hold(ctx context.Context, name string) (held context.Context, stop func()) {
-	held, cancel := context.WithCancel(ctx)
+	held, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	grace := d.grace
+	if grace == 0 {
+		grace = stopGrace
+	}
 	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-held.Done():
+			return
+		case <-ctx.Done():
+		}
+		select {
+		case <-held.Done():
+		case <-time.After(grace):
+			cancel()
+		}
+	})
 	wg.Go(func() {
 		t := time.NewTicker(lease / 4)
 		defer t.Stop()
@@ -140,9 +157,9 @@ func (d *Dispatcher) hold(ctx context.Context, name string) (held context.Contex
 	return held, func() { cancel(); wg.Wait() }
 }
 
-// deliver delivers until nothing is due, or something failed. pause is for how long nobody is to deliver then.
-func (d *Dispatcher) deliver(ctx context.Context, h *Hook) (pause time.Duration, err error) {
-	for ctx.Err() == nil {
+// deliver delivers until nothing is due, something failed, or until ends. pause is for how long nobody is to deliver then.
+func (d *Dispatcher) deliver(until, ctx context.Context, h *Hook) (pause time.Duration, err error) {
+	for until.Err() == nil && ctx.Err() == nil {
 		list, err := d.Box.NextDeliveries(ctx, h.Name, max(1, h.Deliver.Batch()))
 		if err != nil || len(list) == 0 || list[0].Wait > 0 {
 			return 0, err

@@ -30,6 +30,8 @@ func allowed() map[string][]string {
 
 		"audit": {"internal/durable"},
 
+		"events": {"state"},
+
 		"internal/durable": nil,
 		"internal/pause":   nil,
 		// What HTTPS shows and asks for.
@@ -59,7 +61,7 @@ func allowed() map[string][]string {
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "audit", "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
+		"cmd/gateway": append(contracts, "audit", "events", "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.

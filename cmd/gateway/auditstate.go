@@ -125,6 +125,11 @@ func keyOf(j state.Job, target string) string {
 	return name + ":" + target
 }
 
+// jobFailed tells of a job that did not even begin, and so has no run in the ledger.
+func (g *gateway) jobFailed(ctx context.Context, name string, err error) {
+	g.bridged(ctx, bridgeEvent{verb: audit.Run, source: name, size: -1, result: state.Broken, reason: "did not begin: " + err.Error()})
+}
+
 // bridgeEvent is something that became of a file on its way through the bridge, or of a job.
 type bridgeEvent struct {
 	verb            audit.Verb
@@ -151,6 +156,7 @@ func (g *gateway) bridged(ctx context.Context, b bridgeEvent) {
 		e.Address, e.Protocol, e.Session = o.Address, o.Protocol, o.Session
 	}
 	g.note(e)
+	g.events.bridged(ctx, b)
 }
 
 // watchedState is a state whose ledger is watched.

@@ -26,7 +26,7 @@ func checkConfiguration(c config.Config) error {
 	_, badTrust := loadTrust(c)
 	_, badRekey := rekeyBytes(c.SFTP)
 	_, badAudit := auditOptions(c)
-	return errors.Join(append(errs, badTrust, badRekey, badAudit)...)
+	return errors.Join(append(errs, badTrust, badRekey, badAudit, checkEvents(c))...)
 }
 
 // checkState tries what the connection to a shared database needs, without making one.

@@ -39,6 +39,7 @@ type gateway struct {
 	// observers are told what users do. Complete before the first view is made.
 	observers storage.Observers
 	audit     *auditing
+	events    *eventing
 
 	quotas  *quotas
 	changes *underway
@@ -73,6 +74,9 @@ func (g *gateway) open(ctx context.Context) error {
 	}
 	var err error
 	if g.users, err = auth.OpenUsers(g.cfg.UsersDir()); err != nil {
+		return err
+	}
+	if g.events, err = g.newEventing(); err != nil {
 		return err
 	}
 	for _, name := range g.cfg.StorageNames() {

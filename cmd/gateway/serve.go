@@ -97,6 +97,7 @@ func newServing(g *gateway) (*serving, error) {
 	if err := g.startAudit(logins); err != nil {
 		return nil, err
 	}
+	g.events.watch()
 	if err := g.mountSources(context.Background()); err != nil {
 		return nil, err
 	}
@@ -314,6 +315,7 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	wg.Go(func() { every(ctx, sweepEvery, s.g.sweep) })
 	wg.Go(func() { every(ctx, recoverEvery, s.g.recoverRenames) })
+	wg.Go(func() { s.g.events.run(ctx) })
 	if s.g.cfg.State.Shared() {
 		start("quotas", s.g.shareQuotas)
 	}
