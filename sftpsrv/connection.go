@@ -86,7 +86,7 @@ func (c *connection) serve() {
 	}()
 	shared, err := c.login(ctx, conn)
 	if err != nil {
-		c.log.Error("login failed", "error", err)
+		c.refused(err, channels, requests)
 		return
 	}
 	c.log.Info("login", "client", string(conn.ClientVersion()))
@@ -102,7 +102,9 @@ func (c *connection) serve() {
 
 // handshake is everything up to a proved identity.
 func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
-	if tcp, ok := c.raw.(*net.TCPConn); ok {
+	if tcp, ok := c.raw.(interface {
+		SetKeepAliveConfig(config net.KeepAliveConfig) error
+	}); ok {
 		// Without it the keepalive of SSH still finds dead peers.
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4})
 	}
@@ -112,6 +114,10 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 	greeted, hello, err := greet(c.raw, deadline)
 	if err != nil && len(greeted.read) == 0 { // a balancer looks every few seconds whether somebody is there
 		c.log.Debug("went away without a word")
+		return nil, nil, nil, err
+	}
+	if errors.Is(err, errNotSSH) {
+		c.logRefused("", err)
 		return nil, nil, nil, err
 	}
 	l := &login{ctx: ctx, auth: c.with.Auth, from: c.from}
@@ -145,6 +151,10 @@ func refusal(err error) error {
 			}
 		}
 	}
+	var unfinished *ssh.PartialSuccessError
+	if errors.As(reason, &unfinished) {
+		reason = errStepMissing
+	}
 	return reason
 }
 
@@ -169,10 +179,14 @@ func (c *connection) login(ctx context.Context, conn *ssh.ServerConn) (*resource
 		}
 	}
 	tree, err := config.Open(ctx, id)
+	told := auth.LoginEvent{Kind: auth.LoggedIn, From: c.from, User: id.User.Name, By: id.By, Err: err}
+	if err != nil {
+		told.Kind = auth.LoginRefused
+	}
+	auth.Tell(ctx, config.Auth, told)
 	if err != nil {
 		return nil, err
 	}
-	auth.Tell(ctx, config.Auth, auth.LoginEvent{Kind: auth.LoggedIn, From: c.from, User: id.User.Name, By: id.By})
 	c.active()
 	return &resources{
 		fs: tree, user: id.User.Name, log: c.log,

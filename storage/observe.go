@@ -130,6 +130,7 @@ func (all Observers) May(ctx context.Context, verb Verb) error {
 type Observed struct {
 	*View
 	observer Observer
+	up, down []*Bandwidth // see Throttle
 }
 
 var (
@@ -140,7 +141,7 @@ var (
 )
 
 // Observe is v with an observer.
-func Observe(v *View, o Observer) *Observed { return &Observed{v, o} }
+func Observe(v *View, o Observer) *Observed { return &Observed{View: v, observer: o} }
 
 func (v *Observed) begin(ctx context.Context, verb Verb, name string) Event {
 	if clean, err := CleanName(name); err == nil {
@@ -194,7 +195,7 @@ func (v *Observed) Open(ctx context.Context, name string) (File, error) {
 		return nil, err
 	}
 	e.ETag = f.Info().ETag
-	return &observedFile{File: f, v: v, ctx: context.WithoutCancel(ctx), t: v.transfer(ctx, e)}, nil
+	return v.throttledFile(ctx, &observedFile{File: f, v: v, ctx: context.WithoutCancel(ctx), t: v.transfer(ctx, e)}), nil
 }
 
 type observedFile struct {
@@ -243,7 +244,7 @@ func (v *Observed) Create(ctx context.Context, name string, o CreateOptions) (Up
 		v.end(ctx, e, err)
 		return nil, err
 	}
-	return &observedUpload{Upload: u, v: v, t: v.transfer(ctx, e)}, nil
+	return v.throttledUpload(ctx, &observedUpload{Upload: u, v: v, t: v.transfer(ctx, e)}), nil
 }
 
 // Resume implements Resumer.
@@ -259,7 +260,7 @@ func (v *Observed) Resume(ctx context.Context, token Token) (Upload, error) {
 	if r, ok := u.(*viewUpload); ok {
 		name = r.s.name
 	}
-	return &observedUpload{Upload: u, v: v, t: v.transfer(ctx, v.begin(ctx, VerbUpload, name))}, nil
+	return v.throttledUpload(ctx, &observedUpload{Upload: u, v: v, t: v.transfer(ctx, v.begin(ctx, VerbUpload, name))}), nil
 }
 
 type observedUpload struct {

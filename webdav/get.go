@@ -54,7 +54,7 @@ func (q *request) get(ctx context.Context) error {
 	if err := q.offerDigest(ctx, f); err != nil {
 		return err
 	}
-	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, info.Size)}
+	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, info.Size), rest: newRest(q.w, q.ProtoMajor)}
 	http.ServeContent(q.w, q.Request, "", info.ModTime, body)
 	if body.err != nil {
 		// What was sent is short; the client must not take it for the file.
@@ -89,8 +89,9 @@ func (q *request) mendRange(size int64) {
 // fileReader remembers an error, which http.ServeContent would not tell.
 type fileReader struct {
 	*io.SectionReader
-	ctx context.Context
-	err error
+	ctx  context.Context
+	err  error
+	rest *rest
 }
 
 func (r *fileReader) Read(p []byte) (int, error) {
@@ -98,7 +99,9 @@ func (r *fileReader) Read(p []byte) (int, error) {
 		r.err = err
 		return 0, err
 	}
+	r.rest.begin()
 	n, err := r.SectionReader.Read(p)
+	r.rest.end()
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"gateway/auth"
@@ -81,6 +82,8 @@ type Handler struct {
 	origin *http.CrossOriginProtection
 	now    func() time.Time
 	counts counts
+
+	clients atomic.Pointer[Clients] // nil: certificates log nobody in
 }
 
 // New checks the configuration and makes a Handler.

@@ -23,10 +23,15 @@ func checkConfiguration(c config.Config) error {
 		errs = append(errs, checkPush(c, name), checkPushFiles(c, name))
 	}
 	errs = append(errs, certificate.Check(configuredCertificates(c)))
+	for _, name := range c.ProviderNames() {
+		_, err := newProvider(c, name, nil)
+		errs = append(errs, err)
+	}
 	_, badTrust := loadTrust(c)
 	_, badRekey := rekeyBytes(c.SFTP)
+	_, _, badBandwidth := readBandwidth(c)
 	_, badAudit := auditOptions(c)
-	return errors.Join(append(errs, badTrust, badRekey, badAudit, checkEvents(c))...)
+	return errors.Join(append(errs, badTrust, badRekey, badBandwidth, badAudit, checkEvents(c))...)
 }
 
 // checkState tries what the connection to a shared database needs, without making one.

@@ -41,6 +41,9 @@ type gateway struct {
 	audit     *auditing
 	events    *eventing
 
+	sessions   *sessions
+	bandwidths *bandwidths
+
 	quotas  *quotas
 	changes *underway
 	level   *slog.LevelVar // of log
@@ -58,6 +61,7 @@ func (e *env) open() (*gateway, error) {
 		quotas:   new(quotas),
 		audit:    new(auditing),
 		changes:  new(underway),
+		sessions: new(sessions), bandwidths: new(bandwidths),
 		storages: map[string]backend{},
 		ledgers:  map[string]state.Store{},
 	}
@@ -72,7 +76,11 @@ func (g *gateway) open(ctx context.Context) error {
 	if err := os.MkdirAll(g.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w; choose another with --data DIR", err)
 	}
-	var err error
+	g.observers = append(g.observers, g.sessions)
+	err := g.bandwidths.configure(g.cfg)
+	if err != nil {
+		return err
+	}
 	if g.users, err = auth.OpenUsers(g.cfg.UsersDir()); err != nil {
 		return err
 	}
@@ -172,6 +180,9 @@ func (g *gateway) Close() error {
 // view is the tree that a user sees. Both front ends get it from here.
 func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error) {
 	u := id.User
+	if err := g.sessions.enter(ctx, u); err != nil {
+		return nil, err
+	}
 	mounts := make([]storage.Mount, 0, len(u.Mounts))
 	for _, m := range u.Mounts {
 		folder, err := storage.CleanName(m.Folder)
@@ -197,7 +208,7 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 	if err != nil {
 		return nil, err // and no typed nil
 	}
-	return storage.Observe(v, g.observers), nil
+	return g.bandwidths.throttle(storage.Observe(v, g.observers), u), nil
 }
 
 // place is a folder or file of a storage, as it is written on a command line.

@@ -21,6 +21,7 @@ type nodeState struct {
 	state.Properties
 	state.Quotas
 	state.Outbox
+	state.Codes
 
 	own *sqlite.Store
 }
@@ -45,7 +46,7 @@ func (g *gateway) openLedgers(ctx context.Context) error {
 		}
 		g.ledgers[name] = &nodeState{
 			Ledger: g.watchLedger(own), Catalogue: own, History: g.state, EvidenceStore: g.state,
-			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, Outbox: g.state, own: own,
+			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, Outbox: g.state, Codes: g.state, own: own,
 		}
 	}
 	return nil

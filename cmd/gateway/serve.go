@@ -79,6 +79,7 @@ type serving struct {
 	sftpServer *sftpsrv.Server // nil: off
 	handler    *webdav.Handler // nil: off
 	runner     jobRunner
+	doors      doors
 
 	sftp, https net.Listener // nil: off
 }
@@ -94,6 +95,7 @@ func newServing(g *gateway) (*serving, error) {
 		return nil, err
 	}
 	logins.SetTrust(trust)
+	logins.SetCodes(g.state)
 	if err := g.startAudit(logins); err != nil {
 		return nil, err
 	}
@@ -170,7 +172,7 @@ func (s *serving) listen() error {
 	if s.https, err = open("https", s.g.cfg.HTTPS.Listen, s.g.cfg.HTTPS.Off); err != nil {
 		return errors.Join(err, s.closeListeners())
 	}
-	return nil
+	return s.putDoors()
 }
 
 func (s *serving) closeListeners() error {
@@ -219,6 +221,9 @@ func (s *serving) announce(e *env, password string) {
 	}
 	if s.https != nil {
 		fmt.Fprintf(&b, "  HTTPS  https://%s/\n         certificate %s\n", s.https.Addr(), sha256Lines(certificateSum(s.certs)))
+		if domains := s.g.cfg.HTTPS.ACME.Domains; len(domains) > 0 {
+			fmt.Fprintf(&b, "         and by ACME for %s\n", strings.Join(domains, "\n                         "))
+		}
 	}
 	if password != "" {
 		fmt.Fprintf(&b, "\nA first user was made; the password is shown only this once:\n\n  %s  %s\n", firstUserName, password)
@@ -310,6 +315,7 @@ func (s *serving) run(ctx context.Context) error {
 			return err
 		}
 		h.SetLimits(webLimits(s.g.cfg))
+		h.SetClients(webClients(s.g.cfg.HTTPS))
 		s.handler = h
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.certs.TLS()) })
 	}
@@ -321,6 +327,9 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	s.runner.replace(ctx, s.jobs)
 	start("migrations", s.migrations)
+	if s.https != nil && s.g.cfg.HTTPS.ACME.HTTPListen != "" {
+		start("https.acme", s.serveChallenges)
+	}
 	wg.Go(func() { s.certs.Watch(ctx) })
 	wg.Go(func() { s.reloads(ctx, s.hangUps, s.load) })
 	s.tell(phaseReady)
