@@ -123,7 +123,7 @@ func Load(file, data string) (Config, error) {
 		}
 		c.relativeTo(filepath.Dir(file))
 	case named || !errors.Is(err, fs.ErrNotExist):
-		return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
+		return Config{}, fmt.Errorf("cannot read the configuration: %w; name one that is there with --config FILE", err)
 	}
 	if data != "" {
 		c.Data = data

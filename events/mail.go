@@ -23,6 +23,8 @@ import (
 const (
 	maxMailEvents = 500 // in one mail
 	mailTimeout   = time.Minute
+
+	maxMailReplies = 256 << 10 // bytes that a server says, with TLS
 )
 
 // TLS of a mail server.
@@ -109,6 +111,7 @@ func (m *Mail) connect(ctx context.Context) (*smtp.Client, error) {
 		return nil, err
 	}
 	_ = conn.SetDeadline(time.Now().Add(mailTimeout))
+	conn = &boundedConn{Conn: conn, left: maxMailReplies}
 	secure := &tls.Config{ServerName: host, RootCAs: m.Roots, MinVersion: tls.VersionTLS12}
 	if m.TLS == ImplicitTLS {
 		conn = tls.Client(conn, secure)
@@ -121,6 +124,22 @@ func (m *Mail) connect(ctx context.Context) (*smtp.Client, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// boundedConn is a connection to a server that may say only so much.
+type boundedConn struct {
+	net.Conn
+	left int
+}
+
+// Read implements net.Conn.
+func (c *boundedConn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, fmt.Errorf("it says more than %d bytes", maxMailReplies)
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
 }
 
 func (m *Mail) greet(c *smtp.Client, host string, secure *tls.Config) error {

@@ -45,10 +45,14 @@ packages() {
     fuse) echo fuse3 ;;
     litmus) echo litmus ;;
     sshfs) echo sshfs ;;
+    zsh) echo zsh ;;
+    fish) echo fish ;;
+    mandoc) echo mandoc ;;
+    systemd) echo systemd ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko aiosmtpd ssh-audit cadaver fuse litmus sshfs)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko aiosmtpd ssh-audit cadaver fuse litmus sshfs zsh fish mandoc systemd)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -71,6 +75,10 @@ programs() {
     fuse) echo fusermount fusermount3 ;;
     litmus) echo litmus ;;
     sshfs) echo sshfs ;;
+    zsh) echo zsh ;;
+    fish) echo fish ;;
+    mandoc) echo mandoc ;;
+    systemd) echo systemd-analyze ;;
     esac
 }
 
@@ -169,7 +177,7 @@ END
             echo "root=\$bin/../$1"
             cat <<'END'
 libs=
-for d in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/lftp/*; do
+for d in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/lftp/* "$root"/usr/lib/*-linux-gnu/systemd; do
     [ ! -d "$d" ] || libs=$libs${libs:+:}$d
 done
 [ -z "$libs" ] || { LD_LIBRARY_PATH=$libs; export LD_LIBRARY_PATH; }
@@ -201,6 +209,8 @@ invoke() {
     ssh-audit) invoke python3 | sed 's/"\$@"/-m ssh_audit.ssh_audit "$@"/' ;;
     fusermount | fusermount3) echo 'exec "$root/bin/fusermount3" "$@"' ;;
     signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
+    zsh) echo 'exec "$root/bin/zsh" "$@"' ;;
+    fish) echo 'exec "$root/usr/bin/fish" -C "set -g fish_function_path $root/usr/share/fish/functions" "$@"' ;;
     litmus)
         echo 'HTDOCS=$root/usr/share/litmus/htdocs; TESTROOT=$root/usr/libexec/litmus; export HTDOCS TESTROOT'
         echo 'exec "$root/usr/bin/litmus" "$@"'

@@ -44,12 +44,19 @@ func (serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if s.manager, err = newNotifier(os.Getenv, g.log); err != nil {
+		return err
+	}
+	defer s.manager.close()
+	s.notify = func(p phase) { s.manager.told(p, s.cfg.Load().ShutdownTime()) }
 	if err := s.listen(); err != nil {
 		return err
 	}
-	first, err := g.firstUser(e.ctx)
-	if err != nil {
-		return errors.Join(err, s.closeListeners())
+	var first string
+	if s.manager == nil { // else standard output is a log, which is no place for a password
+		if first, err = g.firstUser(e.ctx); err != nil {
+			return errors.Join(err, s.closeListeners())
+		}
 	}
 	g.note(audit.Entry{Verb: audit.Start, Result: audit.OK, Path: g.cfg.File()})
 	s.announce(e, first)
@@ -75,6 +82,7 @@ type serving struct {
 	hangUps <-chan os.Signal              // nil: the configuration is not read again
 	load    func() (config.Config, error) // reads it
 	notify  func(phase)                   // nil: nobody wants to know
+	manager *notifier                     // nil: it was not started by one
 
 	sftpServer *sftpsrv.Server // nil: off
 	handler    *webdav.Handler // nil: off
@@ -235,7 +243,11 @@ func (s *serving) announce(e *env, password string) {
 	if s.loopbackOnly() {
 		b.WriteString("\nOnly this machine can connect. To open it to others, set sftp.listen and\nhttps.listen in gateway.yaml; see docs/configuration.md.\n")
 	}
-	b.WriteString("\nStop with Ctrl-C.\n")
+	if s.manager == nil {
+		b.WriteString("\nStop with Ctrl-C.\n")
+	} else if users, mistakes := s.g.users.List(e.ctx); len(users) == 0 && mistakes == nil {
+		b.WriteString("\nThere are no users yet. Add one: gateway user add NAME --generate\n")
+	}
 	fmt.Fprint(e.out, b.String())
 }
 
@@ -332,8 +344,11 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	wg.Go(func() { s.certs.Watch(ctx) })
 	wg.Go(func() { s.reloads(ctx, s.hangUps, s.load) })
+	wg.Go(func() { s.watch(ctx) })
+	s.manager.Status(s.status())
 	s.tell(phaseReady)
-	context.AfterFunc(ctx, func() {
+	wg.Go(func() { // and is waited for, so that it is said however quickly the rest ends
+		<-ctx.Done()
 		s.tell(phaseStopping)
 		s.g.log.Info("stopping: transfers may go on for a while; a second signal cuts them off", "for", s.cfg.Load().ShutdownTime().String())
 	})
