@@ -41,6 +41,7 @@ packages() {
     nginx) echo nginx-light libnginx-mod-http-dav-ext ;;
     apache2) echo apache2-bin ;;
     paramiko) echo python3-paramiko ;;
+    aiosmtpd) echo python3-aiosmtpd ;;
     ssh-audit) echo ssh-audit ;;
     cadaver) echo cadaver ;;
     fuse) echo fuse3 ;;
@@ -55,7 +56,7 @@ packages() {
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse litmus sshfs zsh fish mandoc systemd chromium axe-core)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko aiosmtpd ssh-audit cadaver fuse litmus sshfs zsh fish mandoc systemd chromium axe-core)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -72,6 +73,7 @@ programs() {
     pure-ftpd) echo pure-pw ;;
     pyftpdlib) echo python3 ;;
     paramiko) echo python3-paramiko ;;
+    aiosmtpd) echo python3-aiosmtpd ;;
     ssh-audit) echo ssh-audit ;;
     cadaver) echo cadaver ;;
     fuse) echo fusermount fusermount3 ;;
@@ -224,7 +226,7 @@ invoke() {
         echo 'for d in "$root"/usr/lib/lftp/*; do LFTP_MODULE_PATH=$d; export LFTP_MODULE_PATH; done'
         echo 'exec "$root/usr/bin/lftp" "$@"'
         ;;
-    python3 | python3-paramiko)
+    python3 | python3-paramiko | python3-aiosmtpd)
         echo 'PYTHONPATH=$root/usr/lib/python3/dist-packages; PYTHONDONTWRITEBYTECODE=1; export PYTHONPATH PYTHONDONTWRITEBYTECODE'
         echo 'p=$(echo "$root"/usr/bin/python3.[0-9]*)'
         echo '[ ! -x "$p" ] || { PYTHONHOME=$root/usr; export PYTHONHOME; exec "$p" "$@"; }'

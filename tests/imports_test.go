@@ -29,6 +29,10 @@ func allowed() map[string][]string {
 		"config":    nil,
 		"docs":      nil,
 
+		"audit": {"internal/durable"},
+
+		"events": {"state"},
+
 		"internal/durable": nil,
 		"internal/pause":   nil,
 		// What HTTPS shows and asks for.
@@ -65,7 +69,7 @@ func allowed() map[string][]string {
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "auth/oidc", "config", "docs", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
+		"cmd/gateway": append(contracts, "audit", "events", "auth/oidc", "config", "docs", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
 			"internal/ingress", "internal/completion", "internal/manpage",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 

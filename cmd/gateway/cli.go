@@ -46,6 +46,8 @@ type cli struct {
 	Verify      verifyCmd      `cmd:"" help:"Judge local files by a policy, or examine again what is published."`
 	Provenance  provenanceCmd  `cmd:"" help:"Export or check the signed proof of a published file."`
 	Quarantine  quarantineCmd  `cmd:"" help:"List, release or reject files that were not published."`
+	Events      eventsCmd      `cmd:"" help:"List, retry or drop what hooks could not be told."`
+	Audit       auditCmd       `cmd:"" help:"Show or verify the log of who did what."`
 	Uploads     uploadsCmd     `cmd:"" help:"List or discard uploads that broke off and can be continued."`
 	ParseList   parseListCmd   `cmd:"" help:"Read an FTP listing on standard input, print its entries as JSON."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration and the user files."`

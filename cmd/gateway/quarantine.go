@@ -146,6 +146,9 @@ func (r *quarantined) decide(e *env, done string, sign bool, act decision) error
 		return err
 	}
 	defer g.Close()
+	if err := g.auditReady(); err != nil {
+		return err
+	}
 	name, path, named := strings.Cut(r.File, ":")
 	names := []string{name}
 	if !named {

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"gateway/audit"
 	"gateway/auth"
 	"gateway/config"
 	"gateway/ftpbridge"
@@ -57,12 +58,15 @@ func (serveCmd) Run(e *env) error {
 			return errors.Join(err, s.closeListeners())
 		}
 	}
+	g.note(audit.Entry{Verb: audit.Start, Result: audit.OK, Path: g.cfg.File()})
 	s.announce(e, first)
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP)
 	defer signal.Stop(hangUps)
 	s.hangUps, s.load = hangUps, e.config
-	return s.run(e.ctx)
+	err = s.run(e.ctx)
+	g.stopAudit(err)
+	return err
 }
 
 // serving is the two front ends with what they need.
@@ -100,6 +104,10 @@ func newServing(g *gateway) (*serving, error) {
 	}
 	logins.SetTrust(trust)
 	logins.SetCodes(g.state)
+	if err := g.startAudit(logins); err != nil {
+		return nil, err
+	}
+	g.events.watch()
 	if err := g.mountSources(context.Background()); err != nil {
 		return nil, err
 	}
@@ -330,6 +338,7 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	wg.Go(func() { every(ctx, sweepEvery, s.g.sweep) })
 	wg.Go(func() { every(ctx, recoverEvery, s.g.recoverRenames) })
+	wg.Go(func() { s.g.events.run(ctx) })
 	if s.g.cfg.State.Shared() {
 		start("quotas", s.g.shareQuotas)
 	}

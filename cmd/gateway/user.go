@@ -78,6 +78,7 @@ func (a *userAddCmd) Run(e *env) error {
 	if err := users.Put(e.ctx, u); err != nil {
 		return err
 	}
+	e.noteAdmin("user add", a.Name)
 	_, err = fmt.Fprintf(e.out, "user %s added\n%s", a.Name, passwordLine(a.Name, generated))
 	return err
 }
@@ -172,6 +173,7 @@ func (p *userPasswdCmd) Run(e *env) error {
 	if err := users.Put(e.ctx, u); err != nil {
 		return err
 	}
+	e.noteAdmin("user passwd", p.Name)
 	_, err = fmt.Fprintf(e.out, "password of %s changed\n%s", p.Name, passwordLine(p.Name, generated))
 	return err
 }
@@ -252,6 +254,7 @@ func (r *userRemoveCmd) Run(e *env) error {
 	if err := users.Remove(e.ctx, r.Name); err != nil {
 		return noSuchUser(r.Name, err)
 	}
+	e.noteAdmin("user remove", r.Name)
 	_, err = fmt.Fprintf(e.out, "user %s removed; their files were left alone\n", r.Name)
 	return err
 }
