@@ -10,11 +10,11 @@ import (
 // Acts of the operator, the same for the page and the API.
 
 func (s *Server) closeSession(r *http.Request, id string) error {
-	return s.act(r, Act{What: "session.close", Object: id}, func(context.Context) error {
+	return s.act(r, Act{What: "session.close", Object: id}, func(ctx context.Context) error {
 		if s.cfg.Sessions == nil {
 			return fmt.Errorf("%w: no session %q", ErrNotFound, id)
 		}
-		return s.cfg.Sessions.CloseSession(id)
+		return s.cfg.Sessions.CloseSession(ctx, id)
 	})
 }
 

@@ -63,7 +63,7 @@ var at = time.Date(2026, 2, 28, 23, 59, 59, 0, time.UTC)
 func (p *parts) Sessions() []Session {
 	return []Session{{ID: "ssh-1", User: hostile, Address: "192.0.2.7", Protocol: "sftp", Client: hostile, Since: at, Active: at, Doing: hostile}}
 }
-func (p *parts) CloseSession(id string) error { return p.did("close %s", id) }
+func (p *parts) CloseSession(_ context.Context, id string) error { return p.did("close %s", id) }
 
 func (p *parts) Jobs(context.Context) ([]Job, error) {
 	next := at
@@ -190,7 +190,7 @@ func newLab(t *testing.T, change func(*Config)) *lab {
 		Auth: logins, Tokens: l.tokens, Logger: quiet, Recent: NewRecent(slog.DiscardHandler),
 		Parts: Parts{Sessions: l.parts, Jobs: l.parts, Quarantine: l.parts, Bans: l.parts, Storages: l.parts, Users: l.parts, Certificates: l.parts,
 			Ready:  []Check{{Name: "state", Test: func(context.Context) error { return nil }}},
-			Outbox: func(context.Context) (int64, error) { return 4, nil }},
+			Outbox: func(context.Context) (int64, int64, error) { return 4, 1, nil }},
 		Audit: func(_ context.Context, a Act) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -149,9 +149,10 @@ type Overview struct {
 	JobsFailed    int         `json:"jobs_failed"` // whose last run failed, or left something
 	Quarantine    int         `json:"quarantine"`
 	Bans          int         `json:"bans"`
-	Outbox        int64       `json:"outbox"`    // events that wait; -1: there is no outbox
-	DaysLeft      *int        `json:"days_left"` // of the certificate that ends first; null: there is none
-	Errors        int         `json:"errors"`    // warnings and errors that are kept
+	Outbox        int64       `json:"outbox"`      // events that wait; -1: there is no outbox
+	OutboxDead    int64       `json:"outbox_dead"` // events that were given up
+	DaysLeft      *int        `json:"days_left"`   // of the certificate that ends first; null: there is none
+	Errors        int         `json:"errors"`      // warnings and errors that are kept
 	Administrator string      `json:"administrator"`
 }
 
@@ -196,7 +197,7 @@ func (s *Server) overview(ctx context.Context) (Overview, error) {
 	o.Quarantine, o.Bans = len(held), len(bans)
 	if s.cfg.Outbox != nil {
 		var oerr error
-		o.Outbox, oerr = s.cfg.Outbox(ctx)
+		o.Outbox, o.OutboxDead, oerr = s.cfg.Outbox(ctx)
 		err = errors.Join(err, oerr)
 	}
 	for _, c := range s.certificates().Certificates {
@@ -219,6 +220,9 @@ func (s *Server) sessionList() []Session {
 	}
 	for i := range list {
 		list[i].Transfers = append([]Transfer{}, bySession[list[i].ID]...)
+		if login := list[i].Login; login != "" {
+			list[i].Transfers = append(list[i].Transfers, bySession[login]...)
+		}
 	}
 	slices.SortStableFunc(list, func(a, b Session) int { return a.Since.Compare(b.Since) })
 	return list

@@ -63,6 +63,7 @@ var (
 	ledgerDesc     = desc("ledger_files", "Files of all migrations and pushes by phase; at most half a minute old.", "phase")
 	quarantineDesc = desc("quarantine_files", "Files in quarantine.")
 	outboxDesc     = desc("outbox_length", "Events that wait to be sent.")
+	deadDesc       = desc("outbox_dead", "Events that were given up; an operator can retry or drop them.")
 	daysDesc       = desc("certificate_days_left", "Whole days until a certificate ends; below 0: it has ended.", "name")
 	freeDesc       = desc("storage_available_bytes", "Room that is left in a storage that knows it.", "storage")
 	readyDesc      = desc("ready", "1 if what the gateway needs answers, as /readyz says.", "check")
@@ -165,8 +166,8 @@ func (m *metrics) stored(ctx context.Context) []prometheus.Metric {
 		}
 	}
 	if s.cfg.Outbox != nil {
-		if n, err := s.cfg.Outbox(ctx); note(err) {
-			list = append(list, gauge(outboxDesc, n))
+		if waiting, dead, err := s.cfg.Outbox(ctx); note(err) {
+			list = append(list, gauge(outboxDesc, waiting), gauge(deadDesc, dead))
 		}
 	}
 	if storages, err := s.storages(ctx); note(err) {

@@ -27,8 +27,8 @@ type Parts struct {
 	Certificates Certificates
 	// Ready checks what the gateway needs in order to serve, each within the time of the context.
 	Ready []Check
-	// Outbox is how many events wait to be sent; nil: there is no outbox.
-	Outbox func(ctx context.Context) (int64, error)
+	// Outbox is how many events wait to be sent, and how many were given up; nil: there is no outbox.
+	Outbox func(ctx context.Context) (waiting, dead int64, err error)
 }
 
 // Check is something that the gateway needs in order to serve.
@@ -40,8 +40,8 @@ type Check struct {
 // Sessions are those of the users.
 type Sessions interface {
 	Sessions() []Session
-	// CloseSession ends one; ErrNotFound.
-	CloseSession(id string) error
+	// CloseSession ends one, and the login of a browser with it; ErrNotFound.
+	CloseSession(ctx context.Context, id string) error
 }
 
 // Session is a connection of a user, or an HTTP request that is under way.
@@ -54,6 +54,7 @@ type Session struct {
 	Since    time.Time `json:"since"`
 	Active   time.Time `json:"active"` // when it last asked for something
 	Doing    string    `json:"doing"`  // in plain words; "" for nothing
+	Login    string    `json:"-"`      // what storage.Origin.Session is on it, if not ID: of a browser
 	// Transfers are those under way. They are filled in by the Server.
 	Transfers []Transfer `json:"transfers"`
 }

@@ -138,6 +138,7 @@ func TestMetrics(t *testing.T) {
 		{"gateway_quarantine_files", nil, 2},
 		{"gateway_bans", nil, 1},
 		{"gateway_outbox_length", nil, 4},
+		{"gateway_outbox_dead", nil, 1},
 		{"gateway_certificate_days_left", []string{"name=files.example.org"}, 3},
 		{"gateway_storage_available_bytes", []string{"storage=default"}, 40},
 		{"gateway_storage_available_bytes", []string{"storage=s3"}, -1},

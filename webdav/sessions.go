@@ -30,6 +30,7 @@ type Session struct {
 	Active   time.Time // its latest request
 	Requests int       // under way
 	Doing    string    // method and path of the latest one; hostile text
+	Login    string    // ID of the state.Session of a browser; "" if it is none
 }
 
 // connections are those of a server, by what net/http calls them.
@@ -70,9 +71,9 @@ func (s *connections) state(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// LoggedIn notes on the connection of a request who sent it, until done is called. It returns the ID for
-// storage.Origin; "" where there is no connection.
-func LoggedIn(r *http.Request, user, protocol string) (id string, done func()) {
+// LoggedIn notes on the connection of a request who sent it, until done is called; login is the ID of the
+// state.Session of a browser, or "". It returns the ID for storage.Origin; "" where there is no connection.
+func LoggedIn(r *http.Request, user, protocol, login string) (id string, done func()) {
 	c, _ := r.Context().Value(connectionKey{}).(*connection)
 	if c == nil {
 		return "", func() {}
@@ -80,7 +81,7 @@ func LoggedIn(r *http.Request, user, protocol string) (id string, done func()) {
 	agent, doing := r.UserAgent(), r.Method+" "+r.URL.Path
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.User, c.Protocol, c.Address, c.Active = user, protocol, remoteAddr(r), time.Now()
+	c.User, c.Protocol, c.Login, c.Address, c.Active = user, protocol, login, remoteAddr(r), time.Now()
 	c.Client, c.Doing = agent[:min(len(agent), maxAgent)], doing[:min(len(doing), maxAgent)]
 	c.Requests++
 	return c.ID, func() {
@@ -108,8 +109,8 @@ func (h *Handler) Sessions() []Session {
 }
 
 // CloseSession closes a connection, as if the network had; false: there is none of this ID. Uploads
-// under way on it publish nothing.
-func (h *Handler) CloseSession(id string) bool {
+// under way on it publish nothing. A browser would connect again: its login is another matter.
+func (h *Handler) CloseSession(id string) (closed Session, ok bool) {
 	h.conns.mu.Lock()
 	defer h.conns.mu.Unlock()
 	for _, c := range h.conns.all {
@@ -122,7 +123,9 @@ func (h *Handler) CloseSession(id string) bool {
 		}
 		h.log.Warn("webdav: connection is closed", "session", id, "reason", "an operator closed it")
 		_ = conn.Close()
-		return true
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.Session, true
 	}
-	return false
+	return Session{}, false
 }

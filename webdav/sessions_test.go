@@ -47,10 +47,10 @@ func TestSessions(t *testing.T) {
 			if session.User != "alice" || session.Protocol != "webdav" || session.Client != "test" || session.Doing != "PUT /half.bin" || session.Address.String() != "127.0.0.1" {
 				t.Errorf("session %+v", session)
 			}
-			if s.handler.CloseSession("https-0") {
+			if _, ok := s.handler.CloseSession("https-0"); ok {
 				t.Error("a session that is not there was closed")
 			}
-			if !s.handler.CloseSession(session.ID) {
+			if closed, ok := s.handler.CloseSession(session.ID); !ok || closed.User != "alice" {
 				t.Fatal("it cannot be closed")
 			}
 			go func() { // it goes on, and finds out

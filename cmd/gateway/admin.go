@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gateway/admin"
+	"gateway/audit"
 	"gateway/auth"
 	"gateway/config"
 	"gateway/ftpbridge"
@@ -55,6 +56,7 @@ func (s *serving) openAdmin() (err error) {
 	a := &s.admin
 	a.watch = admin.NewWatch()
 	s.g.observers = append(s.g.observers, a.watch)
+	s.logins.AddWatch(a.countLogin)
 	if a.admins, err = auth.OpenUsers(s.g.cfg.AdminsDir()); err != nil {
 		return err
 	}
@@ -105,6 +107,36 @@ func (s *serving) announceAdmin(b *strings.Builder) {
 	}
 }
 
+// countLogin counts what became of a login of a user.
+func (a *operatorSide) countLogin(ctx context.Context, e auth.LoginEvent) {
+	if e.Kind == auth.LoggedIn || e.Kind == auth.LoginRefused {
+		a.watch.LoggedIn(storage.OriginOf(ctx).Protocol, e.Kind == auth.LoggedIn)
+	}
+}
+
+// noteAct writes an act of the operator into the audit log.
+func (g *gateway) noteAct(ctx context.Context, a admin.Act) {
+	o := storage.OriginOf(ctx)
+	e := audit.Entry{Verb: audit.Admin, Result: audit.OK, User: a.By, Address: o.Address, Protocol: "admin", Ref: a.What, Path: a.Object, Reason: a.Reason}
+	switch a.What {
+	case "login":
+		e.Verb, e.Ref = audit.Login, ""
+	case "logout":
+		e.Verb, e.Ref = audit.Logout, ""
+	}
+	if a.Err != nil {
+		e.Result, e.Reason = audit.Failed, a.Err.Error()
+		for _, refused := range []error{admin.ErrNotFound, admin.ErrConflict, admin.ErrInvalid, auth.ErrCredentials, auth.ErrBanned, auth.ErrDisabled} {
+			if errors.Is(a.Err, refused) {
+				e.Result = audit.Refused
+			}
+		}
+	}
+	if !errors.Is(a.Err, auth.ErrBanned) { // for which there is a line already, and there may be very many
+		g.note(e)
+	}
+}
+
 // scheduled counts the jobs that run by themselves.
 func scheduled(jobs []ftpbridge.ScheduledJob) (n int) {
 	for _, j := range jobs {
@@ -126,7 +158,9 @@ func (s *serving) newAdmin() (serve func(context.Context) error, err error) {
 			Storages: operatorStorages{s.g}, Users: operatorUsers{s.g, operatorSessions{s}},
 			Certificates: operatorCertificates{s},
 			Ready:        s.readyChecks(),
+			Outbox:       s.g.state.CountDeliveries,
 		},
+		Audit: s.g.noteAct,
 	})
 	if err != nil {
 		return nil, err
@@ -216,6 +250,9 @@ func (o operatorSessions) Sessions() []admin.Session {
 	if o.s.handler != nil {
 		for _, v := range o.s.handler.Sessions() {
 			s := admin.Session{ID: v.ID, User: v.User, Address: v.Address.String(), Protocol: v.Protocol, Client: v.Client, Since: v.Since, Active: v.Active}
+			if len(v.Login) > 12 {
+				s.Login = v.Login[:12] // as the page says in storage.Origin
+			}
 			if v.Requests > 0 {
 				s.Doing = v.Doing
 			}
@@ -237,9 +274,14 @@ func sftpDoing(v sftpsrv.Session) string {
 }
 
 // CloseSession implements admin.Sessions.
-func (o operatorSessions) CloseSession(id string) error {
-	if o.s.sftpServer != nil && o.s.sftpServer.CloseSession(id) || o.s.handler != nil && o.s.handler.CloseSession(id) {
+func (o operatorSessions) CloseSession(ctx context.Context, id string) error {
+	if o.s.sftpServer != nil && o.s.sftpServer.CloseSession(id) {
 		return nil
+	}
+	if o.s.handler != nil {
+		if closed, ok := o.s.handler.CloseSession(id); ok {
+			return o.s.g.state.EndSession(ctx, closed.Login) // of "" there is none, which is no error
+		}
 	}
 	return fmt.Errorf("%w: no session %.64q; it may have ended", admin.ErrNotFound, id)
 }
@@ -372,7 +414,7 @@ func (o operatorUsers) DisableUser(ctx context.Context, name string, disabled bo
 	}
 	for _, s := range o.sessions.Sessions() {
 		if disabled && s.User == name {
-			_ = o.sessions.CloseSession(s.ID) // it may have ended by itself
+			_ = o.sessions.CloseSession(ctx, s.ID) // it may have ended by itself
 		}
 	}
 	return nil

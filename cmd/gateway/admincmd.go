@@ -59,6 +59,7 @@ func (p *adminPasswordCmd) Run(e *env) error {
 	if err := admins.Put(e.ctx, u); err != nil {
 		return err
 	}
+	e.noteAdmin("admin password", p.Name)
 	_, err = fmt.Fprintf(e.out, "password of administrator %s set; sessions that were open have ended\n%s", p.Name, passwordLine(p.Name, generated))
 	return err
 }
@@ -99,6 +100,7 @@ func (r *adminRemoveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	e.noteAdmin("admin remove", r.Name)
 	_, err = fmt.Fprintf(e.out, "administrator %s removed\n", r.Name)
 	return err
 }
@@ -131,6 +133,7 @@ func (t *adminTokenCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	e.noteAdmin("admin token", t.Name)
 	fmt.Fprintf(e.err, "token %s made; it is shown only this once:\n", t.Name)
 	_, err = fmt.Fprintln(e.out, secret)
 	return err
@@ -202,6 +205,41 @@ func (r *adminRevokeCmd) Run(e *env) error {
 	if err := tokens.Revoke(r.Name); err != nil {
 		return fmt.Errorf("%w; see: gateway admin tokens", err)
 	}
+	e.noteAdmin("admin revoke", r.Name)
 	_, err = fmt.Fprintf(e.out, "token %s revoked\n", r.Name)
 	return err
+}
+
+// Help implements kong.HelpProvider.
+func (adminPasswordCmd) Help() string {
+	return `Administrators log in to the operator's page; they are no users, and users are no administrators. It asks for the password, or reads it as one line of standard input. It counts at once, and ends the sessions that were open.
+
+  gateway admin password anna`
+}
+
+// Help implements kong.HelpProvider.
+func (adminListCmd) Help() string {
+	return `Those who may log in to the operator's page, one a line.`
+}
+
+// Help implements kong.HelpProvider.
+func (adminRemoveCmd) Help() string {
+	return `Their sessions end at once. Where there is nobody left, the next start makes "admin" again, and prints the password.`
+}
+
+// Help implements kong.HelpProvider.
+func (adminTokenCmd) Help() string {
+	return `Programs log in with it: "Authorization: Bearer TOKEN". It is printed alone on standard output, and what is kept is a hash.
+
+  gateway admin token prometheus --read-only --expires 90d > token`
+}
+
+// Help implements kong.HelpProvider.
+func (adminTokensCmd) Help() string {
+	return `Names, and what they may do until when; never the tokens themselves. Revoked ones stay in the list.`
+}
+
+// Help implements kong.HelpProvider.
+func (adminRevokeCmd) Help() string {
+	return `It is refused from the next request on. The name can be used for a new token.`
 }
