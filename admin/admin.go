@@ -151,6 +151,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, config *tls.Config)
 	if srv.Shutdown(bounded) != nil {
 		_ = srv.Close() // nothing is lost by it
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin: serve on %s: %w", ln.Addr(), err)
+	}
 	return nil
 }

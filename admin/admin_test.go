@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gateway/auth"
+	"gateway/state/sqlite"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,10 +35,9 @@ const hostile = "<script>alert(1)</script>\u202egnp.exe\x1b[2J"
 
 // parts is a gateway that remembers what it was told to do.
 type parts struct {
-	mu      sync.Mutex
-	done    []string
-	fail    error
-	session Session
+	mu   sync.Mutex
+	done []string
+	fail error
 }
 
 func (p *parts) did(format string, args ...any) error {
@@ -575,4 +575,32 @@ func TestLocalPath(t *testing.T) {
 			t.Errorf("%q: %q, want %q", to, got, want)
 		}
 	}
+}
+
+// TestSecondFactor: an administrator with a second factor gives a code with the password; a code is good once.
+func TestSecondFactor(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), t.TempDir()+"/state.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	l := newLab(t, func(c *Config) { c.Auth.(*auth.Logins).SetCodes(db) })
+	u, err := l.users.Get(t.Context(), "anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recovery []string
+	u.TOTP, recovery = auth.NewTOTP("anna")
+	if err := l.users.Put(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	try := func(code string, want int) {
+		t.Helper()
+		l.want(l.form("/login", url.Values{"name": {"anna"}, "password": {password}, "code": {code}}), want)
+		l.client.Jar, _ = cookiejar.New(nil)
+	}
+	try("", http.StatusForbidden)
+	try(recovery[0], http.StatusSeeOther)
+	try(recovery[0], http.StatusForbidden)
+	try(recovery[1], http.StatusSeeOther)
 }

@@ -121,8 +121,8 @@ func readBody(r *http.Request) (in actBody, err error) {
 	case errors.Is(err, io.EOF), errors.As(err, &large):
 		return in, ignoreEOF(err)
 	case err != nil:
-		return in, fmt.Errorf("%w: the body is not the JSON object that openapi.yaml describes: %v", ErrInvalid, err)
-	case d.Decode(&struct{}{}) != io.EOF: //nolint:errorlint // never wrapped
+		return in, fmt.Errorf("%w: the body is not the JSON object that openapi.yaml describes: %w", ErrInvalid, err)
+	case d.Decode(&struct{}{}) != io.EOF:
 		return in, fmt.Errorf("%w: there is more after the JSON object", ErrInvalid)
 	}
 	return in, nil
@@ -182,10 +182,10 @@ func (s *Server) overview(ctx context.Context) (Overview, error) {
 	}
 	jobs, err := s.jobs(ctx)
 	for _, j := range jobs {
-		switch {
-		case j.State == JobRunning || j.State == JobElsewhere:
+		switch j.State {
+		case JobRunning, JobElsewhere:
 			o.JobsRunning++
-		case j.State == JobHeld:
+		case JobHeld:
 			o.JobsHeld++
 		}
 		if j.Last != nil && (j.Last.Result == "failed" || j.Last.Result == "incomplete") {

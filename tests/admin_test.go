@@ -143,6 +143,7 @@ func TestAdminMetrics(t *testing.T) {
 	s.curl("-T", local, s.url("b.bin"))
 	s.curl("-o", local+".back", s.url("b.bin"))
 	s.answer(s.url("none"))
+	s.answer("-u", s.user+":wrong", s.url("a.bin"))
 
 	families := o.metrics()
 	for _, c := range []struct {
@@ -157,6 +158,9 @@ func TestAdminMetrics(t *testing.T) {
 		{"gateway_operations_total", []string{"protocol=webdav", "verb=download", "result=refused"}, 1},
 		{"gateway_transferred_bytes_total", []string{"protocol=sftp", "direction=in"}, 100_000},
 		{"gateway_transferred_bytes_total", []string{"protocol=webdav", "direction=out"}, 100_000},
+		{"gateway_logins_total", []string{"protocol=sftp", "result=ok"}, 1},
+		{"gateway_logins_total", []string{"protocol=webdav", "result=refused"}, 1},
+		{"gateway_outbox_length", nil, 0},
 		{"gateway_ready", []string{"check=state"}, 1},
 		{"gateway_ready", []string{"check=sftp"}, 1},
 		{"gateway_ready", []string{"check=https"}, 1},
@@ -231,6 +235,8 @@ func TestAdminSessions(t *testing.T) {
 	for _, v := range seen {
 		o.want(204, "DELETE", "/api/v1/sessions/"+v.ID, "")
 	}
+	_, _ = io.WriteString(in, "ls\n") // it finds out at the latest now
+	_ = in.Close()
 	if sftp.Wait() == nil {
 		t.Error("sftp ended as if nothing had been")
 	}
@@ -258,6 +264,12 @@ func TestAdminSessions(t *testing.T) {
 		t.Errorf("a disabled user gets %s", got)
 	}
 	o.want(204, "POST", "/api/v1/users/"+s.user+"/enable", "")
+	log := s.must("audit", "show", "--json")
+	for _, act := range []string{"session.close", "ban.add", "ban.lift", "user.disable", "user.enable"} {
+		if !strings.Contains(log, fmt.Sprintf(`"ref":%q`, act)) {
+			t.Errorf("the audit log does not tell of %s", act)
+		}
+	}
 	if got := s.answer(s.url("")); got != "200" {
 		t.Errorf("an enabled user gets %s", got)
 	}

@@ -120,6 +120,8 @@ func TestAdminPage(t *testing.T) {
 	b.agree()
 	b.press("button", "Close")
 	b.waitText("The session was closed.")
+	_, _ = io.WriteString(in, "ls\n") // it finds out at the latest now
+	_ = in.Close()
 	if err := sftp.Wait(); err == nil {
 		t.Error("sftp ended as if nothing had been")
 	}

@@ -63,8 +63,24 @@ func (s *serving) openAdmin() (err error) {
 	if a.tokens, err = openTokens(s.g.cfg); err != nil {
 		return err
 	}
-	a.logins, err = auth.NewLogins(a.admins, s.guard, s.g.log.With("front", "admin"))
-	return err
+	if a.logins, err = auth.NewLogins(a.admins, s.guard, s.g.log.With("front", "admin")); err != nil {
+		return err
+	}
+	a.logins.SetCodes(adminCodes{s.g.state})
+	return nil
+}
+
+// adminCodes keeps the codes of administrators apart from those of users of the same name.
+type adminCodes struct{ codes state.Codes }
+
+// TryCode implements state.Codes.
+func (c adminCodes) TryCode(ctx context.Context, name string) (int, time.Duration, error) {
+	return c.codes.TryCode(ctx, "administrator "+name)
+}
+
+// UseCode implements state.Codes.
+func (c adminCodes) UseCode(ctx context.Context, name, code string, step int64) error {
+	return c.codes.UseCode(ctx, "administrator "+name, code, step)
 }
 
 func openTokens(c config.Config) (*admin.Tokens, error) {

@@ -15,6 +15,7 @@ import (
 
 type adminCmd struct {
 	Password adminPasswordCmd `cmd:"" help:"Set the password of an administrator, who is made if there is none of that name."`
+	TOTP     adminTOTPCmd     `cmd:"" name:"totp" help:"Set up a second factor, one-time codes of an authenticator app."`
 	List     adminListCmd     `cmd:"" help:"List administrators."`
 	Remove   adminRemoveCmd   `cmd:"" help:"Remove an administrator."`
 	Token    adminTokenCmd    `cmd:"" help:"Make a token for the API, and print it once."`
@@ -64,6 +65,35 @@ func (p *adminPasswordCmd) Run(e *env) error {
 	return err
 }
 
+type adminTOTPCmd struct{ userTOTPCmd }
+
+// Run changes the second factor of an administrator.
+func (c *adminTOTPCmd) Run(e *env) error {
+	admins, err := e.admins()
+	if err != nil {
+		return err
+	}
+	if _, err := admins.Get(e.ctx, c.Name); errors.Is(err, fs.ErrNotExist) {
+		return noSuchAdmin(c.Name)
+	}
+	if err := c.change(e, admins); err != nil {
+		return err
+	}
+	e.noteAdmin("admin totp", c.Name)
+	return nil
+}
+
+// Help implements kong.HelpProvider.
+func (adminTOTPCmd) Help() string {
+	return `As "gateway user totp" does for users: a QR code, a first code to confirm it, and recovery codes that are shown once.
+
+  gateway admin totp anna`
+}
+
+func noSuchAdmin(name string) error {
+	return fmt.Errorf("there is no administrator %s; see: gateway admin list", name)
+}
+
 type adminListCmd struct{}
 
 // Run prints a line for each; mistakes in files come last.
@@ -95,7 +125,7 @@ func (r *adminRemoveCmd) Run(e *env) error {
 	}
 	err = admins.Remove(e.ctx, r.Name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no administrator %s; see: gateway admin list", r.Name)
+		return noSuchAdmin(r.Name)
 	}
 	if err != nil {
 		return err
