@@ -87,7 +87,7 @@ func New(c Config, log *slog.Logger) (*Source, error) {
 func Check(c Config) error {
 	_, err := c.tls()
 	if c.ACME.CAFile != "" {
-		if _, cerr := authorities(c.ACME.CAFile); cerr != nil {
+		if _, cerr := Authorities(c.ACME.CAFile); cerr != nil {
 			err = errors.Join(err, fmt.Errorf("https.acme.ca_file: %w", cerr))
 		}
 	}
@@ -157,7 +157,7 @@ func (c Config) tls() (*tls.Config, error) {
 		made.Certificates = []tls.Certificate{c.Fallback}
 	}
 	if c.ClientCA != "" {
-		pool, err := authorities(c.ClientCA)
+		pool, err := Authorities(c.ClientCA)
 		if err != nil {
 			return nil, fmt.Errorf("https.client_ca: %w", err)
 		}
@@ -166,8 +166,8 @@ func (c Config) tls() (*tls.Config, error) {
 	return made, nil
 }
 
-// authorities reads certificates in PEM.
-func authorities(file string) (*x509.CertPool, error) {
+// Authorities reads certificates in PEM.
+func Authorities(file string) (*x509.CertPool, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
