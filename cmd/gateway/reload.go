@@ -139,7 +139,7 @@ func (s *serving) apply(ctx context.Context, p prepared) error {
 	s.guard.SetLimits(guardLimits(c))
 	if s.handler != nil {
 		s.handler.SetLimits(webLimits(c))
-		s.handler.SetClients(webClients(c.HTTPS))
+		s.handler.SetClients(s.webClients(c.HTTPS))
 	}
 	s.jobs = p.jobs
 	s.runner.replace(ctx, p.jobs)
