@@ -35,6 +35,7 @@ type Config struct {
 	Storages map[string]Storage `yaml:"storages"`
 	SFTP     SFTP               `yaml:"sftp"`
 	HTTPS    HTTPS              `yaml:"https"`
+	Page     Page               `yaml:"page"`
 	Logins   Logins             `yaml:"logins"`
 	Log      Log                `yaml:"log"`
 	Audit    Audit              `yaml:"audit"`
@@ -254,6 +255,7 @@ func (c Config) validate(raw []byte) error {
 	checkListen("sftp", c.SFTP.Listener)
 	checkListen("https", c.HTTPS.Listener)
 	c.SFTP.validate(bad)
+	c.Page.validate(bad)
 	if _, port, _ := net.SplitHostPort(c.SFTP.Listen); c.SFTP.Listen == c.HTTPS.Listen && port != "0" && !c.SFTP.Off && !c.HTTPS.Off {
 		bad("https.listen", "%q is the address of sftp too; give each its own port", c.HTTPS.Listen)
 	}

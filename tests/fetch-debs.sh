@@ -6,6 +6,8 @@
 # Nothing is installed and nothing outside .cache is written: the servers conflict with one another
 # as packages, so no machine could have them all installed. Root is not needed.
 #
+# axe-core, which looks for barriers on pages, comes from npm instead: one file of script, held to its digest.
+#
 # Clients also get a wrapper in .cache/debs/bin that runs the unpacked program with its libraries.
 # With everything there already it ends at once. Delete .cache to fetch afresh.
 set -euo pipefail
@@ -49,10 +51,12 @@ packages() {
     fish) echo fish ;;
     mandoc) echo mandoc ;;
     systemd) echo systemd ;;
+    chromium) echo chromium fonts-dejavu-core ;;
+    axe-core) echo axe-core@4.14.1 ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko aiosmtpd ssh-audit cadaver fuse litmus sshfs zsh fish mandoc systemd)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko aiosmtpd ssh-audit cadaver fuse litmus sshfs zsh fish mandoc systemd chromium axe-core)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -79,6 +83,7 @@ programs() {
     fish) echo fish ;;
     mandoc) echo mandoc ;;
     systemd) echo systemd-analyze ;;
+    chromium) echo chromium ;;
     esac
 }
 
@@ -137,8 +142,29 @@ closure() {
         sed -nE 's/^Inst ([^ ]+) (\[[^]]*\] )?\(([^ ]+) .*/\1=\3/p'
 }
 
+# fetch_axe unpacks the one file that the tests use.
+fetch_axe() {
+    local new=$debs/.new.axe-core
+    command -v npm >/dev/null || die "axe-core: needs npm"
+    rm -rf "$new"
+    mkdir -p "$new"
+    (cd "$new" && npm pack --silent --cache "$new/.npm" "$(packages axe-core)" >/dev/null) ||
+        die "axe-core: npm cannot get it; is this machine online?"
+    tar -xzf "$new"/axe-core-*.tgz -C "$new" --strip-components=1 package/axe.min.js package/LICENSE
+    echo "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c  $new/axe.min.js" | sha256sum --check --quiet >&2 ||
+        die "axe-core: it is not the file that was expected"
+    rm -rf "$new/.npm" "$new"/axe-core-*.tgz "$debs/axe-core"
+    stamp axe-core >"$new/.done"
+    mv "$new" "$debs/axe-core"
+    echo "fetch-debs: axe-core: 1 file" >&2
+}
+
 fetch() {
     local name=$1 wanted list dir=$debs/$1 new=$debs/.new.$1 deb try
+    [ "$name" != axe-core ] || {
+        fetch_axe
+        return
+    }
     wanted=$(packages "$name")
     # shellcheck disable=SC2086
     list=$(closure $wanted) && [ -n "$list" ] || {
@@ -177,7 +203,7 @@ END
             echo "root=\$bin/../$1"
             cat <<'END'
 libs=
-for d in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/lftp/* "$root"/usr/lib/*-linux-gnu/systemd; do
+for d in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/lftp/* "$root"/usr/lib/*-linux-gnu/systemd "$root"/usr/lib/*-linux-gnu/pulseaudio; do
     [ ! -d "$d" ] || libs=$libs${libs:+:}$d
 done
 [ -z "$libs" ] || { LD_LIBRARY_PATH=$libs; export LD_LIBRARY_PATH; }
@@ -208,6 +234,8 @@ invoke() {
         ;;
     ssh-audit) invoke python3 | sed 's/"\$@"/-m ssh_audit.ssh_audit "$@"/' ;;
     fusermount | fusermount3) echo 'exec "$root/bin/fusermount3" "$@"' ;;
+    # Not Debian's own script, which reads /etc/chromium.d.
+    chromium) echo 'exec "$root/usr/lib/chromium/chromium" "$@"' ;;
     signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
     zsh) echo 'exec "$root/bin/zsh" "$@"' ;;
     fish) echo 'exec "$root/usr/bin/fish" -C "set -g fish_function_path $root/usr/share/fish/functions" "$@"' ;;

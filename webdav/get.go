@@ -54,13 +54,15 @@ func (q *request) get(ctx context.Context) error {
 	if err := q.offerDigest(ctx, f); err != nil {
 		return err
 	}
-	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, info.Size), rest: newRest(q.w, q.ProtoMajor)}
-	http.ServeContent(q.w, q.Request, "", info.ModTime, body)
-	if body.err != nil {
-		// What was sent is short; the client must not take it for the file.
-		return body.err
-	}
-	return nil
+	return serveBytes(ctx, q.w, q.Request, f)
+}
+
+// serveBytes answers with the bytes of a file under the headers that are set. After an
+// error what was sent is short; the client must not take it for the file.
+func serveBytes(ctx context.Context, w http.ResponseWriter, r *http.Request, f storage.File) error {
+	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, f.Info().Size), rest: newRest(w, r.ProtoMajor)}
+	http.ServeContent(w, r, "", f.Info().ModTime, body)
+	return body.err
 }
 
 // mendRange makes of the Range header what http.ServeContent serves as RFC 9110 has it: a

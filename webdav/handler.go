@@ -30,6 +30,8 @@ type Config struct {
 	Locks state.Locks
 	// Properties keeps the properties that clients set; nil refuses them.
 	Properties state.Properties
+	// Page serves people with browsers; nil serves them a plain listing.
+	Page Page
 	// Logger takes one Info record per changing request, Debug for the rest.
 	// Passwords are never in it. nil means none.
 	Logger *slog.Logger
@@ -180,6 +182,10 @@ const allow = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PRO
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.cfg.Page != nil && h.cfg.Page.Serves(r) {
+		h.servePage(w, r)
+		return
+	}
 	rw, body := h.paced(w, r)
 	// A copy: net/http looks at the body of its own to see that a client still waits for
 	// 100 Continue, and would wait for bytes that will not come.

@@ -22,6 +22,8 @@ type nodeState struct {
 	state.Quotas
 	state.Outbox
 	state.Codes
+	state.Sessions
+	state.Shares
 
 	own *sqlite.Store
 }
@@ -46,7 +48,7 @@ func (g *gateway) openLedgers(ctx context.Context) error {
 		}
 		g.ledgers[name] = &nodeState{
 			Ledger: g.watchLedger(own), Catalogue: own, History: g.state, EvidenceStore: g.state,
-			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, Outbox: g.state, Codes: g.state, own: own,
+			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, Sessions: g.state, Shares: g.state, Outbox: g.state, Codes: g.state, own: own,
 		}
 	}
 	return nil

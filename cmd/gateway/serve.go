@@ -320,8 +320,13 @@ func (s *serving) run(ctx context.Context) error {
 		start("sftp", func(ctx context.Context) error { return srv.Serve(ctx, s.sftp) })
 	}
 	if s.https != nil {
+		browsers, err := s.newPage()
+		if err != nil {
+			return err
+		}
 		h, err := webdav.New(webdav.Config{
 			Auth: s.logins, Open: s.g.view, Locks: lockAfter{s.g.state, s.g.changes}, Properties: s.g.state, Logger: s.g.log.With("front", "https"),
+			Page: browsers,
 		})
 		if err != nil {
 			return err
