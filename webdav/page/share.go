@@ -184,6 +184,7 @@ func (q *request) shared(ctx context.Context, rest string) error {
 	if q.Method != http.MethodGet && q.Method != http.MethodHead {
 		return refuse(http.StatusMethodNotAllowed, "A link can only be opened.")
 	}
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "share", Address: q.from})
 	text, _, _ := strings.Cut(rest, "/")
 	s, err := q.openShare(ctx, text)
 	if err != nil {
