@@ -48,7 +48,7 @@ func (g *gateway) openLedgers(ctx context.Context) error {
 		}
 		g.ledgers[name] = &nodeState{
 			Ledger: g.watchLedger(own), Catalogue: own, History: g.state, EvidenceStore: g.state,
-			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, Sessions: g.state, Shares: g.state, Outbox: g.state, Codes: g.state, own: own,
+			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, Outbox: g.state, Sessions: g.state, Shares: g.state, Codes: g.state, own: own,
 		}
 	}
 	return nil
