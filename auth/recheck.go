@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -19,7 +20,7 @@ var ErrEnded = errors.New("the session has to end")
 // Overseer is an Authenticator that can tell whether a session that stays open may go on.
 type Overseer interface {
 	// Holds is nil while what let the user in still does. It wraps ErrEnded when the session has to end: the
-	// user was removed or disabled, the key was removed or revoked, the password was changed, or something that the
+	// user was removed, disabled or has expired, the key or app password was removed or revoked, the password was changed, or something that the
 	// user could do was taken away. Any other error says that it is not known, and the session goes on.
 	Holds(ctx context.Context, from netip.Addr, id Identity) error
 }
@@ -51,10 +52,16 @@ func (l *Logins) Holds(ctx context.Context, from netip.Addr, id Identity) error 
 }
 
 // holds compares what let the user in with what the file says now.
-func (u User) holds(_ netip.Addr, id Identity) error {
+func (u User) holds(from netip.Addr, id Identity) error {
 	switch {
-	case u.Disabled:
-		return fmt.Errorf("%w: the user is disabled", ErrEnded)
+	case !u.comesFrom(from):
+		return fmt.Errorf("%w: the user may not come from this address any more", ErrEnded)
+	case u.over(time.Now()):
+		return fmt.Errorf("%w: the user is disabled or has expired", ErrEnded)
+	case id.app != "" && !u.hasApp(id.app, time.Now()):
+		return fmt.Errorf("%w: its app password was revoked or has expired", ErrEnded)
+	case id.app == "" && u.TOTP.On() && u.TOTP.Secret != id.User.TOTP.Secret:
+		return fmt.Errorf("%w: a second factor was set up", ErrEnded)
 	case id.byPassword() && u.PasswordHash != id.User.PasswordHash:
 		return fmt.Errorf("%w: the password was changed", ErrEnded)
 	case !slices.Equal(u.Require, id.User.Require):

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -36,6 +37,8 @@ func TestHolds(t *testing.T) {
 			u.Mounts = append(u.Mounts, Mount{Path: "/more", Permissions: Permissions(storage.PermReadOnly)})
 		}, "", ""},
 		{"disabled", func(u *User) { u.Disabled = true }, "disabled", "disabled"},
+		{"expired", func(u *User) { u.Expires = time.Now() }, "expired", "expired"},
+		{"second factor", func(u *User) { u.TOTP, _ = NewTOTP("anna") }, "second factor", "second factor"},
 		{"password", func(u *User) { u.PasswordHash = other }, "password was changed", ""},
 		{"key", func(u *User) { u.AuthorizedKeys = nil }, "", "key was removed"},
 		{"require", func(u *User) { u.Require = []string{ByPublicKey, ByPassword} }, "needed to log in", "needed to log in"},

@@ -44,6 +44,9 @@ type Config struct {
 	Pushes map[string]Push `yaml:"pushes"`
 	// ShutdownTimeout is for how long transfers may go on when the gateway is stopped; 0 is 30 s.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+	Limits          Limits        `yaml:"limits"`
+	// OIDC are the providers at which people log in to the page, by name.
+	OIDC map[string]OIDC `yaml:"oidc"`
 
 	file string // where it came from, "" for the defaults
 	raw  []byte // what is in it, to find the lines of mistakes
@@ -59,6 +62,7 @@ type Listener struct {
 	// 1024 and 256.
 	Connections int `yaml:"connections"`
 	PerAddress  int `yaml:"connections_per_address"`
+	Access      `yaml:",inline"`
 }
 
 // MaxConnections is the highest bound that Listener.Connections can be.
@@ -70,6 +74,7 @@ type HTTPS struct {
 	// Certificate and Key are PEM files; without them a self-signed one is made.
 	Certificate string `yaml:"certificate"`
 	Key         string `yaml:"key"`
+	TLS         `yaml:",inline"`
 }
 
 // Logins slows down who guesses.
@@ -144,6 +149,9 @@ func (c *Config) relativeTo(dir string) {
 	}
 	join(&c.HTTPS.Certificate)
 	join(&c.HTTPS.Key)
+	for _, p := range c.HTTPS.TLS.files() {
+		join(p)
+	}
 	for name, s := range c.Storages {
 		join(&s.Path)
 		if s.S3 != nil {
@@ -165,6 +173,12 @@ func (c *Config) relativeTo(dir string) {
 		}
 		c.Pushes[name] = p
 	}
+	for name, o := range c.OIDC {
+		for _, file := range o.files() {
+			join(file)
+		}
+		c.OIDC[name] = o
+	}
 }
 
 func (c *Config) complete() error {
@@ -173,6 +187,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("data folder %q: %w", c.Data, err)
 	}
 	c.Data = abs
+	c.completeOIDC()
 	if c.Storages == nil {
 		c.Storages = map[string]Storage{}
 	}
@@ -184,6 +199,9 @@ func (c *Config) complete() error {
 
 // MountsDir is the folder of what mounted sources need on this machine.
 func (c Config) MountsDir() string { return filepath.Join(c.Data, "mounts") }
+
+// ACMEDir is the folder of what is had by ACME.
+func (c Config) ACMEDir() string { return filepath.Join(c.Data, "acme") }
 
 // UsersDir is the folder of the user files.
 func (c Config) UsersDir() string { return filepath.Join(c.Data, "users") }
@@ -211,6 +229,7 @@ func (c Config) validate(raw []byte) error {
 		if _, err := net.ResolveTCPAddr("tcp", l.Listen); err != nil || l.Listen == "" {
 			bad(key+".listen", "%q is not an address to listen on; write host:port, for example \"127.0.0.1:2022\" or \":2022\"", l.Listen)
 		}
+		l.Access.validate(key, bad)
 		if l.Connections < 0 || l.Connections > MaxConnections {
 			bad(key+".connections", "must be 1 to %d", MaxConnections)
 		}
@@ -231,6 +250,7 @@ func (c Config) validate(raw []byte) error {
 	if (c.HTTPS.Certificate == "") != (c.HTTPS.Key == "") {
 		bad("https", "certificate and key go together; give both or neither")
 	}
+	c.HTTPS.TLS.validate(bad)
 	if c.Logins.Failures < 1 {
 		bad("logins.failures", "must be at least 1")
 	}
@@ -246,6 +266,7 @@ func (c Config) validate(raw []byte) error {
 	c.validateShutdown(bad)
 	c.validateSources(bad)
 	c.validatePushes(bad)
+	c.validateOIDC(bad)
 	return errors.Join(errs...)
 }
 

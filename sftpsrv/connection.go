@@ -73,6 +73,7 @@ func (c *connection) serve() {
 	}()
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	defer cancel()
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "sftp", Address: c.from})
 	conn, channels, requests, err := c.handshake(ctx)
 	if err != nil {
 		return // logged by handshake
@@ -83,10 +84,9 @@ func (c *connection) serve() {
 		_ = conn.Wait() // says how it ended, which is known
 		c.alive.Wait()
 	}()
-	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "sftp", Address: c.from})
 	shared, err := c.login(ctx, conn)
 	if err != nil {
-		c.log.Error("login failed", "error", err)
+		c.refused(err, channels, requests)
 		return
 	}
 	c.log.Info("login", "client", string(conn.ClientVersion()))
@@ -100,7 +100,9 @@ func (c *connection) serve() {
 
 // handshake is everything up to a proved identity.
 func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
-	if tcp, ok := c.raw.(*net.TCPConn); ok {
+	if tcp, ok := c.raw.(interface {
+		SetKeepAliveConfig(config net.KeepAliveConfig) error
+	}); ok {
 		// Without it the keepalive of SSH still finds dead peers.
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4})
 	}
@@ -110,6 +112,10 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 	greeted, hello, err := greet(c.raw, deadline)
 	if err != nil && len(greeted.read) == 0 { // a balancer looks every few seconds whether somebody is there
 		c.log.Debug("went away without a word")
+		return nil, nil, nil, err
+	}
+	if errors.Is(err, errNotSSH) {
+		c.logRefused("", err)
 		return nil, nil, nil, err
 	}
 	l := &login{ctx: ctx, auth: c.with.Auth, from: c.from}
@@ -139,6 +145,10 @@ func (c *connection) logRefused(user string, err error) {
 				reason = failure
 			}
 		}
+	}
+	var unfinished *ssh.PartialSuccessError
+	if errors.As(reason, &unfinished) {
+		reason = errStepMissing
 	}
 	text := reason.Error()
 	c.log.Info("no login", "user", user[:min(len(user), maxUser)], "reason", text[:min(len(text), 300)])

@@ -111,6 +111,7 @@ func (all Observers) Ended(ctx context.Context, e Event) {
 type Observed struct {
 	*View
 	observer Observer
+	up, down []*Bandwidth // see Throttle
 }
 
 var (
@@ -121,7 +122,7 @@ var (
 )
 
 // Observe is v with an observer.
-func Observe(v *View, o Observer) *Observed { return &Observed{v, o} }
+func Observe(v *View, o Observer) *Observed { return &Observed{View: v, observer: o} }
 
 func (v *Observed) begin(ctx context.Context, verb Verb, name string) Event {
 	if clean, err := CleanName(name); err == nil {
@@ -159,7 +160,7 @@ func (v *Observed) Open(ctx context.Context, name string) (File, error) {
 		return nil, err
 	}
 	e.ETag = f.Info().ETag
-	return &observedFile{File: f, v: v, ctx: context.WithoutCancel(ctx), t: v.transfer(ctx, e)}, nil
+	return v.throttledFile(ctx, &observedFile{File: f, v: v, ctx: context.WithoutCancel(ctx), t: v.transfer(ctx, e)}), nil
 }
 
 type observedFile struct {
@@ -205,7 +206,7 @@ func (v *Observed) Create(ctx context.Context, name string, o CreateOptions) (Up
 		v.end(ctx, e, err)
 		return nil, err
 	}
-	return &observedUpload{Upload: u, v: v, t: v.transfer(ctx, e)}, nil
+	return v.throttledUpload(ctx, &observedUpload{Upload: u, v: v, t: v.transfer(ctx, e)}), nil
 }
 
 // Resume implements Resumer.
@@ -218,7 +219,7 @@ func (v *Observed) Resume(ctx context.Context, token Token) (Upload, error) {
 	if r, ok := u.(*viewUpload); ok {
 		name = r.s.name
 	}
-	return &observedUpload{Upload: u, v: v, t: v.transfer(ctx, v.begin(ctx, VerbUpload, name))}, nil
+	return v.throttledUpload(ctx, &observedUpload{Upload: u, v: v, t: v.transfer(ctx, v.begin(ctx, VerbUpload, name))}), nil
 }
 
 type observedUpload struct {

@@ -32,12 +32,15 @@ func allowed() map[string][]string {
 		"internal/pause":   nil,
 		// What HTTPS shows and asks for.
 		"internal/certificate": nil,
+		// Balancers, and who is let in.
+		"internal/ingress": nil,
 
 		// The contracts.
 		"storage":                   nil,
 		"storage/internal/keylock":  nil,
 		"storage/internal/uploadid": nil,
 		"auth":                      {"config", "storage", "state", "internal/durable"},
+		"auth/oidc":                 nil,
 		"state":                     nil,
 		"state/internal/pages":      nil,
 
@@ -58,7 +61,7 @@ func allowed() map[string][]string {
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
+		"cmd/gateway": append(contracts, "auth/oidc", "config", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate", "internal/ingress",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.

@@ -33,6 +33,9 @@ func (q *request) login(ctx context.Context) error {
 	if err := q.h.cfg.Auth.Allowed(q.from); err != nil {
 		return q.refuseLogin(err)
 	}
+	if decided, err := q.loginByCertificate(ctx); decided {
+		return err
+	}
 	user, password, ok := q.BasicAuth()
 	if !ok {
 		return q.challenge()
@@ -48,6 +51,9 @@ func (q *request) login(ctx context.Context) error {
 // checkLogin is what the loginCache remembers the result of.
 func (h *Handler) checkLogin(ctx context.Context, from netip.Addr, user, password string) (*session, error) {
 	id, err := h.cfg.Auth.Password(ctx, from, user, password)
+	if err == nil && id.NeedsCode { // Basic has no word for a second factor; an Authenticator that knows where it is asked refuses by itself
+		err = fmt.Errorf("%w: a one-time code is needed besides", auth.ErrCredentials)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +67,9 @@ func (q *request) challenge() error {
 
 func (q *request) refuseLogin(err error) error {
 	switch { // the Authenticator logs the reason
+	case errors.Is(err, auth.ErrSessions):
+		q.h.log.Info("login refused", "from", q.from, "reason", err)
+		return refuse(http.StatusTooManyRequests, "too many sessions of this user are open; end one, or wait a few minutes")
 	case errors.Is(err, auth.ErrBanned):
 		return refuse(http.StatusTooManyRequests, "too many failed logins; try again later")
 	case errors.Is(err, auth.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -103,7 +112,13 @@ func newLoginCache(check func(context.Context, netip.Addr, string, string) (*ses
 // get returns the session from the cache, or checks. Requests that bring the
 // same credentials from one address at once share one check.
 func (c *loginCache) get(ctx context.Context, from netip.Addr, user, password string) (*session, error) {
-	key := c.keyOf(from, user, password)
+	return c.getBy(ctx, c.keyOf("password", from.String(), user, password), func(ctx context.Context) (*session, error) {
+		return c.check(ctx, from, user, password)
+	})
+}
+
+// getBy is get for any login with a key of its own.
+func (c *loginCache) getBy(ctx context.Context, key loginKey, check func(context.Context) (*session, error)) (*session, error) {
 	if s, ok := c.cached(key); ok {
 		return s, nil
 	}
@@ -111,7 +126,7 @@ func (c *loginCache) get(ctx context.Context, from netip.Addr, user, password st
 		// Others may wait for this check, so it does not end with one request.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loginLimit)
 		defer cancel()
-		s, err := c.guarded(ctx, from, user, password)
+		s, err := guarded(ctx, check)
 		if err == nil {
 			c.put(key, s)
 		}
@@ -128,20 +143,21 @@ func (c *loginCache) get(ctx context.Context, from netip.Addr, user, password st
 	}
 }
 
-// guarded is check with a panic made an error: it runs in a goroutine of its own,
+// guarded is a check with a panic made an error: it runs in a goroutine of its own,
 // where a panic would end the whole server.
-func (c *loginCache) guarded(ctx context.Context, from netip.Addr, user, password string) (s *session, err error) {
+func guarded(ctx context.Context, check func(context.Context) (*session, error)) (s *session, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("webdav: the login check panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return c.check(ctx, from, user, password)
+	return check(ctx)
 }
 
-func (c *loginCache) keyOf(from netip.Addr, user, password string) (k loginKey) {
+// keyOf is the key of a login by what was given for it; kind tells one way of logging in from the others.
+func (c *loginCache) keyOf(kind string, given ...string) (k loginKey) {
 	mac := hmac.New(sha256.New, c.key[:])
-	for _, s := range []string{from.String(), user, password} {
+	for _, s := range append([]string{kind}, given...) {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
 		mac.Write(n[:])

@@ -61,6 +61,9 @@ func (q *request) get(ctx context.Context) error {
 // error what was sent is short; the client must not take it for the file.
 func serveBytes(ctx context.Context, w http.ResponseWriter, r *http.Request, f storage.File) error {
 	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, f.Info().Size)}
+	if paced, ok := w.(*responseWriter); ok {
+		body.rest = newRest(paced, r.ProtoMajor)
+	}
 	http.ServeContent(w, r, "", f.Info().ModTime, body)
 	return body.err
 }
@@ -91,8 +94,9 @@ func (q *request) mendRange(size int64) {
 // fileReader remembers an error, which http.ServeContent would not tell.
 type fileReader struct {
 	*io.SectionReader
-	ctx context.Context
-	err error
+	ctx  context.Context
+	err  error
+	rest *rest
 }
 
 func (r *fileReader) Read(p []byte) (int, error) {
@@ -100,7 +104,9 @@ func (r *fileReader) Read(p []byte) (int, error) {
 		r.err = err
 		return 0, err
 	}
+	r.rest.begin()
 	n, err := r.SectionReader.Read(p)
+	r.rest.end()
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"gateway/auth"
@@ -83,6 +84,8 @@ type Handler struct {
 	origin *http.CrossOriginProtection
 	now    func() time.Time
 	counts counts
+
+	clients atomic.Pointer[Clients] // nil: certificates log nobody in
 }
 
 // New checks the configuration and makes a Handler.
@@ -231,13 +234,13 @@ func (q *request) serve(ctx context.Context) error {
 	if q.name, q.slash, err = parsePath(q.URL.EscapedPath()); err != nil {
 		return err
 	}
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "webdav", Address: q.from})
 	if err := q.login(ctx); err != nil {
 		return err
 	}
 	if err := q.checkIf(ctx); err != nil {
 		return err
 	}
-	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "webdav", Address: q.from})
 	return serve(storage.WithLockTokens(ctx, q.tokens))
 }
 

@@ -53,6 +53,7 @@ func (h *Handler) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Con
 			return
 		}
 		srv.TLSConfig = tlsConfig.Clone()
+		srv.Handler = noChallenge(srv.Handler)
 		srv.TLSConfig.MinVersion = max(srv.TLSConfig.MinVersion, tls.VersionTLS12)
 		failed <- srv.ServeTLS(ln, "", "")
 	}()
@@ -80,4 +81,20 @@ func (h *Handler) shutdown(srv *http.Server, failed <-chan error) error {
 		err = errors.Join(err, serving)
 	}
 	return err
+}
+
+// acmeProtocol is what an authority asks for to see that a name is ours (RFC 8737).
+const acmeProtocol = "acme-tls/1"
+
+// noChallenge refuses requests on a connection that was made for an authority's question (RFC 8737): it was not asked for a
+// client certificate.
+func noChallenge(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil && r.TLS.NegotiatedProtocol == acmeProtocol {
+			w.Header().Set("Connection", "close")
+			w.WriteHeader(http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 
 	"gateway/config"
@@ -20,13 +22,38 @@ func certificates(c config.Config) (certificate.Config, error) {
 	return made, err
 }
 
-// configuredCertificates is what of it is in files that somebody else made.
+// configuredCertificates is what of it somebody else made.
 func configuredCertificates(c config.Config) certificate.Config {
-	var made certificate.Config
-	if h := c.HTTPS; h.Certificate != "" {
-		made.Pairs = []certificate.Pair{{Certificate: h.Certificate, Key: h.Key}}
+	h := c.HTTPS
+	made := certificate.Config{ACME: acme(c)}
+	if h.Certificate != "" {
+		made.Pairs = append(made.Pairs, certificate.Pair{Certificate: h.Certificate, Key: h.Key})
+	}
+	for _, p := range h.Certificates {
+		made.Pairs = append(made.Pairs, certificate.Pair(p))
+	}
+	if h.MinTLS == "1.3" {
+		made.MinVersion = tls.VersionTLS13
+	}
+	if !h.AsksClients() {
+		return made
+	}
+	made.ClientCA, made.ClientAuth = h.ClientCA, tls.VerifyClientCertIfGiven
+	if h.ClientCertificates == config.ClientRequired {
+		made.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	return made
+}
+
+func acme(c config.Config) certificate.ACME {
+	a := c.HTTPS.ACME
+	if len(a.Domains) == 0 || c.HTTPS.Off {
+		return certificate.ACME{}
+	}
+	return certificate.ACME{
+		Domains: a.Domains, Email: a.Email, Directory: a.Directory, CAFile: a.CAFile,
+		Folder: c.ACMEDir(), Listen: c.HTTPS.Listen, HTTP: a.HTTPListen != "",
+	}
 }
 
 // certificateSum is the SHA-256 of the certificate that is shown first, in hexadecimal.
@@ -36,4 +63,21 @@ func certificateSum(s *certificate.Source) string {
 		return ""
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(shown[0].Raw))
+}
+
+// webClients says what client certificates are for.
+func webClients(h config.HTTPS) webdav.Clients {
+	if !h.AsksClients() {
+		return webdav.Clients{}
+	}
+	user := func(c *x509.Certificate) string { return c.Subject.CommonName }
+	if h.ClientUser == config.UserByEmail {
+		user = func(c *x509.Certificate) string {
+			if len(c.EmailAddresses) != 1 { // which of them would be anybody's guess
+				return ""
+			}
+			return c.EmailAddresses[0]
+		}
+	}
+	return webdav.Clients{User: user, Required: h.ClientCertificates == config.ClientRequired}
 }

@@ -34,6 +34,9 @@ func (checkConfigCmd) Run(e *env) error {
 	for _, name := range c.PushNames() {
 		fmt.Fprintf(e.out, "push           %s = %s\n", name, c.Pushes[name].To)
 	}
+	for _, name := range c.ProviderNames() {
+		fmt.Fprintf(e.out, "oidc           %s = %s\n", name, c.OIDC[name].Issuer)
+	}
 	bad := checkConfiguration(c)
 	return errors.Join(bad, checkUsers(e, c, bad == nil))
 }

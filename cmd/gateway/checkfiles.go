@@ -23,9 +23,14 @@ func checkConfiguration(c config.Config) error {
 		errs = append(errs, checkPush(c, name), checkPushFiles(c, name))
 	}
 	errs = append(errs, certificate.Check(configuredCertificates(c)))
+	for _, name := range c.ProviderNames() {
+		_, err := newProvider(c, name, nil)
+		errs = append(errs, err)
+	}
 	_, badTrust := loadTrust(c)
 	_, badRekey := rekeyBytes(c.SFTP)
-	return errors.Join(append(errs, badTrust, badRekey)...)
+	_, _, badBandwidth := readBandwidth(c)
+	return errors.Join(append(errs, badTrust, badRekey, badBandwidth)...)
 }
 
 // checkState tries what the connection to a shared database needs, without making one.

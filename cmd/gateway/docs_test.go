@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gateway/auth"
 	"gateway/config"
@@ -38,7 +39,7 @@ func TestKeysAreDocumented(t *testing.T) {
 // file is a hash.
 func TestNoSecretInTheConfiguration(t *testing.T) {
 	secret := regexp.MustCompile(`password|passphrase|secret|token|_key$|\.key$`)
-	elsewhere := regexp.MustCompile(`_(file|env)$|^https\.key$`) // https.key is the name of a file
+	elsewhere := regexp.MustCompile(`_(file|env)$|^https\.(certificates\[\]\.)?key$`) // these are the names of files
 	for _, key := range keys(reflect.TypeFor[config.Config](), "") {
 		if secret.MatchString(key) && !elsewhere.MatchString(key) {
 			t.Errorf("%s would hold a secret; make it %s_file and %s_env", key, key, key)
@@ -87,6 +88,9 @@ func keys(typ reflect.Type, prefix string) []string {
 			return keys(typ.Elem(), prefix+"[]")
 		}
 	case reflect.Struct:
+		if typ == reflect.TypeFor[time.Time]() {
+			break
+		}
 		var all []string
 		for i := range typ.NumField() {
 			f := typ.Field(i)

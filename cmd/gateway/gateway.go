@@ -39,6 +39,9 @@ type gateway struct {
 	// observers are told what users do. Complete before the first view is made.
 	observers storage.Observers
 
+	sessions   *sessions
+	bandwidths *bandwidths
+
 	quotas  *quotas
 	changes *underway
 	level   *slog.LevelVar // of log
@@ -55,6 +58,7 @@ func (e *env) open() (*gateway, error) {
 		level:    new(slog.LevelVar),
 		quotas:   new(quotas),
 		changes:  new(underway),
+		sessions: new(sessions), bandwidths: new(bandwidths),
 		storages: map[string]backend{},
 		ledgers:  map[string]state.Store{},
 	}
@@ -69,7 +73,11 @@ func (g *gateway) open(ctx context.Context) error {
 	if err := os.MkdirAll(g.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w; choose another with --data DIR", err)
 	}
-	var err error
+	g.observers = append(g.observers, g.sessions)
+	err := g.bandwidths.configure(g.cfg)
+	if err != nil {
+		return err
+	}
 	if g.users, err = auth.OpenUsers(g.cfg.UsersDir()); err != nil {
 		return err
 	}
@@ -163,6 +171,14 @@ func (g *gateway) Close() error {
 
 // view is the tree that a user sees. Both front ends get it from here.
 func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error) {
+	if err := g.sessions.enter(ctx, id.User); err != nil {
+		return nil, err
+	}
+	return g.tree(ctx, id)
+}
+
+// tree is the view without a session.
+func (g *gateway) tree(ctx context.Context, id auth.Identity) (storage.FS, error) {
 	u := id.User
 	mounts := make([]storage.Mount, 0, len(u.Mounts))
 	for _, m := range u.Mounts {
@@ -189,7 +205,7 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 	if err != nil {
 		return nil, err // and no typed nil
 	}
-	return storage.Observe(v, g.observers), nil
+	return g.bandwidths.throttle(storage.Observe(v, g.observers), u), nil
 }
 
 // place is a folder or file of a storage, as it is written on a command line.

@@ -28,7 +28,7 @@ const (
 // live reports whether a changed key counts for what begins after a reload. All others need a restart:
 // something is open that was made of them.
 func live(key string) bool {
-	fixed := []string{"sftp.listen", "sftp.off", "https.listen", "https.off", "log.format"}
+	fixed := []string{"sftp.listen", "sftp.off", "https.listen", "https.off", "https.acme.http_listen", "log.format"}
 	if slices.Contains(fixed, key) {
 		return false
 	}
@@ -87,6 +87,7 @@ type prepared struct {
 	g     *gateway
 	trust *auth.Trust
 	certs certificate.Config
+	doors doorRules
 	sftp  sftpsrv.Config
 	jobs  ftpbridge.Scheduler
 }
@@ -96,6 +97,9 @@ func (s *serving) prepare(c config.Config) (p prepared, err error) {
 	g.cfg = c
 	p.g = &g
 	if p.trust, err = loadTrust(c); err != nil {
+		return p, err
+	}
+	if p.doors, err = allRules(c); err != nil {
 		return p, err
 	}
 	if p.certs, err = certificates(c); err != nil {
@@ -124,10 +128,12 @@ func (s *serving) apply(ctx context.Context, p prepared) error {
 		return err
 	}
 	c := p.g.cfg
+	s.doors.set(p.doors)
 	s.logins.SetTrust(p.trust)
 	s.guard.SetLimits(guardLimits(c))
 	if s.handler != nil {
 		s.handler.SetLimits(webLimits(c))
+		s.handler.SetClients(webClients(c.HTTPS))
 	}
 	s.jobs = p.jobs
 	s.runner.replace(ctx, p.jobs)

@@ -75,6 +75,7 @@ type serving struct {
 	sftpServer *sftpsrv.Server // nil: off
 	handler    *webdav.Handler // nil: off
 	runner     jobRunner
+	doors      doors
 
 	sftp, https net.Listener // nil: off
 }
@@ -90,6 +91,7 @@ func newServing(g *gateway) (*serving, error) {
 		return nil, err
 	}
 	logins.SetTrust(trust)
+	logins.SetCodes(g.state)
 	if err := g.mountSources(context.Background()); err != nil {
 		return nil, err
 	}
@@ -162,7 +164,7 @@ func (s *serving) listen() error {
 	if s.https, err = open("https", s.g.cfg.HTTPS.Listen, s.g.cfg.HTTPS.Off); err != nil {
 		return errors.Join(err, s.closeListeners())
 	}
-	return nil
+	return s.putDoors()
 }
 
 func (s *serving) closeListeners() error {
@@ -211,6 +213,9 @@ func (s *serving) announce(e *env, password string) {
 	}
 	if s.https != nil {
 		fmt.Fprintf(&b, "  HTTPS  https://%s/\n         certificate %s\n", s.https.Addr(), sha256Lines(certificateSum(s.certs)))
+		if domains := s.g.cfg.HTTPS.ACME.Domains; len(domains) > 0 {
+			fmt.Fprintf(&b, "         and by ACME for %s\n", strings.Join(domains, "\n                         "))
+		}
 	}
 	if password != "" {
 		fmt.Fprintf(&b, "\nA first user was made; the password is shown only this once:\n\n  %s  %s\n", firstUserName, password)
@@ -295,7 +300,7 @@ func (s *serving) run(ctx context.Context) error {
 		start("sftp", func(ctx context.Context) error { return srv.Serve(ctx, s.sftp) })
 	}
 	if s.https != nil {
-		browsers, err := s.newPage()
+		browsers, err := s.newPage(ctx)
 		if err != nil {
 			return err
 		}
@@ -307,6 +312,7 @@ func (s *serving) run(ctx context.Context) error {
 			return err
 		}
 		h.SetLimits(webLimits(s.g.cfg))
+		h.SetClients(webClients(s.g.cfg.HTTPS))
 		s.handler = h
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.certs.TLS()) })
 	}
@@ -317,6 +323,9 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	s.runner.replace(ctx, s.jobs)
 	start("migrations", s.migrations)
+	if s.https != nil && s.g.cfg.HTTPS.ACME.HTTPListen != "" {
+		start("https.acme", s.serveChallenges)
+	}
 	wg.Go(func() { s.certs.Watch(ctx) })
 	wg.Go(func() { s.reloads(ctx, s.hangUps, s.load) })
 	s.tell(phaseReady)

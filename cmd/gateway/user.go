@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"golang.org/x/term"
 
@@ -16,10 +17,12 @@ import (
 )
 
 type userCmd struct {
-	Add    userAddCmd    `cmd:"" help:"Add a user."`
-	Passwd userPasswdCmd `cmd:"" help:"Set a user's password."`
-	List   userListCmd   `cmd:"" help:"List users."`
-	Remove userRemoveCmd `cmd:"" help:"Remove a user. Their files stay."`
+	Add         userAddCmd         `cmd:"" help:"Add a user."`
+	Passwd      userPasswdCmd      `cmd:"" help:"Set a user's password."`
+	TOTP        userTOTPCmd        `cmd:"" name:"totp" help:"Set up a second factor, one-time codes of an authenticator app."`
+	AppPassword userAppPasswordCmd `cmd:"" help:"Make, list and revoke passwords for programs that know no second factor."`
+	List        userListCmd        `cmd:"" help:"List users."`
+	Remove      userRemoveCmd      `cmd:"" help:"Remove a user. Their files stay."`
 }
 
 // passwordFlags say where a new password comes from.
@@ -36,6 +39,7 @@ type userAddCmd struct {
 	NoPassword  bool     `help:"Log in with a key only."`
 	Require     []string `help:"What is needed to log in, all of it: publickey, password (default: either will do)." placeholder:"KIND"`
 	Quota       string   `help:"How much the user may store, such as 10GB." placeholder:"SIZE"`
+	Expires     string   `help:"From when on the user may not log in: a day (UTC) or time, or in how many days (90d)." placeholder:"WHEN"`
 	passwordFlags
 }
 
@@ -113,6 +117,9 @@ func (a *userAddCmd) user(e *env) (auth.User, error) {
 		if u.Quota, err = auth.ParseBytes(a.Quota); err != nil {
 			return u, err
 		}
+	}
+	if u.Expires, err = parseExpiry(a.Expires, time.Now()); err != nil {
+		return u, err
 	}
 	m := auth.Mount{Path: "/", Storage: a.Storage, Folder: a.Name}
 	if a.Folder != nil {
@@ -208,10 +215,18 @@ func loginKinds(u auth.User) string {
 	if len(u.Require) > 0 {
 		kinds = []string{"needs " + strings.Join(u.Require, " and ")}
 	}
-	if u.Disabled {
-		kinds = []string{"disabled"}
+	if u.TOTP.On() && kinds != nil {
+		kinds = []string{"(" + strings.Join(kinds, "+") + ") and code"}
 	}
-	if kinds == nil {
+	if n := len(u.AppPasswords); n > 0 {
+		kinds = append(kinds, fmt.Sprintf("%d app password(s)", n))
+	}
+	switch {
+	case u.Disabled:
+		return "disabled"
+	case !u.Expires.IsZero() && !time.Now().Before(u.Expires):
+		return "expired"
+	case kinds == nil:
 		return "none"
 	}
 	return strings.Join(kinds, "+")

@@ -1,6 +1,6 @@
 // Package certificate is what HTTPS shows to its clients and asks of them: certificates from files,
 // chosen by the name that a client asks for and read again when the files change, or made once and
-// signed by nobody, and the authorities of client certificates.
+// signed by nobody, or had by ACME; and the authorities of client certificates.
 //
 // What cannot be read takes the place of nothing: while a file has a mistake, what it said before
 // goes on, and the log says what is wrong.
@@ -10,10 +10,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +48,8 @@ type Config struct {
 	// authorities that it has to be from.
 	ClientAuth tls.ClientAuthType
 	ClientCA   string
+	// ACME gets certificates, which are shown for the names that it has.
+	ACME ACME
 }
 
 // files are all that the configuration names.
@@ -64,8 +68,10 @@ func (c Config) files() []string {
 type Source struct {
 	log     *slog.Logger
 	current atomic.Pointer[tls.Config]
+	manager atomic.Pointer[manager] // nil: no ACME
 
-	mu     sync.Mutex // of what follows
+	mu     sync.Mutex      // of what follows
+	ctx    context.Context // of Watch; nil: it does not run yet
 	config Config
 	seen   map[string]fs.FileInfo // the files that current was read from
 	wrong  string                 // what was last logged
@@ -80,6 +86,11 @@ func New(c Config, log *slog.Logger) (*Source, error) {
 // Check tries what New would read.
 func Check(c Config) error {
 	_, err := c.tls()
+	if c.ACME.CAFile != "" {
+		if _, cerr := authorities(c.ACME.CAFile); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("https.acme.ca_file: %w", cerr))
+		}
+	}
 	return err
 }
 
@@ -97,9 +108,35 @@ func (s *Source) read(c Config) error {
 	if err != nil {
 		return err
 	}
+	old := s.manager.Load()
+	m := old
+	if !reflect.DeepEqual(c.ACME, s.config.ACME) {
+		if m, err = s.newManager(c.ACME); err != nil {
+			return err
+		}
+	}
+	if m != nil {
+		made.GetCertificate = m.get
+	}
 	s.config, s.seen, s.wrong = c, seen, ""
+	s.manager.Store(m)
 	s.current.Store(made)
+	if old != m && old != nil {
+		go old.stop() // it waits for what it is about
+	}
 	return nil
+}
+
+// newManager is nil without ACME. It begins to work if Watch runs.
+func (s *Source) newManager(a ACME) (*manager, error) {
+	if a.off() {
+		return nil, nil
+	}
+	m, err := newManager(a, s.log)
+	if err == nil && s.ctx != nil {
+		err = m.manage(s.ctx)
+	}
+	return m, err
 }
 
 // tls reads the files.
@@ -147,23 +184,32 @@ func (s *Source) TLS() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if m := s.manager.Load(); m != nil && len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == challengeProtocol {
+				return m.challenge(), nil
+			}
 			return s.current.Load(), nil
 		},
 	}
 }
 
-// Shown are the certificates that are shown at present, the default one first.
+// Shown are the certificates that are shown at present, the one first that clients see who ask for none of their names.
 func (s *Source) Shown() []*x509.Certificate {
 	var shown []*x509.Certificate
 	for _, c := range s.current.Load().Certificates {
 		shown = append(shown, c.Leaf)
 	}
+	if m := s.manager.Load(); m != nil {
+		shown = append(shown, m.certificates()...)
+	}
 	return shown
 }
 
-// Watch reads the files again when they change, until ctx ends.
+// Watch reads the files again when they change, and gets and renews what is had by ACME, until ctx ends. What
+// HTTPS listens on is to be open: the authority asks there.
 func (s *Source) Watch(ctx context.Context) {
+	s.begin(ctx)
+	defer s.end()
 	t := time.NewTicker(pollEvery)
 	defer t.Stop()
 	for {
@@ -174,6 +220,26 @@ func (s *Source) Watch(ctx context.Context) {
 			s.Refresh()
 		}
 	}
+}
+
+func (s *Source) begin(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx = ctx
+	if m := s.manager.Load(); m != nil {
+		if err := m.manage(ctx); err != nil {
+			s.log.Error("certificates cannot be had by ACME", "error", err)
+		}
+	}
+}
+
+func (s *Source) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.manager.Swap(nil); m != nil {
+		m.stop()
+	}
+	s.config.ACME = ACME{}
 }
 
 // Refresh reads the files again if they have changed. Those that cannot be used are tried again each
