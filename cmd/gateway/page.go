@@ -59,7 +59,8 @@ func (s *serving) newPage(ctx context.Context) (webdav.Page, error) {
 	}
 	b.Handler, err = page.New(page.Config{
 		Auth: s.logins, Open: s.g.view, OpenShared: s.g.tree, State: s.g.state, Key: key, Catalogue: catalogue{s.g}, Logger: s.g.log.With("front", "page"),
-		Title: c.Page.Title, SignIn: signInButtons(c), SessionIdle: c.Page.SessionIdle, SessionLongest: c.Page.SessionLongest, ShareLongest: longest,
+		Certificate: func(r *http.Request) (string, bool) { return s.handler.CertificateUser(r) }, // it is there before requests are
+		Title:       c.Page.Title, SignIn: signInButtons(c), SessionIdle: c.Page.SessionIdle, SessionLongest: c.Page.SessionLongest, ShareLongest: longest,
 	})
 	if err != nil {
 		return nil, err
@@ -127,6 +128,25 @@ func (c catalogue) Published(ctx context.Context, key, name string) (*page.Publi
 		Source: p.Source, Verdict: p.Verdict, Does: does, Not: not, Reason: p.Reason,
 		Size: p.Size, SHA256: p.SHA256, At: p.Published,
 	}, nil
+}
+
+// endOrphans ends the shares of users who were removed, so that nobody of the same name inherits them.
+func (g *gateway) endOrphans(ctx context.Context) error {
+	all, err := g.state.SharesOf(ctx, "")
+	if err != nil {
+		return err
+	}
+	gone := map[string]bool{}
+	for _, s := range all {
+		if _, known := gone[s.User]; !known {
+			_, err := g.users.Get(ctx, s.User)
+			gone[s.User] = errors.Is(err, fs.ErrNotExist)
+		}
+		if gone[s.User] {
+			err = errors.Join(err, g.state.RemoveShare(ctx, s.ID))
+		}
+	}
+	return err
 }
 
 // endShares ends the shares of what was moved or removed.

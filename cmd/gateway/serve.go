@@ -232,7 +232,7 @@ func (s *serving) announce(e *env, password string) {
 }
 
 func (s *serving) announceCommands(b *strings.Builder) {
-	b.WriteString("\nConnect with:\n\n")
+	b.WriteString("\nOpen the HTTPS address in a browser, or connect with:\n\n")
 	if s.sftp != nil {
 		host, port, _ := net.SplitHostPort(s.sftp.Addr().String())
 		fmt.Fprintf(b, "  sftp -P %s %s@%s\n", port, firstUserName, reachable(host))
@@ -411,6 +411,9 @@ func (g *gateway) sweep(ctx context.Context) {
 		if err := b.Sweep(ctx); err != nil && ctx.Err() == nil {
 			g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
 		}
+	}
+	if err := g.endOrphans(ctx); err != nil && ctx.Err() == nil {
+		g.log.Warn("links that users shared who are gone could not be ended", slog.Any("error", err))
 	}
 	if err := g.expireUploads(ctx, time.Now()); err != nil && ctx.Err() == nil {
 		g.log.Warn("interrupted uploads could not be removed", slog.Any("error", err))

@@ -45,8 +45,7 @@ func (q *request) login(ctx context.Context) error {
 		if !errors.Is(err, errNoSession) {
 			return err
 		}
-		q.showLogin(http.StatusOK, loginPage{Next: next})
-		return nil
+		return q.beginLogin(ctx, next)
 	case http.MethodPost:
 		if step := q.PostFormValue("half"); step != "" {
 			return q.tryCode(ctx, step, next)
@@ -62,15 +61,56 @@ func (q *request) boundedValue(name string) string {
 	return q.FormValue(name)
 }
 
+// beginLogin shows the form, unless a client certificate is enough.
+func (q *request) beginLogin(ctx context.Context, next string) error {
+	user, _ := q.h.cfg.Certificate(q.Request)
+	certificates, ok := q.h.cfg.Auth.(auth.CertificateLogin)
+	if user == "" || !ok || q.URL.Query().Get("said") != "" { // who has just logged out is not logged in again
+		q.showLogin(http.StatusOK, loginPage{Next: next, User: user})
+		return nil
+	}
+	id, err := certificates.ClientCertificate(ctx, q.from, user)
+	if err != nil || id.NeedsPassword {
+		q.showLogin(http.StatusOK, loginPage{Next: next, User: user})
+		return nil
+	}
+	return q.proved(ctx, id, next)
+}
+
+// prove checks a password, with a client certificate before it where there is one of the user.
+func (q *request) prove(ctx context.Context, user, password string) (auth.Identity, error) {
+	named, required := q.h.cfg.Certificate(q.Request)
+	certificates, ok := q.h.cfg.Auth.(auth.CertificateLogin)
+	if named != "" && named == user && ok {
+		id, err := certificates.ClientCertificate(ctx, q.from, user)
+		if err == nil && id.NeedsPassword {
+			return certificates.PasswordToo(ctx, q.from, id, password)
+		}
+		if required {
+			return id, err
+		}
+	}
+	if required {
+		q.h.cfg.Auth.Failed(q.from)
+		return auth.Identity{}, auth.ErrCredentials
+	}
+	return q.h.cfg.Auth.Password(ctx, q.from, user, password)
+}
+
 func (q *request) tryLogin(ctx context.Context, next string) error {
 	user, password := q.PostFormValue("user"), q.PostFormValue("password")
 	if err := q.h.cfg.Auth.Allowed(q.from); err != nil {
 		return q.loginFailed(err, user, next)
 	}
-	id, err := q.h.cfg.Auth.Password(ctx, q.from, user, password)
+	id, err := q.prove(ctx, user, password)
 	if err != nil {
 		return q.loginFailed(err, user, next)
 	}
+	return q.proved(ctx, id, next)
+}
+
+// proved goes on after the first step of a login.
+func (q *request) proved(ctx context.Context, id auth.Identity, next string) error {
 	if id.NeedsCode {
 		q.showLogin(http.StatusOK, loginPage{Next: next, Half: q.half(id)})
 		return nil

@@ -32,6 +32,9 @@ type Config struct {
 	Key []byte
 	// Catalogue tells where files came from; nil knows nothing.
 	Catalogue Catalogue
+	// Certificate is the user whom the client certificate of a request names, "" if none does; required says that
+	// nobody else may be let in. nil: certificates log nobody in.
+	Certificate func(r *http.Request) (user string, required bool)
 	// SignIn are other ways to log in, shown below the form.
 	SignIn []SignIn
 	// Title is what the page is called; "" means "Files".
@@ -120,6 +123,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	if cfg.OpenShared == nil {
 		cfg.OpenShared = cfg.Open
+	}
+	if cfg.Certificate == nil {
+		cfg.Certificate = func(*http.Request) (string, bool) { return "", false }
 	}
 	if cfg.Title == "" {
 		cfg.Title = "Files"
@@ -218,6 +224,9 @@ func (q *request) serve(ctx context.Context) error {
 		return refuse(http.StatusForbidden, "This request came from another site. Open the page itself and try again.")
 	}
 	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "page", Address: q.from})
+	if user, required := q.h.cfg.Certificate(q.Request); required && user == "" {
+		return refuse(http.StatusForbidden, "A client certificate is required here.")
+	}
 	path := q.URL.EscapedPath()
 	rest, reserved := strings.CutPrefix(path, Prefix)
 	if !reserved && path+"/" != Prefix {

@@ -170,8 +170,14 @@ func (q *request) enter(ctx context.Context) error {
 	if err != nil {
 		return errNoSession
 	}
-	q.session, err = q.h.sessions.find(ctx, q.from, c.Value)
-	return err
+	if q.session, err = q.h.sessions.find(ctx, q.from, c.Value); err != nil {
+		return err
+	}
+	if user, required := q.h.cfg.Certificate(q.Request); required && user != q.User {
+		q.session = nil
+		return refuse(http.StatusForbidden, "Your client certificate is another user's. Close the browser and begin anew.")
+	}
+	return nil
 }
 
 // errToken is for pages that were left open too long, too.
