@@ -26,6 +26,7 @@ type Logins struct {
 	trust atomic.Pointer[Trust] // nil: no certificates, nothing revoked
 	codes state.Codes           // nil: no one-time code is good
 	log   *slog.Logger
+	watch func(context.Context, LoginEvent) // nil: nobody
 }
 
 // NewLogins returns the authenticator. It logs why a password was refused; of keys

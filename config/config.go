@@ -38,6 +38,10 @@ type Config struct {
 	Page     Page               `yaml:"page"`
 	Logins   Logins             `yaml:"logins"`
 	Log      Log                `yaml:"log"`
+	Audit    Audit              `yaml:"audit"`
+	// Events are who is told of what happens to files, by name; Mail is for operators.
+	Events map[string]EventHook `yaml:"events"`
+	Mail   Mail                 `yaml:"mail"`
 	// Sources are the servers that are migrated from, by name.
 	Sources map[string]Source `yaml:"sources"`
 	// Pushes are the folders whose files are sent on, by name.
@@ -99,6 +103,7 @@ func Default() Config {
 		HTTPS:  HTTPS{Listener: Listener{Listen: "127.0.0.1:8443"}},
 		Logins: Logins{Failures: 10, Window: 10 * time.Minute, Ban: 15 * time.Minute},
 		Log:    Log{Level: "info", Format: "text"},
+		Audit:  defaultAudit(),
 	}
 }
 
@@ -119,7 +124,7 @@ func Load(file, data string) (Config, error) {
 		}
 		c.relativeTo(filepath.Dir(file))
 	case named || !errors.Is(err, fs.ErrNotExist):
-		return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
+		return Config{}, fmt.Errorf("cannot read the configuration: %w; name one that is there with --config FILE", err)
 	}
 	if data != "" {
 		c.Data = data
@@ -144,6 +149,7 @@ func (c *Config) relativeTo(dir string) {
 	}
 	join(&c.Data)
 	join(&c.State.PasswordFile)
+	join(&c.Audit.Dir)
 	for _, p := range c.SFTP.files() {
 		join(p)
 	}
@@ -166,6 +172,15 @@ func (c *Config) relativeTo(dir string) {
 			join(p)
 		}
 		c.Sources[name] = s
+	}
+	for _, p := range c.Mail.files() {
+		join(p)
+	}
+	for name, h := range c.Events {
+		for _, p := range h.files() {
+			join(p)
+		}
+		c.Events[name] = h
 	}
 	for name, p := range c.Pushes {
 		for _, file := range p.files() {
@@ -264,6 +279,8 @@ func (c Config) validate(raw []byte) error {
 		bad("log.format", "%q is not one of text, json", c.Log.Format)
 	}
 	c.validateShutdown(bad)
+	c.Audit.validate(bad)
+	c.validateEvents(bad)
 	c.validateSources(bad)
 	c.validatePushes(bad)
 	c.validateOIDC(bad)

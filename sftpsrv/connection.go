@@ -95,7 +95,9 @@ func (c *connection) serve() {
 	c.announce(conn)
 	c.alive.Go(func() { c.watch(ctx, conn) })
 	c.serveChannels(ctx, channels, shared)
-	c.log.Info("logout", "after", time.Since(began).Round(time.Millisecond))
+	lasted := time.Since(began).Round(time.Millisecond)
+	c.log.Info("logout", "after", lasted)
+	auth.Tell(ctx, c.with.Auth, auth.LoginEvent{Kind: auth.LoggedOut, From: c.from, User: shared.user, Lasted: lasted})
 }
 
 // handshake is everything up to a proved identity.
@@ -122,7 +124,11 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 	conn, channels, requests, err := ssh.NewServerConn(greeted, l.config(c.with, hello))
 	if err != nil {
 		l.failed()
-		c.logRefused(l.user, err)
+		reason := refusal(err)
+		c.logRefused(l.user, reason)
+		if l.user != "" {
+			auth.Tell(ctx, l.auth, auth.LoginEvent{Kind: auth.LoginRefused, From: c.from, User: l.user, By: l.by(), Err: reason})
+		}
 		return nil, nil, nil, err
 	}
 	if err := c.raw.SetDeadline(time.Time{}); err != nil {
@@ -134,9 +140,8 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 	return conn, channels, requests, nil
 }
 
-// logRefused says why there was no login: what was wrong with the last attempt. Clients
-// choose part of the text, so it is cut.
-func (c *connection) logRefused(user string, err error) {
+// refusal is why there was no login: what was wrong with the last attempt.
+func refusal(err error) error {
 	reason := err
 	var failures *ssh.ServerAuthError
 	if errors.As(err, &failures) {
@@ -150,6 +155,11 @@ func (c *connection) logRefused(user string, err error) {
 	if errors.As(reason, &unfinished) {
 		reason = errStepMissing
 	}
+	return reason
+}
+
+// logRefused says why there was no login. Clients choose part of the text, so it is cut.
+func (c *connection) logRefused(user string, reason error) {
 	text := reason.Error()
 	c.log.Info("no login", "user", user[:min(len(user), maxUser)], "reason", text[:min(len(text), 300)])
 }
@@ -169,6 +179,11 @@ func (c *connection) login(ctx context.Context, conn *ssh.ServerConn) (*resource
 		}
 	}
 	tree, err := config.Open(ctx, id)
+	told := auth.LoginEvent{Kind: auth.LoggedIn, From: c.from, User: id.User.Name, By: id.By, Err: err}
+	if err != nil {
+		told.Kind = auth.LoginRefused
+	}
+	auth.Tell(ctx, config.Auth, told)
 	if err != nil {
 		return nil, err
 	}

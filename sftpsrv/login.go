@@ -192,6 +192,19 @@ func (l *login) failed() {
 	}
 }
 
+// by is what was tried.
+func (l *login) by() string {
+	switch {
+	case l.password && l.keys:
+		return "publickey, password"
+	case l.password:
+		return "password"
+	case l.keys:
+		return "publickey"
+	}
+	return ""
+}
+
 // acceptableKey refuses RSA keys that are weak or expensive.
 func acceptableKey(key ssh.PublicKey) error {
 	crypto, ok := key.(ssh.CryptoPublicKey)

@@ -2,8 +2,8 @@
 // migrations, what was published with which proof, what is in quarantine, which
 // versions of signed evidence were accepted, which files are locked, what
 // properties clients gave them, who may not log in for a while, which one-time codes
-// were used, in which browsers somebody is logged in, which files are shared, and
-// what the nodes have of each user's quota.
+// were used, in which browsers somebody is logged in, which files are shared,
+// what the nodes have of each user's quota, and what hooks are still to be told.
 //
 // The interfaces are here; state/sqlite is the embedded default, state/postgres is
 // for several nodes. Package statetest holds every implementation to the contract.
@@ -279,6 +279,7 @@ type Store interface {
 	Bans
 	Properties
 	Quotas
+	Outbox
 	Codes
 	Sessions
 	Shares

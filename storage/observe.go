@@ -90,6 +90,13 @@ type Observer interface {
 	Ended(ctx context.Context, e Event)
 }
 
+// Gate is an Observer that can refuse what is about to begin: what it must tell of, and cannot.
+type Gate interface {
+	Observer
+	// May fails if nothing is to be done now. What it refuses is told of too.
+	May(ctx context.Context, verb Verb) error
+}
+
 // Observers are several, told in their order.
 type Observers []Observer
 
@@ -105,6 +112,18 @@ func (all Observers) Ended(ctx context.Context, e Event) {
 	for _, o := range all {
 		o.Ended(ctx, e)
 	}
+}
+
+// May implements Gate: each that is one has to agree.
+func (all Observers) May(ctx context.Context, verb Verb) error {
+	for _, o := range all {
+		if g, ok := o.(Gate); ok {
+			if err := g.May(ctx, verb); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Observed is a View whose observer is told of what is done through it.
@@ -137,6 +156,19 @@ func (v *Observed) beginTo(ctx context.Context, verb Verb, from, to string) Even
 	return e
 }
 
+// may asks the observer whether what e tells of may begin.
+func (v *Observed) may(ctx context.Context, e Event) error {
+	g, ok := v.observer.(Gate)
+	if !ok {
+		return nil
+	}
+	err := g.May(ctx, e.Verb)
+	if err != nil {
+		v.end(ctx, e, err)
+	}
+	return err
+}
+
 func (v *Observed) end(ctx context.Context, e Event, err error) {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return // the caller does it in other steps, and those are observed
@@ -154,6 +186,9 @@ func (v *Observed) transfer(ctx context.Context, e Event) *Transfer {
 // Open implements FS. The download ends when the file is closed.
 func (v *Observed) Open(ctx context.Context, name string) (File, error) {
 	e := v.begin(ctx, VerbDownload, name)
+	if err := v.may(ctx, e); err != nil {
+		return nil, err
+	}
 	f, err := v.View.Open(ctx, name)
 	if err != nil {
 		v.end(ctx, e, err)
@@ -201,6 +236,9 @@ func firstOf(err *atomic.Pointer[error]) error {
 // Create implements FS. The upload ends with its Commit, Suspend or Abort.
 func (v *Observed) Create(ctx context.Context, name string, o CreateOptions) (Upload, error) {
 	e := v.begin(ctx, VerbUpload, name)
+	if err := v.may(ctx, e); err != nil {
+		return nil, err
+	}
 	u, err := v.View.Create(ctx, name, o)
 	if err != nil {
 		v.end(ctx, e, err)
@@ -211,6 +249,9 @@ func (v *Observed) Create(ctx context.Context, name string, o CreateOptions) (Up
 
 // Resume implements Resumer.
 func (v *Observed) Resume(ctx context.Context, token Token) (Upload, error) {
+	if err := v.may(ctx, v.begin(ctx, VerbUpload, "")); err != nil {
+		return nil, err
+	}
 	u, err := v.View.Resume(ctx, token)
 	if err != nil {
 		return nil, err
@@ -284,6 +325,9 @@ func (u *observedUpload) Abort(ctx context.Context) error {
 // Mkdir implements FS.
 func (v *Observed) Mkdir(ctx context.Context, name string) error {
 	e := v.begin(ctx, VerbMkdir, name)
+	if err := v.may(ctx, e); err != nil {
+		return err
+	}
 	err := v.View.Mkdir(ctx, name)
 	v.end(ctx, e, err)
 	return err
@@ -292,6 +336,9 @@ func (v *Observed) Mkdir(ctx context.Context, name string) error {
 // Remove implements FS.
 func (v *Observed) Remove(ctx context.Context, name string) error {
 	e := v.begin(ctx, VerbDelete, name)
+	if err := v.may(ctx, e); err != nil {
+		return err
+	}
 	err := v.View.Remove(ctx, name)
 	v.end(ctx, e, err)
 	return err
@@ -300,6 +347,9 @@ func (v *Observed) Remove(ctx context.Context, name string) error {
 // RemoveAll implements TreeRemover.
 func (v *Observed) RemoveAll(ctx context.Context, name string) error {
 	e := v.begin(ctx, VerbDelete, name)
+	if err := v.may(ctx, e); err != nil {
+		return err
+	}
 	err := v.View.RemoveAll(ctx, name)
 	v.end(ctx, e, err)
 	return err
@@ -308,6 +358,9 @@ func (v *Observed) RemoveAll(ctx context.Context, name string) error {
 // Rename implements FS.
 func (v *Observed) Rename(ctx context.Context, from, to string, o RenameOptions) error {
 	e := v.beginTo(ctx, VerbRename, from, to)
+	if err := v.may(ctx, e); err != nil {
+		return err
+	}
 	err := v.View.Rename(ctx, from, to, o)
 	v.end(ctx, e, err)
 	return err
@@ -316,6 +369,9 @@ func (v *Observed) Rename(ctx context.Context, from, to string, o RenameOptions)
 // SetModTime implements FS.
 func (v *Observed) SetModTime(ctx context.Context, name string, t time.Time) error {
 	e := v.begin(ctx, VerbSetTime, name)
+	if err := v.may(ctx, e); err != nil {
+		return err
+	}
 	err := v.View.SetModTime(ctx, name, t)
 	v.end(ctx, e, err)
 	return err
@@ -324,6 +380,9 @@ func (v *Observed) SetModTime(ctx context.Context, name string, t time.Time) err
 // Copy implements Copier.
 func (v *Observed) Copy(ctx context.Context, from, to string, o CommitOptions) (Info, error) {
 	e := v.beginTo(ctx, VerbCopy, from, to)
+	if err := v.may(ctx, e); err != nil {
+		return Info{}, err
+	}
 	info, err := v.View.Copy(ctx, from, to, o)
 	e.Bytes, e.ETag = info.Size, info.ETag
 	v.end(ctx, e, err)

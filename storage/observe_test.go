@@ -127,3 +127,48 @@ func TestObserve(t *testing.T) {
 		t.Errorf("%d transfers have not ended", seen.open)
 	}
 }
+
+// closed is a Gate that is closed once shut.
+type closed struct {
+	diary
+	shut error
+}
+
+func (c *closed) May(context.Context, storage.Verb) error { return c.shut }
+
+// TestGate: what a gate refuses is not done, and is told of.
+func TestGate(t *testing.T) {
+	ctx := t.Context()
+	gate := &closed{}
+	disk := newDisk(t)
+	v := storage.Observe(newView(t, storage.ViewOptions{User: "anna"}, storage.Mount{FS: disk, Permissions: storage.PermReadWrite}), storage.Observers{&diary{}, gate})
+	if err := v.Mkdir(ctx, "old"); err != nil {
+		t.Fatal(err)
+	}
+	gate.shut, gate.lines = fs.ErrPermission, nil
+	for name, do := range map[string]func() error{
+		"download": func() error { _, err := v.Open(ctx, "old"); return err },
+		"upload":   func() error { _, err := v.Create(ctx, "new", storage.CreateOptions{}); return err },
+		"resume":   func() error { _, err := v.Resume(ctx, "token"); return err },
+		"mkdir":    func() error { return v.Mkdir(ctx, "new") },
+		"delete":   func() error { return v.Remove(ctx, "old") },
+		"tree":     func() error { return v.RemoveAll(ctx, "old") },
+		"rename":   func() error { return v.Rename(ctx, "old", "new", storage.RenameOptions{}) },
+		"settime":  func() error { return v.SetModTime(ctx, "old", time.Now()) },
+		"copy":     func() error { _, err := v.Copy(ctx, "old", "new", storage.CommitOptions{}); return err },
+	} {
+		n := len(gate.lines)
+		if err := do(); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(gate.lines) != n+1 || !strings.HasSuffix(gate.lines[n], fs.ErrPermission.Error()) {
+			t.Errorf("%s: told %q", name, gate.lines[n:])
+		}
+	}
+	if _, err := disk.Stat(ctx, "old"); err != nil {
+		t.Error(err)
+	}
+	if _, err := disk.Stat(ctx, "new"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("something was made: %v", err)
+	}
+}

@@ -41,17 +41,22 @@ packages() {
     nginx) echo nginx-light libnginx-mod-http-dav-ext ;;
     apache2) echo apache2-bin ;;
     paramiko) echo python3-paramiko ;;
+    aiosmtpd) echo python3-aiosmtpd ;;
     ssh-audit) echo ssh-audit ;;
     cadaver) echo cadaver ;;
     fuse) echo fuse3 ;;
     litmus) echo litmus ;;
     sshfs) echo sshfs ;;
+    zsh) echo zsh ;;
+    fish) echo fish ;;
+    mandoc) echo mandoc ;;
+    systemd) echo systemd ;;
     chromium) echo chromium fonts-dejavu-core ;;
     axe-core) echo axe-core@4.14.1 ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse litmus sshfs chromium axe-core)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko aiosmtpd ssh-audit cadaver fuse litmus sshfs zsh fish mandoc systemd chromium axe-core)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -68,11 +73,16 @@ programs() {
     pure-ftpd) echo pure-pw ;;
     pyftpdlib) echo python3 ;;
     paramiko) echo python3-paramiko ;;
+    aiosmtpd) echo python3-aiosmtpd ;;
     ssh-audit) echo ssh-audit ;;
     cadaver) echo cadaver ;;
     fuse) echo fusermount fusermount3 ;;
     litmus) echo litmus ;;
     sshfs) echo sshfs ;;
+    zsh) echo zsh ;;
+    fish) echo fish ;;
+    mandoc) echo mandoc ;;
+    systemd) echo systemd-analyze ;;
     chromium) echo chromium ;;
     esac
 }
@@ -193,7 +203,7 @@ END
             echo "root=\$bin/../$1"
             cat <<'END'
 libs=
-for d in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/lftp/* "$root"/usr/lib/*-linux-gnu/pulseaudio; do
+for d in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/lftp/* "$root"/usr/lib/*-linux-gnu/systemd "$root"/usr/lib/*-linux-gnu/pulseaudio; do
     [ ! -d "$d" ] || libs=$libs${libs:+:}$d
 done
 [ -z "$libs" ] || { LD_LIBRARY_PATH=$libs; export LD_LIBRARY_PATH; }
@@ -216,7 +226,7 @@ invoke() {
         echo 'for d in "$root"/usr/lib/lftp/*; do LFTP_MODULE_PATH=$d; export LFTP_MODULE_PATH; done'
         echo 'exec "$root/usr/bin/lftp" "$@"'
         ;;
-    python3 | python3-paramiko)
+    python3 | python3-paramiko | python3-aiosmtpd)
         echo 'PYTHONPATH=$root/usr/lib/python3/dist-packages; PYTHONDONTWRITEBYTECODE=1; export PYTHONPATH PYTHONDONTWRITEBYTECODE'
         echo 'p=$(echo "$root"/usr/bin/python3.[0-9]*)'
         echo '[ ! -x "$p" ] || { PYTHONHOME=$root/usr; export PYTHONHOME; exec "$p" "$@"; }'
@@ -227,6 +237,8 @@ invoke() {
     # Not Debian's own script, which reads /etc/chromium.d.
     chromium) echo 'exec "$root/usr/lib/chromium/chromium" "$@"' ;;
     signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
+    zsh) echo 'exec "$root/bin/zsh" "$@"' ;;
+    fish) echo 'exec "$root/usr/bin/fish" -C "set -g fish_function_path $root/usr/share/fish/functions" "$@"' ;;
     litmus)
         echo 'HTDOCS=$root/usr/share/litmus/htdocs; TESTROOT=$root/usr/libexec/litmus; export HTDOCS TESTROOT'
         echo 'exec "$root/usr/bin/litmus" "$@"'

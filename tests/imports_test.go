@@ -27,6 +27,11 @@ func allowed() map[string][]string {
 		"listing":   nil,
 		"integrity": nil,
 		"config":    nil,
+		"docs":      nil,
+
+		"audit": {"internal/durable"},
+
+		"events": {"state"},
 
 		"internal/durable": nil,
 		"internal/pause":   nil,
@@ -34,6 +39,9 @@ func allowed() map[string][]string {
 		"internal/certificate": nil,
 		// Balancers, and who is let in.
 		"internal/ingress": nil,
+
+		"internal/completion": nil,
+		"internal/manpage":    nil,
 
 		// The contracts.
 		"storage":                   nil,
@@ -61,7 +69,8 @@ func allowed() map[string][]string {
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "auth/oidc", "config", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate", "internal/ingress",
+		"cmd/gateway": append(contracts, "audit", "events", "auth/oidc", "config", "docs", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
+			"internal/ingress", "internal/completion", "internal/manpage",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.

@@ -55,9 +55,16 @@ func (h *Handler) checkLogin(ctx context.Context, from netip.Addr, user, passwor
 		err = fmt.Errorf("%w: a one-time code is needed besides", auth.ErrCredentials)
 	}
 	if err != nil {
+		auth.Tell(ctx, h.cfg.Auth, auth.LoginEvent{Kind: auth.LoginRefused, From: from, User: user, By: auth.ByPassword, Err: err})
 		return nil, err
 	}
-	return h.newSession(ctx, id)
+	s, err := h.newSession(ctx, id)
+	told := auth.LoginEvent{Kind: auth.LoggedIn, From: from, User: id.User.Name, By: id.By, Err: err}
+	if err != nil {
+		told.Kind = auth.LoginRefused
+	}
+	auth.Tell(ctx, h.cfg.Auth, told)
+	return s, err
 }
 
 func (q *request) challenge() error {

@@ -60,10 +60,7 @@ func (q *request) get(ctx context.Context) error {
 // serveBytes answers with the bytes of a file under the headers that are set. After an
 // error what was sent is short; the client must not take it for the file.
 func serveBytes(ctx context.Context, w http.ResponseWriter, r *http.Request, f storage.File) error {
-	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, f.Info().Size)}
-	if paced, ok := w.(*responseWriter); ok {
-		body.rest = newRest(paced, r.ProtoMajor)
-	}
+	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, f.Info().Size), rest: newRest(w, r.ProtoMajor)}
 	http.ServeContent(w, r, "", f.Info().ModTime, body)
 	return body.err
 }

@@ -28,6 +28,13 @@ func (h *Handler) SetLimits(l Limits) {
 	h.counts.wake()
 }
 
+// Full reports whether as many connections are open as may be: a further one waits for its turn.
+func (h *Handler) Full() bool {
+	h.counts.mu.Lock()
+	defer h.counts.mu.Unlock()
+	return h.counts.room != nil
+}
+
 // counts are the connections of a Handler that are open: a login is not needed to keep one, and they
 // are limited in number.
 type counts struct {

@@ -1,6 +1,7 @@
 package webdav
 
 import (
+	"net/http"
 	"sync"
 	"time"
 )
@@ -16,11 +17,12 @@ type rest struct {
 	lifted  bool // the deadline, which then has to be set anew
 }
 
-func newRest(w *responseWriter, protoMajor int) *rest {
-	if protoMajor < 2 { // there a deadline counts only while something is written
+func newRest(w http.ResponseWriter, protoMajor int) *rest {
+	paced, ok := w.(*responseWriter)
+	if !ok || protoMajor < 2 { // there a deadline counts only while something is written
 		return nil
 	}
-	return &rest{w: w}
+	return &rest{w: paced}
 }
 
 func (r *rest) begin() {

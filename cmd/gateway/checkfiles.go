@@ -30,7 +30,8 @@ func checkConfiguration(c config.Config) error {
 	_, badTrust := loadTrust(c)
 	_, badRekey := rekeyBytes(c.SFTP)
 	_, _, badBandwidth := readBandwidth(c)
-	return errors.Join(append(errs, badTrust, badRekey, badBandwidth)...)
+	_, badAudit := auditOptions(c)
+	return errors.Join(append(errs, badTrust, badRekey, badBandwidth, badAudit, checkEvents(c))...)
 }
 
 // checkState tries what the connection to a shared database needs, without making one.

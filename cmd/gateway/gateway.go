@@ -38,6 +38,8 @@ type gateway struct {
 
 	// observers are told what users do. Complete before the first view is made.
 	observers storage.Observers
+	audit     *auditing
+	events    *eventing
 
 	sessions   *sessions
 	bandwidths *bandwidths
@@ -57,6 +59,7 @@ func (e *env) open() (*gateway, error) {
 		cfg:      cfg,
 		level:    new(slog.LevelVar),
 		quotas:   new(quotas),
+		audit:    new(auditing),
 		changes:  new(underway),
 		sessions: new(sessions), bandwidths: new(bandwidths),
 		storages: map[string]backend{},
@@ -79,6 +82,9 @@ func (g *gateway) open(ctx context.Context) error {
 		return err
 	}
 	if g.users, err = auth.OpenUsers(g.cfg.UsersDir()); err != nil {
+		return err
+	}
+	if g.events, err = g.newEventing(); err != nil {
 		return err
 	}
 	for _, name := range g.cfg.StorageNames() {
@@ -108,6 +114,7 @@ func (g *gateway) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.watchState()
 	return g.openLedgers(ctx)
 }
 
@@ -166,6 +173,7 @@ func (g *gateway) Close() error {
 	for _, d := range g.storages {
 		errs = append(errs, d.Close())
 	}
+	errs = append(errs, g.audit.close())
 	return errors.Join(errs...)
 }
 

@@ -41,7 +41,7 @@ func (healthCmd) Run(e *env) error {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return err
+		return errors.Join(err, errors.New("is it running, and with this configuration? see: gateway health --help"))
 	}
 	_, err = fmt.Fprintln(e.out, "healthy")
 	return err

@@ -103,11 +103,13 @@ func (g *gateway) runPush(ctx context.Context, name string) error {
 	o, err := g.pushOptions(name)
 	if err != nil {
 		log.Error("push did not begin", "error", err)
+		g.jobFailed(ctx, name, err)
 		return err
 	}
 	// A folder that nobody has put anything into yet is no failure.
 	if err := storage.MkdirAll(ctx, o.Source, o.Folder); err != nil {
 		log.Error("push did not begin", "error", err)
+		g.jobFailed(ctx, name, err)
 		return err
 	}
 	o.Logger, o.Dest.Logger, o.Quiet = log, log, true

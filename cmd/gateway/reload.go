@@ -48,6 +48,7 @@ func (s *serving) reloads(ctx context.Context, signals <-chan os.Signal, load fu
 			if err == nil {
 				err = s.reload(ctx, next)
 			}
+			s.g.noteReload(err)
 			if err != nil {
 				s.g.log.Error("the configuration has mistakes, and the one before is kept", "error", err)
 			}

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"gateway/audit"
 	"gateway/auth"
 	"gateway/config"
 	"gateway/ftpbridge"
@@ -43,19 +44,29 @@ func (serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if s.manager, err = newNotifier(os.Getenv, g.log); err != nil {
+		return err
+	}
+	defer s.manager.close()
+	s.notify = func(p phase) { s.manager.told(p, s.cfg.Load().ShutdownTime()) }
 	if err := s.listen(); err != nil {
 		return err
 	}
-	first, err := g.firstUser(e.ctx)
-	if err != nil {
-		return errors.Join(err, s.closeListeners())
+	var first string
+	if s.manager == nil { // else standard output is a log, which is no place for a password
+		if first, err = g.firstUser(e.ctx); err != nil {
+			return errors.Join(err, s.closeListeners())
+		}
 	}
+	g.note(audit.Entry{Verb: audit.Start, Result: audit.OK, Path: g.cfg.File()})
 	s.announce(e, first)
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP)
 	defer signal.Stop(hangUps)
 	s.hangUps, s.load = hangUps, e.config
-	return s.run(e.ctx)
+	err = s.run(e.ctx)
+	g.stopAudit(err)
+	return err
 }
 
 // serving is the two front ends with what they need.
@@ -71,6 +82,7 @@ type serving struct {
 	hangUps <-chan os.Signal              // nil: the configuration is not read again
 	load    func() (config.Config, error) // reads it
 	notify  func(phase)                   // nil: nobody wants to know
+	manager *notifier                     // nil: it was not started by one
 
 	sftpServer *sftpsrv.Server // nil: off
 	handler    *webdav.Handler // nil: off
@@ -92,6 +104,10 @@ func newServing(g *gateway) (*serving, error) {
 	}
 	logins.SetTrust(trust)
 	logins.SetCodes(g.state)
+	if err := g.startAudit(logins); err != nil {
+		return nil, err
+	}
+	g.events.watch()
 	if err := g.mountSources(context.Background()); err != nil {
 		return nil, err
 	}
@@ -227,7 +243,11 @@ func (s *serving) announce(e *env, password string) {
 	if s.loopbackOnly() {
 		b.WriteString("\nOnly this machine can connect. To open it to others, set sftp.listen and\nhttps.listen in gateway.yaml; see docs/configuration.md.\n")
 	}
-	b.WriteString("\nStop with Ctrl-C.\n")
+	if s.manager == nil {
+		b.WriteString("\nStop with Ctrl-C.\n")
+	} else if users, mistakes := s.g.users.List(e.ctx); len(users) == 0 && mistakes == nil {
+		b.WriteString("\nThere are no users yet. Add one: gateway user add NAME --generate\n")
+	}
 	fmt.Fprint(e.out, b.String())
 }
 
@@ -318,6 +338,7 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	wg.Go(func() { every(ctx, sweepEvery, s.g.sweep) })
 	wg.Go(func() { every(ctx, recoverEvery, s.g.recoverRenames) })
+	wg.Go(func() { s.g.events.run(ctx) })
 	if s.g.cfg.State.Shared() {
 		start("quotas", s.g.shareQuotas)
 	}
@@ -328,8 +349,11 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	wg.Go(func() { s.certs.Watch(ctx) })
 	wg.Go(func() { s.reloads(ctx, s.hangUps, s.load) })
+	wg.Go(func() { s.watch(ctx) })
+	s.manager.Status(s.status())
 	s.tell(phaseReady)
-	context.AfterFunc(ctx, func() {
+	wg.Go(func() { // and is waited for, so that it is said however quickly the rest ends
+		<-ctx.Done()
 		s.tell(phaseStopping)
 		s.g.log.Info("stopping: transfers may go on for a while; a second signal cuts them off", "for", s.cfg.Load().ShutdownTime().String())
 	})

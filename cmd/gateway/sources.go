@@ -161,6 +161,7 @@ func (g *gateway) runSource(ctx context.Context, name string) error {
 	o, err := g.sourceOptions(name)
 	if err != nil {
 		log.Error("migration did not begin", "error", err)
+		g.jobFailed(ctx, name, err)
 		return err
 	}
 	o.Logger, o.Source.Logger = log, log

@@ -33,11 +33,11 @@ type passwordFlags struct {
 type userAddCmd struct {
 	Name        string   `arg:"" help:"Login name."`
 	Folder      *string  `help:"Folder of the storage that the user sees as / (default: one named like the user; \"\" for the whole storage)." placeholder:"DIR"`
-	Storage     string   `help:"Storage that holds the folder." default:"default"`
-	Permissions []string `help:"What the user may do: read-write, read-only, drop-box, or a list of list, read, create, overwrite, mkdir, rename, delete, set-time." default:"read-write"`
+	Storage     string   `help:"Storage that holds the folder." complete:"storage" default:"default"`
+	Permissions []string `help:"What the user may do: read-write, read-only, drop-box, or a list of list, read, create, overwrite, mkdir, rename, delete, set-time." complete:"read-write,read-only,drop-box,list,read,create,overwrite,mkdir,rename,delete,set-time" default:"read-write"`
 	Key         []string `help:"SSH public key: a line, or a file of lines such as ~/.ssh/id_ed25519.pub." sep:"none" placeholder:"KEY"`
 	NoPassword  bool     `help:"Log in with a key only."`
-	Require     []string `help:"What is needed to log in, all of it: publickey, password (default: either will do)." placeholder:"KIND"`
+	Require     []string `help:"What is needed to log in, all of it: publickey, password (default: either will do)." complete:"publickey,password" placeholder:"KIND"`
 	Quota       string   `help:"How much the user may store, such as 10GB." placeholder:"SIZE"`
 	Expires     string   `help:"From when on the user may not log in: a day (UTC) or time, or in how many days (90d)." placeholder:"WHEN"`
 	passwordFlags
@@ -78,6 +78,7 @@ func (a *userAddCmd) Run(e *env) error {
 	if err := users.Put(e.ctx, u); err != nil {
 		return err
 	}
+	e.noteAdmin("user add", a.Name)
 	_, err = fmt.Fprintf(e.out, "user %s added\n%s", a.Name, passwordLine(a.Name, generated))
 	return err
 }
@@ -151,7 +152,7 @@ func keyLines(arg string) ([]string, error) {
 }
 
 type userPasswdCmd struct {
-	Name string `arg:"" help:"Login name."`
+	Name string `arg:"" help:"Login name." complete:"user"`
 	passwordFlags
 }
 
@@ -172,6 +173,7 @@ func (p *userPasswdCmd) Run(e *env) error {
 	if err := users.Put(e.ctx, u); err != nil {
 		return err
 	}
+	e.noteAdmin("user passwd", p.Name)
 	_, err = fmt.Fprintf(e.out, "password of %s changed\n%s", p.Name, passwordLine(p.Name, generated))
 	return err
 }
@@ -240,7 +242,7 @@ func quota(b auth.Bytes) string {
 }
 
 type userRemoveCmd struct {
-	Name string `arg:"" help:"Login name."`
+	Name string `arg:"" help:"Login name." complete:"user"`
 }
 
 // Run removes the user's file.
@@ -252,6 +254,7 @@ func (r *userRemoveCmd) Run(e *env) error {
 	if err := users.Remove(e.ctx, r.Name); err != nil {
 		return noSuchUser(r.Name, err)
 	}
+	e.noteAdmin("user remove", r.Name)
 	_, err = fmt.Fprintf(e.out, "user %s removed; their files were left alone\n", r.Name)
 	return err
 }

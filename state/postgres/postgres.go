@@ -78,6 +78,7 @@ type Store struct {
 
 	maxEvidence int64         // bytes
 	failures    atomic.Uint64 // that were counted
+	outbox      state.OutboxRoom
 }
 
 var _ state.Store = (*Store)(nil)

@@ -78,6 +78,10 @@ func folderOf(program string) string {
 		return "pyftpdlib"
 	case "python3-paramiko":
 		return "paramiko"
+	case "python3-aiosmtpd":
+		return "aiosmtpd"
+	case "systemd-analyze":
+		return "systemd"
 	case "fusermount", "fusermount3":
 		return "fuse"
 	default:
@@ -87,8 +91,8 @@ func folderOf(program string) string {
 
 // Tool returns the path of a client or helper program that can be run as it is: lftp, rclone, curl,
 // wget, sftp, scp, ssh, ssh-keygen, ssh-keyscan, ssh-audit, gpg, gpg-connect-agent, openssl, minisign,
-// signify-openbsd, pure-pw, cadaver, litmus, fusermount3, sshfs, chromium, python3, and python3-paramiko, which is
-// Python with paramiko. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that
+// signify-openbsd, pure-pw, cadaver, litmus, fusermount3, sshfs, chromium, python3, python3-paramiko and python3-aiosmtpd,
+// which are Python with these, zsh, fish, mandoc, and systemd-analyze. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that
 // fails, one in PATH will do.
 func Tool(t testing.TB, program string) string {
 	t.Helper()
