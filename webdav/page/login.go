@@ -100,11 +100,11 @@ func (q *request) prove(ctx context.Context, user, password string) (auth.Identi
 func (q *request) tryLogin(ctx context.Context, next string) error {
 	user, password := q.PostFormValue("user"), q.PostFormValue("password")
 	if err := q.h.cfg.Auth.Allowed(q.from); err != nil {
-		return q.loginFailed(err, user, next)
+		return q.loginFailed(ctx, err, user, next)
 	}
 	id, err := q.prove(ctx, user, password)
 	if err != nil {
-		return q.loginFailed(err, user, next)
+		return q.loginFailed(ctx, err, user, next)
 	}
 	return q.proved(ctx, id, next)
 }
@@ -157,18 +157,27 @@ func (q *request) tryCode(ctx context.Context, step, next string) error {
 		id, err = factor.Code(ctx, q.from, id, strings.ReplaceAll(q.PostFormValue("code"), " ", ""))
 	}
 	if errors.Is(err, auth.ErrCredentials) {
+		q.refused(ctx, h.User, h.By+"+code", err)
 		q.showLogin(http.StatusForbidden, loginPage{Next: next, Half: step, Fault: "The code is not right. Wait for the next one and try again."})
 		return nil
 	}
 	if err != nil {
-		return q.loginFailed(err, h.User, next)
+		return q.loginFailed(ctx, err, h.User, next)
 	}
 	return q.finishLogin(ctx, id, next)
 }
 
+// refused tells of a login that was not let in. Who cannot be checked has not been refused.
+func (q *request) refused(ctx context.Context, user, by string, err error) {
+	if errors.Is(err, auth.ErrCredentials) || errors.Is(err, auth.ErrDisabled) || errors.Is(err, auth.ErrBanned) {
+		auth.Tell(ctx, q.h.cfg.Auth, auth.LoginEvent{Kind: auth.LoginRefused, From: q.from, User: user, By: by, Err: err})
+	}
+}
+
 // loginFailed shows the form again. The Authenticator has logged why, and has counted it.
-func (q *request) loginFailed(err error, user, next string) error {
+func (q *request) loginFailed(ctx context.Context, err error, user, next string) error {
 	p := loginPage{User: user, Next: next}
+	q.refused(ctx, user, "password", err)
 	switch {
 	case errors.Is(err, auth.ErrBanned):
 		p.Fault = "There were too many failed logins from your address. Wait a while, then try again."
@@ -194,6 +203,7 @@ func (q *request) logout(ctx context.Context, _ string) error {
 	if err := q.h.sessions.end(ctx, q.session.ID); !errors.Is(err, errNoSession) {
 		return err
 	}
+	auth.Tell(ctx, q.h.cfg.Auth, auth.LoginEvent{Kind: auth.LoggedOut, From: q.from, User: q.User, By: q.By, Lasted: q.h.now().Sub(q.Created).Round(time.Second)})
 	http.SetCookie(q.w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	q.w.Header().Set("Clear-Site-Data", `"cache"`)
 	return q.redirect(Prefix+"login", "out")

@@ -2,18 +2,21 @@ package page
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gateway/auth"
 	"gateway/state"
+	"gateway/storage"
 )
 
 func TestLogin(t *testing.T) {
@@ -50,6 +53,24 @@ func TestLogin(t *testing.T) {
 	b.get("/").want(http.StatusSeeOther)
 	if log := s.log.String(); strings.Contains(log, "password=") || !strings.Contains(log, "page: login") {
 		t.Errorf("the log is\n%s", log)
+	}
+}
+
+// The audit is told of logins, of what they are refused for, and of their end.
+func TestLoginsAreTold(t *testing.T) {
+	s := newSite(t)
+	var told []string
+	s.logins.SetWatch(func(ctx context.Context, e auth.LoginEvent) {
+		o := storage.OriginOf(ctx)
+		told = append(told, fmt.Sprint(e.Kind, " ", e.User, " ", e.By, " ", o.Protocol, " ", o.Session != "", " ", e.From.IsLoopback()))
+	})
+	b := s.browser()
+	b.post(Prefix+"login", "user", "anna", "password", "no").want(http.StatusForbidden)
+	b.post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusSeeOther)
+	b.do(Prefix + "logout").want(http.StatusSeeOther)
+	want := []string{"1 anna password page false true", "0 anna password page true true", "2 anna password page true true"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 
