@@ -28,7 +28,7 @@ func (e *env) asOwner(command string, args []string) error {
 	}
 	c, err := e.config()
 	if err != nil {
-		return nil // the command tells
+		return nil //nolint:nilerr // the command tells
 	}
 	uid, gid, err := ownerOf(c.Data)
 	if err != nil || uid == 0 {
