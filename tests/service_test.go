@@ -165,7 +165,15 @@ func TestRootBecomesOwner(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	// It has given up the rest of root's power: a folder of which root alone can change the owner stays.
+	// It has given up the rest of root's power: where only root may write, it does not.
+	closed := t.TempDir()
+	if err := os.Chmod(closed, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	statement := filepath.Join(closed, "report")
+	if r := l.run("migrate", "--report", statement, "ftp://127.0.0.1:1/", "x"); r.code != 1 || !strings.Contains(r.stderr, "permission denied") {
+		t.Errorf("it writes where the service may not: %d %s", r.code, r.stderr)
+	}
 	if r := l.run("user", "add", "anna", "--generate"); r.code != 1 {
 		t.Errorf("the exit status is not passed on: %d", r.code)
 	}
