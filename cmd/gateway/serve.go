@@ -47,7 +47,7 @@ func (serveCmd) Run(e *env) error {
 	if s.manager, err = newNotifier(os.Getenv, g.log); err != nil {
 		return err
 	}
-	defer s.manager.close()
+	defer func() { _ = s.manager.close() }() // nothing can be lost with it
 	s.notify = func(p phase) { s.manager.told(p, s.cfg.Load().ShutdownTime()) }
 	if err := s.listen(); err != nil {
 		return err
