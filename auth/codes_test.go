@@ -230,6 +230,18 @@ func TestCodeAfterKey(t *testing.T) {
 	}
 }
 
+// A client certificate stands for a key, and takes the place of no code.
+func TestCodeAfterClientCertificate(t *testing.T) {
+	c := newCoded(t, 100)
+	id, err := c.ClientCertificate(t.Context(), home, "anna")
+	if err != nil || !id.NeedsCode {
+		t.Fatalf("%+v, %v", id.NeedsCode, err)
+	}
+	if id, err = c.Code(t.Context(), home, id, c.recovery[0]); err != nil || id.NeedsCode || id.By != ByClientCertificate+"+code" {
+		t.Errorf("%+v, %v", id, err)
+	}
+}
+
 func from(protocol string) context.Context {
 	return storage.WithOrigin(context.Background(), storage.Origin{Protocol: protocol})
 }
