@@ -11,10 +11,9 @@ import (
 
 // bandwidths are the limits of users, which all views of one share, and of all together. The zero value has none.
 type bandwidths struct {
-	up, down *storage.Bandwidth // of all; nil: none
-
-	mu    sync.Mutex
-	users map[string]userBandwidth // those that have one
+	mu       sync.Mutex
+	up, down *storage.Bandwidth       // of all; nil: none
+	users    map[string]userBandwidth // those that have one
 }
 
 type userBandwidth struct{ up, down *storage.Bandwidth }
@@ -37,12 +36,15 @@ func readBandwidth(c config.Config) (up, down auth.Bytes, err error) {
 	return read("up", c.Limits.Bandwidth.Up), read("down", c.Limits.Bandwidth.Down), err
 }
 
+// configure puts limits.bandwidth into force, also for what is under way if there was a limit before.
 func (b *bandwidths) configure(c config.Config) error {
 	up, down, err := readBandwidth(c)
 	if err != nil {
 		return err
 	}
-	b.up, b.down = limitTo(nil, up), limitTo(nil, down)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.up, b.down = limitTo(b.up, up), limitTo(b.down, down)
 	return nil
 }
 
@@ -58,10 +60,8 @@ func limitTo(present *storage.Bandwidth, bytes auth.Bytes) *storage.Bandwidth {
 	return present
 }
 
-// of are the limits of a user. What the user's file says now counts for all sessions that have a limit.
+// of are the limits of a user. What the user's file says now counts for all sessions that have a limit. The caller holds mu.
 func (b *bandwidths) of(u auth.User) userBandwidth {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	present := b.users[u.Name]
 	if u.Bandwidth == (auth.Bandwidth{}) {
 		delete(b.users, u.Name)
@@ -77,6 +77,8 @@ func (b *bandwidths) of(u auth.User) userBandwidth {
 
 // throttle puts the limits on a view of a user.
 func (b *bandwidths) throttle(v *storage.Observed, u auth.User) *storage.Observed {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	own := b.of(u)
 	return v.Throttle(limits(own.up, b.up), limits(own.down, b.down))
 }

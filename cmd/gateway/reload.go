@@ -33,7 +33,7 @@ func live(key string) bool {
 		return false
 	}
 	part, _, _ := strings.Cut(key, ".")
-	return slices.Contains([]string{"sftp", "https", "logins", "log", "sources", "pushes", "shutdown_timeout"}, part)
+	return slices.Contains([]string{"sftp", "https", "logins", "log", "sources", "pushes", "limits", "shutdown_timeout"}, part)
 }
 
 // reloads reads the configuration again with each signal, until ctx ends.
