@@ -128,6 +128,9 @@ func (s *serving) apply(ctx context.Context, p prepared) error {
 		return err
 	}
 	c := p.g.cfg
+	if err := s.g.bandwidths.configure(c); err != nil {
+		return err
+	}
 	s.doors.set(p.doors)
 	s.logins.SetTrust(p.trust)
 	s.guard.SetLimits(guardLimits(c))
