@@ -312,7 +312,7 @@ func (s *serving) run(ctx context.Context) error {
 		start("sftp", func(ctx context.Context) error { return srv.Serve(ctx, s.sftp) })
 	}
 	if s.https != nil {
-		browsers, err := s.newPage()
+		browsers, err := s.newPage(ctx)
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ type half struct {
 
 // login shows the form and takes it.
 func (q *request) login(ctx context.Context) error {
-	next := localPath(q.boundedValue("next"))
+	next := LocalPath(q.boundedValue("next"))
 	switch q.Method {
 	case http.MethodGet, http.MethodHead:
 		err := q.enter(ctx)
@@ -107,7 +107,7 @@ func (q *request) tryCode(ctx context.Context, step, next string) error {
 	if !ok {
 		return fmt.Errorf("the user %q has to give a code, and nothing can check it", h.User)
 	}
-	id, err := q.h.cfg.Auth.Vouched(ctx, h.User, h.By)
+	id, err := q.h.cfg.Auth.Vouched(ctx, q.from, h.User, h.By)
 	if err == nil && id.User.Stamp() != h.Stamp {
 		q.showLogin(http.StatusForbidden, again)
 		return nil
@@ -164,7 +164,7 @@ func (q *request) logout(ctx context.Context, _ string) error {
 // auth.ErrDisabled if they may not log in.
 func (h *Handler) StartSession(w http.ResponseWriter, r *http.Request, user, by string) error {
 	q := newRequest(h, w, r)
-	id, err := h.cfg.Auth.Vouched(r.Context(), user, by)
+	id, err := h.cfg.Auth.Vouched(r.Context(), q.from, user, by)
 	if err != nil {
 		return err
 	}

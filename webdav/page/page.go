@@ -24,6 +24,8 @@ type Config struct {
 	Auth auth.Voucher
 	// Open returns the tree that a user sees.
 	Open func(ctx context.Context, id auth.Identity) (storage.FS, error)
+	// OpenShared is Open for whoever has a link of the user, and is no session of theirs; nil: Open.
+	OpenShared func(ctx context.Context, id auth.Identity) (storage.FS, error)
 	// State keeps sessions and shares.
 	State State
 	// Key signs links and tokens: KeySize random bytes, the same on all nodes.
@@ -54,8 +56,8 @@ type State interface {
 	state.Shares
 }
 
-// SignIn is another way to log in: a button that leads to URL. What is there calls [Handler.StartSession]
-// in the end.
+// SignIn is another way to log in: a button that leads to URL, with where to go then as "next" in its query. What is
+// there calls [Handler.StartSession] in the end.
 type SignIn struct{ Label, URL string }
 
 // Published is what is known of a file that a migration published.
@@ -115,6 +117,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	if cfg.SessionIdle < 0 || cfg.SessionLongest < 0 || cfg.KeepUploads < 0 {
 		return nil, errors.New("page: times must not be negative")
+	}
+	if cfg.OpenShared == nil {
+		cfg.OpenShared = cfg.Open
 	}
 	if cfg.Title == "" {
 		cfg.Title = "Files"
@@ -323,6 +328,10 @@ func (q *request) explain(err error) (int, string) {
 	var r *refusal
 	if errors.As(err, &r) {
 		return r.status, r.text
+	}
+	if errors.Is(err, auth.ErrSessions) {
+		q.h.log.Info("login refused", "from", q.from, "reason", err)
+		return http.StatusTooManyRequests, "You have as many sessions open as you may have. End one, or wait a few minutes."
 	}
 	status, text := webdav.Status(err)
 	if status >= http.StatusInternalServerError && status != http.StatusInsufficientStorage && q.Context().Err() == nil {

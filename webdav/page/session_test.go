@@ -59,8 +59,8 @@ func TestLocalPath(t *testing.T) {
 		"": "/", "/a/b?c=d": "/a/b?c=d", "//evil.example/": "/", `/\evil.example`: "/", "https://evil.example/": "/", "javascript:alert(1)": "/",
 		"/a\nb": "/", "evil": "/", `\\evil`: "/", "/%2F/evil": "/%2F/evil", "/" + strings.Repeat("x", 10_000): "/",
 	} {
-		if got := localPath(to); got != want {
-			t.Errorf("localPath(%.50q) = %q, want %q", to, got, want)
+		if got := LocalPath(to); got != want {
+			t.Errorf("LocalPath(%.50q) = %q, want %q", to, got, want)
 		}
 	}
 }
@@ -280,7 +280,7 @@ func TestSecondFactor(t *testing.T) {
 // Others may vouch for a user.
 func TestStartSession(t *testing.T) {
 	s := newSite(t, func(c *Config) { c.SignIn = []SignIn{{"Sign in with Example", "/.gateway/login/example"}} })
-	s.browser().get(Prefix+"login").has("Sign in with Example", `href="/.gateway/login/example"`)
+	s.browser().get(Prefix+"login").has("Sign in with Example", `href="/.gateway/login/example?next=%2f"`)
 	w := httptest.NewRecorder()
 	r, err := http.NewRequest("GET", s.url, nil)
 	must(t, err)
