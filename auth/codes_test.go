@@ -367,3 +367,21 @@ func TestExpires(t *testing.T) {
 		t.Errorf("key: %v", err)
 	}
 }
+
+// Who has been remembered, or is vouched for, is let in as at a login with a password.
+func TestVouched(t *testing.T) {
+	open := User{Name: "open"}
+	keyed, elsewhere, over := open, open, open
+	keyed.Name, keyed.Require = "keyed", []string{ByPublicKey}
+	elsewhere.Name, elsewhere.AllowFrom = "elsewhere", []string{"203.0.113.0/24"}
+	over.Name, over.Expires = "over", time.Now()
+	l := newLogins(t, 100, open, keyed, elsewhere, over)
+	for name, want := range map[string]error{
+		"open": nil, "keyed": ErrCredentials, "elsewhere": ErrCredentials, "over": ErrDisabled, "nobody": ErrCredentials, "../open": ErrCredentials,
+	} {
+		id, err := l.Vouched(t.Context(), home, name, "oidc:x")
+		if !errors.Is(err, want) || err == nil && (id.By != "oidc:x" || !l.Current(id)) {
+			t.Errorf("%s: %+v, %v, want %v", name, id.By, err, want)
+		}
+	}
+}
