@@ -32,16 +32,15 @@ func (p *pace) spent(d time.Duration, n int) {
 	}
 }
 
-// paced puts deadlines on both bodies of a request.
+// paced puts deadlines on both bodies of a request. There is no pacedBody where the request has none.
 func (h *Handler) paced(w http.ResponseWriter, r *http.Request) (*responseWriter, *pacedBody) {
 	rc := http.NewResponseController(w)
-	if r.ProtoMajor < 2 {
-		// The deadline of the response before this one is still on the connection.
-		_ = rc.SetWriteDeadline(time.Time{})
-	}
 	p := pace{window: h.cfg.ProgressTimeout, left: h.cfg.ProgressTimeout}
-	return &responseWriter{ResponseWriter: w, rc: rc, pace: p},
-		&pacedBody{ReadCloser: r.Body, rc: rc, pace: p, empty: r.Body == nil || r.ContentLength == 0}
+	rw := &responseWriter{ResponseWriter: w, rc: rc, pace: p, pool: h.buffers}
+	if r.Body == http.NoBody {
+		return rw, nil
+	}
+	return rw, &pacedBody{ReadCloser: r.Body, rc: rc, pace: p, empty: r.Body == nil || r.ContentLength == 0}
 }
 
 // pacedBody is a request body whose sender must keep going.
@@ -74,7 +73,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 
 // finish bounds the reading of what the handler left unread.
 func (b *pacedBody) finish() {
-	if !b.empty && !b.ended {
+	if b != nil && !b.empty && !b.ended {
 		_ = b.rc.SetReadDeadline(time.Now().Add(discardTimeout))
 	}
 }
@@ -86,11 +85,28 @@ type responseWriter struct {
 	pace   pace
 	armed  time.Time // when the deadline was last set to a whole window; zero: it is another
 	status int       // 0 until the header is written
+	pool   *bufferPool
+
+	conn  *countedConn // that gathers this answer; nil: none does
+	whole bool         // all of it
+}
+
+// gather sends the answer, which has a body of size bytes, in few pieces. Only HTTP/1.1 can.
+func (w *responseWriter) gather(r *http.Request, size int64) {
+	conn, ok := r.Context().Value(connKey{}).(*countedConn)
+	if !ok || conn == nil || r.ProtoMajor != 1 {
+		return
+	}
+	conn.begin(w.pool)
+	w.conn, w.whole = conn, size <= gatherWhole
 }
 
 // arm sets the deadline of what is written from now on. One that was set a moment ago for as long is left: to set
 // it costs more than to write, with HTTP/2, where another goroutine has to do it.
 func (w *responseWriter) arm(now time.Time, left time.Duration) {
+	if w.whole { // nothing waits for the client: see gathered.end
+		return
+	}
 	little := w.pace.window / 64
 	whole := w.pace.window-left <= little
 	if whole && now.Sub(w.armed) <= little {
@@ -125,4 +141,45 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	w.pace.spent(end.Sub(start), n)
 	w.arm(end, w.pace.window) // stays on for what net/http flushes after the handler
 	return n, err
+}
+
+// ReadFrom implements io.ReaderFrom. What was read is sent before more is read, which may take its time.
+func (w *responseWriter) ReadFrom(from io.Reader) (n int64, err error) {
+	chunk := w.pool.chunks.Get().(*[chunkBytes]byte)
+	defer w.pool.chunks.Put(chunk)
+	for {
+		if n > 0 {
+			if err := w.push(); err != nil {
+				return n, err
+			}
+		}
+		got, readErr := from.Read(chunk[:])
+		if got > 0 {
+			wrote, err := w.Write(chunk[:got])
+			n += int64(wrote)
+			if err != nil {
+				return n, err
+			}
+		}
+		if errors.Is(readErr, io.EOF) {
+			return n, nil
+		}
+		if readErr != nil {
+			return n, readErr
+		}
+	}
+}
+
+// push sends what was gathered.
+func (w *responseWriter) push() error {
+	if w.conn == nil || w.whole {
+		return nil
+	}
+	start := time.Now()
+	w.arm(start, w.pace.left)
+	err := w.conn.push()
+	end := time.Now()
+	w.pace.spent(end.Sub(start), 0)
+	w.arm(end, w.pace.window)
+	return err
 }

@@ -23,13 +23,22 @@ func (h *Handler) NewHTTPServer() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
+	idle := newIdleConns(h.cfg.IdleTimeout)
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: h.cfg.ReadHeaderTimeout,
-		ConnState:         newIdleConns(h.cfg.IdleTimeout).state,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
-		Protocols:         protocols,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, gatheringConn(c))
+		},
+		ConnState: func(c net.Conn, s http.ConnState) {
+			if s == http.StateIdle { // an answer has been written whole
+				gatheringConn(c).end(h.cfg.ProgressTimeout)
+			}
+			idle.state(c, s)
+		},
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		Protocols:      protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxConcurrentStreams,
 			MaxReadFrameSize:              maxFrameSize,
@@ -47,7 +56,7 @@ func (h *Handler) NewHTTPServer() *http.Server {
 // off or that the listener failed. ln is closed in any case.
 func (h *Handler) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) error {
 	srv := h.NewHTTPServer()
-	ln = netutil.LimitListener(limitAddresses(ln, h.cfg.MaxPerAddress), h.cfg.MaxConnections)
+	ln = limitAddresses(netutil.LimitListener(ln, h.cfg.MaxConnections), h.cfg.MaxPerAddress)
 	failed := make(chan error, 1)
 	go func() {
 		if tlsConfig == nil {
