@@ -9,20 +9,18 @@ import (
 
 const (
 	// chunkBytes of a file are read and sent at once.
-	chunkBytes = 64 << 10
-	// gatherBytes holds a chunk, with the header of the answer and what TLS adds.
+	chunkBytes = 32 << 10
+	// gatherBytes holds the answer with a file of chunkBytes: its header, and what TLS adds, are certain to fit as well.
 	gatherBytes = chunkBytes + 8<<10
-	// gatherWhole is the largest file, in bytes, that is gathered with its header and certain to fit.
-	gatherWhole = 32 << 10
 	// closeTime is for how long the rest of an answer may be written when the connection is closed.
 	closeTime = 5 * time.Second
 )
 
-// gathered makes one call of the system of what net/http and TLS write in several: the header of an answer fills up a
-// buffer of 4 KiB, which is written with the first bytes of the body, the rest is written after that, and
-// each 16 KiB, or 1.4 KiB on a new connection, by themselves. It is below TLS. Where nobody asks for it, it writes at once.
+// gathered makes one call of the system of a small answer, which net/http and TLS write in several: the header fills
+// up a buffer of 4 KiB, which is written with the first bytes of the body, the rest is written after that, and on a new
+// connection each 1.4 KiB by themselves. It is below TLS. Where nobody asks for it, it writes at once.
 //
-// What is gathered goes out with push, at the latest when the connection is idle again (end) or closed (last).
+// What is gathered goes out when there is more than fits, when the connection is idle again (end), or when it is closed (last).
 // HTTP/2, whose connections are never known to be done with an answer, does not use it.
 type gathered struct {
 	mu   sync.Mutex
@@ -106,14 +104,6 @@ func gatheringConn(c net.Conn) *countedConn {
 	}
 	counted, _ := c.(*countedConn)
 	return counted
-}
-
-// push sends what is held.
-func (c *countedConn) push() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.send(c.Conn)
-	return c.err
 }
 
 // end sends what is held and gathers no more. A client that does not take it within patience is cut off.

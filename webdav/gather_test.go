@@ -56,10 +56,9 @@ func TestGather(t *testing.T) {
 	write(20)
 	write(30)
 	calls(1, "while it gathers")
-	if err := c.push(); err != nil {
-		t.Fatal(err)
-	}
-	calls(2, "after a push")
+	c.end(time.Minute)
+	calls(2, "at the end")
+	c.begin(newBufferPool())
 	write(gatherBytes)
 	write(1)
 	calls(3, "when it was full")
@@ -68,6 +67,8 @@ func TestGather(t *testing.T) {
 	write(40)
 	c.end(time.Minute)
 	calls(6, "at the end")
+	c.end(time.Minute)
+	calls(6, "at an end with nothing")
 	write(50)
 	calls(7, "after the end")
 	c.begin(newBufferPool())
@@ -89,10 +90,7 @@ func TestGatherFails(t *testing.T) {
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.push(); !errors.Is(err, errDisk) {
-		t.Error(err)
-	}
-	if _, err := c.Write([]byte("x")); !errors.Is(err, errDisk) {
+	if _, err := c.Write(make([]byte, gatherBytes)); !errors.Is(err, errDisk) {
 		t.Error(err)
 	}
 	r = &recorder{failure: errDisk}
@@ -124,7 +122,7 @@ func TestAnswersAreWhole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := startWith(t, o)
 			s.client.Transport.(*http.Transport).ForceAttemptHTTP2 = name == "HTTP/2"
-			for _, size := range []int{0, 1, 2000, 4096, gatherWhole, gatherWhole + 1, chunkBytes - 1, chunkBytes, chunkBytes + 1, 3*chunkBytes + 7} {
+			for _, size := range []int{0, 1, 2000, 4096, chunkBytes - 1, chunkBytes, chunkBytes + 1, 3*chunkBytes + 7} {
 				body := strings.Repeat("0123456789abcde\n", size/16+1)[:size]
 				s.run(step{method: "PUT", path: "/f", body: body, want: map[bool]int{true: 201, false: 204}[size == 0]})
 				for _, last := range []bool{false, false, true} {

@@ -52,7 +52,9 @@ func (q *request) get(ctx context.Context) error {
 	if err := q.offerDigest(ctx, f); err != nil {
 		return err
 	}
-	q.w.gather(q.Request, info.Size)
+	if q.Header.Get("Range") == "" { // many ranges can have more bytes between them than the file
+		q.w.gather(q.Request, info.Size)
+	}
 	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, info.Size)}
 	http.ServeContent(q.w, q.Request, "", info.ModTime, body)
 	if body.err != nil {

@@ -87,24 +87,23 @@ type responseWriter struct {
 	status int       // 0 until the header is written
 	pool   *bufferPool
 
-	conn  *countedConn // that gathers this answer; nil: none does
-	whole bool         // all of it
+	gathered bool // the connection keeps all that is written, until the end
 }
 
-// gather sends the answer, which has a body of size bytes, in few pieces. Only HTTP/1.1 can.
+// gather sends the answer, which has a body of size bytes, in one piece if it is small. Only HTTP/1.1 can.
 func (w *responseWriter) gather(r *http.Request, size int64) {
 	conn, ok := r.Context().Value(connKey{}).(*countedConn)
-	if !ok || conn == nil || r.ProtoMajor != 1 {
+	if !ok || conn == nil || r.ProtoMajor != 1 || size > chunkBytes {
 		return
 	}
 	conn.begin(w.pool)
-	w.conn, w.whole = conn, size <= gatherWhole
+	w.gathered = true
 }
 
 // arm sets the deadline of what is written from now on. One that was set a moment ago for as long is left: to set
 // it costs more than to write, with HTTP/2, where another goroutine has to do it.
 func (w *responseWriter) arm(now time.Time, left time.Duration) {
-	if w.whole { // nothing waits for the client: see gathered.end
+	if w.gathered { // nothing waits for the client: see gathered.end
 		return
 	}
 	little := w.pace.window / 64
@@ -143,43 +142,9 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom implements io.ReaderFrom. What was read is sent before more is read, which may take its time.
-func (w *responseWriter) ReadFrom(from io.Reader) (n int64, err error) {
+// ReadFrom implements io.ReaderFrom, with a buffer that is lent.
+func (w *responseWriter) ReadFrom(from io.Reader) (int64, error) {
 	chunk := w.pool.chunks.Get().(*[chunkBytes]byte)
 	defer w.pool.chunks.Put(chunk)
-	for {
-		if n > 0 {
-			if err := w.push(); err != nil {
-				return n, err
-			}
-		}
-		got, readErr := from.Read(chunk[:])
-		if got > 0 {
-			wrote, err := w.Write(chunk[:got])
-			n += int64(wrote)
-			if err != nil {
-				return n, err
-			}
-		}
-		if errors.Is(readErr, io.EOF) {
-			return n, nil
-		}
-		if readErr != nil {
-			return n, readErr
-		}
-	}
-}
-
-// push sends what was gathered.
-func (w *responseWriter) push() error {
-	if w.conn == nil || w.whole {
-		return nil
-	}
-	start := time.Now()
-	w.arm(start, w.pace.left)
-	err := w.conn.push()
-	end := time.Now()
-	w.pace.spent(end.Sub(start), 0)
-	w.arm(end, w.pace.window)
-	return err
+	return io.CopyBuffer(struct{ io.Writer }{w}, from, chunk[:])
 }
