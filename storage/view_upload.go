@@ -142,7 +142,7 @@ func (u *viewUpload) Replaced(ctx context.Context) (Info, error) {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
-		return Info{}, u.fail("stat", err)
+		return Info{}, err
 	}
 	_, info.Name = Split(u.s.name)
 	return info, nil

@@ -115,7 +115,7 @@ const neverFailed = math.MaxInt64
 // Replaced implements storage.Replacer.
 func (u *upload) Replaced(context.Context) (storage.Info, error) {
 	if u.old.Name == "" {
-		return storage.Info{}, u.fail("stat", fs.ErrNotExist)
+		return storage.Info{}, fs.ErrNotExist
 	}
 	return u.old, nil
 }
