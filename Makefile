@@ -9,6 +9,19 @@ CACHE         := $(CURDIR)/.cache
 GOLANGCI_LINT := $(CACHE)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 GOVULNCHECK   := $(CACHE)/bin/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 
+# What "make build" makes, with time zones for machines that have none, and where "make install" puts it; DESTDIR is before all of it.
+BINARY     := $(CURDIR)/gateway
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+RELEASED   := $(shell git log -1 --format=%cs 2>/dev/null)
+PREFIX     := /usr/local
+SYSCONFDIR := /etc
+BINDIR     := $(PREFIX)/bin
+MANDIR     := $(PREFIX)/share/man
+UNITDIR    := $(PREFIX)/lib/systemd/system
+BASH_DIR   := $(PREFIX)/share/bash-completion/completions
+ZSH_DIR    := $(PREFIX)/share/zsh/site-functions
+FISH_DIR   := $(PREFIX)/share/fish/vendor_completions.d
+
 # The race detector needs cgo and so a C compiler; without one the tests run, but without it.
 RACE := $(if $(shell command -v "$${CC:-gcc}"),-race)
 
@@ -22,7 +35,7 @@ SLOW := ^(TestReal.*Killed.*|TestRealMount|TestRealFetchStop)$$
 QUICK = $(shell go list ./... | grep -v '^gateway/tests/servers$$' | grep -v '^gateway/tests$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-quick test-kill test-minio bench bench-fronts bench-s3 bench-scale soak listing-report fetch lint fmt vet clean
+.PHONY: help run build install uninstall image test test-quick test-kill test-minio bench bench-fronts bench-s3 bench-scale soak listing-report fetch lint fmt vet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +43,27 @@ help: ## list the targets
 run: ## run the gateway with its defaults
 	go run ./cmd/gateway serve
 
-build: ## build the binary ./gateway
-	go build -o gateway ./cmd/gateway
+build: ## build the static binary ./gateway (BINARY=file)
+	CGO_ENABLED=0 go build -trimpath -tags timetzdata -ldflags='-s -X main.version=$(VERSION) -X main.released=$(RELEASED)' -o $(BINARY) ./cmd/gateway
+
+install: build ## install binary, manual, completions, unit and a first configuration (PREFIX=/usr/local, DESTDIR=)
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(UNITDIR) $(BASH_DIR) $(ZSH_DIR) $(FISH_DIR) $(SYSCONFDIR)/gateway)
+	install -m 755 $(BINARY) $(DESTDIR)$(BINDIR)/gateway
+	$(BINARY) man --dir $(DESTDIR)$(MANDIR)
+	$(BINARY) completion bash >$(DESTDIR)$(BASH_DIR)/gateway
+	$(BINARY) completion zsh >$(DESTDIR)$(ZSH_DIR)/_gateway
+	$(BINARY) completion fish >$(DESTDIR)$(FISH_DIR)/gateway.fish
+	chmod 644 $(DESTDIR)$(BASH_DIR)/gateway $(DESTDIR)$(ZSH_DIR)/_gateway $(DESTDIR)$(FISH_DIR)/gateway.fish
+	sed 's|/usr/local/bin/|$(BINDIR)/|; s|/etc/gateway/|$(SYSCONFDIR)/gateway/|g' dist/gateway.service >$(DESTDIR)$(UNITDIR)/gateway.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/gateway.service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/gateway/gateway.yaml ] || install -m 644 dist/gateway.yaml $(DESTDIR)$(SYSCONFDIR)/gateway/gateway.yaml
+
+image: ## build the image gateway:local (docker/README.md)
+	docker build -f docker/Dockerfile --build-arg VERSION=$(VERSION) -t gateway:local .
+
+uninstall: ## remove what "make install" put there; configuration and data stay
+	rm -f $(DESTDIR)$(BINDIR)/gateway $(DESTDIR)$(MANDIR)/man1/gateway.1 $(DESTDIR)$(MANDIR)/man1/gateway-*.1 $(DESTDIR)$(MANDIR)/man5/gateway.yaml.5
+	rm -f $(DESTDIR)$(BASH_DIR)/gateway $(DESTDIR)$(ZSH_DIR)/_gateway $(DESTDIR)$(FISH_DIR)/gateway.fish $(DESTDIR)$(UNITDIR)/gateway.service
 
 test: fetch vet ## fetch what the tests need and run them all
 	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector"

@@ -12,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -23,23 +25,39 @@ var (
 	ErrBanned      = errors.New("too many failed logins from this address")
 	ErrDisabled    = errors.New("user is disabled or expired")
 	ErrBusy        = errors.New("too many logins are being checked")
+	// ErrSessions is for a user who has proved who they are, and may be told.
+	ErrSessions = errors.New("the user has as many sessions open as they may have")
 )
 
 // Identity is a user who has proved who they are.
 type Identity struct {
-	User User   // as it was at login
-	By   string // "password", "publickey" or "certificate"; with a password after one of the latter "publickey+password" and the like
+	User User // as it was at login
+	// By is "password", "publickey", "certificate", or "app-password:" with its label; what was given after it is
+	// added with a plus: "publickey+password", "password+code".
+	By string
 	// NeedsPassword says that the key is not enough: the user has to give a password too
 	// ([Stepwise]), and must not be let in before.
 	NeedsPassword bool
+	// NeedsCode says that a one-time code is asked for besides ([SecondFactor]), and that the user must not be
+	// let in before.
+	NeedsCode bool
 
-	version fileVersion // of the user's file
+	version fileVersion   // of the user's file
+	key     ssh.PublicKey // that was proved; nil: none
+	app     string        // hash of the app password that let them in; "" if none did
+	until   time.Time     // when that ends by itself; zero: never
+}
+
+// byPassword reports whether a password was given.
+func (id Identity) byPassword() bool {
+	return id.By == "password" || strings.HasPrefix(id.By, "password+") || strings.Contains(id.By, "+password")
 }
 
 // Authenticator checks credentials. Safe for concurrent use.
 type Authenticator interface {
 	// Password checks a password without a key before it: of a user who has to prove a
-	// key, none is right. It takes about the same time whether the user
+	// key, none is right but app passwords, which are good for the protocol of the context's
+	// [storage.Origin] only. Over WebDAV, which cannot ask for a code, no other is right of a user who needs one. It takes about the same time whether the user
 	// exists or not, and fails with ErrCredentials, ErrBanned, ErrDisabled or
 	// ErrBusy. A failure counts against the address.
 	Password(ctx context.Context, from netip.Addr, user, password string) (Identity, error)
@@ -67,10 +85,19 @@ type Stepwise interface {
 	PasswordToo(ctx context.Context, from netip.Addr, id Identity, password string) (Identity, error)
 }
 
+// SecondFactor is an Authenticator whose users may have to give a one-time code.
+type SecondFactor interface {
+	Authenticator
+
+	// Code checks the code of a user who has proved all else, with NeedsCode. A code is good once. It fails
+	// as Password does.
+	Code(ctx context.Context, from netip.Addr, id Identity, code string) (Identity, error)
+}
+
 // Rechecker is an Authenticator that can tell whether what it said of a user still
 // holds, at much less than the cost of a login.
 type Rechecker interface {
 	// Current reports whether what is kept of the user is what it was at the login: no
-	// other password, not disabled, not removed.
+	// other password, not disabled, not removed, not expired since.
 	Current(id Identity) bool
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gateway/state"
@@ -32,7 +33,7 @@ const (
 // it counts alone.
 // Safe for concurrent use.
 type Guard struct {
-	limits GuardLimits
+	limits atomic.Pointer[GuardLimits]
 	now    func() time.Time
 	shared state.Bans // nil: it counts alone
 	log    *slog.Logger
@@ -58,8 +59,13 @@ type record struct {
 
 // NewGuard returns a guard that knows of no failures.
 func NewGuard(l GuardLimits) *Guard {
-	return &Guard{limits: l, now: time.Now, seen: map[netip.Prefix]*record{}}
+	g := &Guard{now: time.Now, seen: map[netip.Prefix]*record{}}
+	g.SetLimits(l)
+	return g
 }
+
+// SetLimits changes the limits. A ban that is in force stays as long as it was to be.
+func (g *Guard) SetLimits(l GuardLimits) { g.limits.Store(&l) }
 
 // NewSharedGuard returns a guard that counts together with others, and knows the
 // bans that are in force.
@@ -161,7 +167,7 @@ func (g *Guard) Failed(from netip.Addr) time.Duration {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bansTime)
 	defer cancel()
-	f, err := g.shared.AddFailure(ctx, network.String(), state.FailureLimits(g.limits))
+	f, err := g.shared.AddFailure(ctx, network.String(), state.FailureLimits(*g.limits.Load()))
 	if err != nil {
 		g.log.Warn("a failed login cannot be counted for other nodes", "error", err)
 		return g.count(network)
@@ -179,7 +185,7 @@ func (g *Guard) count(network netip.Prefix) time.Duration {
 	defer g.mu.Unlock()
 	now := g.now()
 	r := g.record(network, now)
-	f := state.Failures{Count: r.failures}.Another(now.Sub(r.last), state.FailureLimits(g.limits))
+	f := state.Failures{Count: r.failures}.Another(now.Sub(r.last), state.FailureLimits(*g.limits.Load()))
 	r.failures, r.last = f.Count, now
 	if f.Banned > 0 {
 		r.until = now.Add(f.Banned)
@@ -218,10 +224,11 @@ func (g *Guard) makeRoom(now time.Time) {
 	if len(g.seen) < maxAddresses {
 		return
 	}
+	window := g.limits.Load().Window
 	var oldest netip.Prefix
 	var at time.Time
 	for k, r := range g.seen {
-		if now.Sub(r.last) > g.limits.Window && !now.Before(r.until) {
+		if now.Sub(r.last) > window && !now.Before(r.until) {
 			delete(g.seen, k)
 		} else if at.IsZero() || r.last.Before(at) {
 			oldest, at = k, r.last

@@ -73,6 +73,21 @@ func (t *Trust) usable(key ssh.PublicKey) error {
 	return nil
 }
 
+// authority fails with errAuthority where the authority of a certificate is not one any more.
+func (t *Trust) authority(cert *ssh.Certificate) error {
+	if t == nil || t.authorities == nil {
+		return errAuthority
+	}
+	authorities, err := t.authorities.get()
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(authorities, func(a ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), cert.SignatureKey.Marshal()) }) {
+		return errAuthority
+	}
+	return nil
+}
+
 // certificate checks a user certificate for a user who comes from an address
 // (PROTOCOL.certkeys of OpenSSH). It has to name the user as a principal: one without
 // principals is good for everybody, and for nobody here. Of critical options only source-address is known.

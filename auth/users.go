@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/ssh"
@@ -34,9 +35,36 @@ type User struct {
 	PasswordHash   string   `yaml:"password,omitempty"`        // argon2id, PHC string; "" means no password login
 	AuthorizedKeys []string `yaml:"authorized_keys,omitempty"` // lines as in OpenSSH's authorized_keys, without options
 	Require        []string `yaml:"require,omitempty"`         // what is needed to log in, all of it: ByPublicKey, ByPassword; empty: either
+	AllowFrom      []string `yaml:"allow_from,omitempty"`      // addresses and networks to log in from; empty: any
 	Mounts         []Mount  `yaml:"mounts"`
 	Quota          Bytes    `yaml:"quota,omitempty"` // over all mounts; 0 means none
 	Disabled       bool     `yaml:"disabled,omitempty"`
+
+	Expires      time.Time     `yaml:"expires,omitempty"` // from when on no login is let; zero: never
+	TOTP         TOTP          `yaml:"totp,omitempty"`    // the second factor
+	AppPasswords []AppPassword `yaml:"app_passwords,omitempty"`
+
+	MaxSessions int       `yaml:"max_sessions,omitempty"` // open at once on one node, over all protocols; 0: any number
+	Bandwidth   Bandwidth `yaml:"bandwidth,omitempty"`
+}
+
+// Bandwidth is how many bytes a second all sessions of a user together may move on one node; 0 is no limit.
+type Bandwidth struct {
+	Up   Bytes `yaml:"up,omitempty"` // to the gateway
+	Down Bytes `yaml:"down,omitempty"`
+}
+
+// CheckBandwidth says what is wrong with a limit of bytes a second, if anything.
+func CheckBandwidth(b Bytes) error {
+	if b != 0 && b < storage.MinBandwidth {
+		return fmt.Errorf("%v is less than the least bandwidth, %v a second; give more, or 0 for no limit", b, Bytes(storage.MinBandwidth))
+	}
+	return nil
+}
+
+// over reports whether the user may not log in, or stay, at a time.
+func (u User) over(at time.Time) bool {
+	return u.Disabled || !u.Expires.IsZero() && !at.Before(u.Expires)
 }
 
 // What User.Require can have.
@@ -254,6 +282,24 @@ func (u User) check() error {
 	if u.requires(ByPassword) && u.PasswordHash == "" {
 		return errors.New("require has password, but the user has none; set it with: gateway user passwd NAME")
 	}
+	if err := u.checkFrom(); err != nil {
+		return err
+	}
+	if err := errors.Join(u.TOTP.check(), checkAppPasswords(u.AppPasswords)); err != nil {
+		return err
+	}
+	for key, b := range map[string]Bytes{"up": u.Bandwidth.Up, "down": u.Bandwidth.Down} {
+		if err := CheckBandwidth(b); err != nil {
+			return fmt.Errorf("bandwidth.%s: %w", key, err)
+		}
+	}
+	if u.MaxSessions < 0 {
+		return errors.New("max_sessions is less than 0; give a number, or 0 for any")
+	}
+	return u.checkMounts()
+}
+
+func (u User) checkMounts() error {
 	paths := map[string]bool{}
 	for _, m := range u.Mounts {
 		path, err := storage.CleanName(m.Path)

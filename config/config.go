@@ -35,12 +35,22 @@ type Config struct {
 	Storages map[string]Storage `yaml:"storages"`
 	SFTP     SFTP               `yaml:"sftp"`
 	HTTPS    HTTPS              `yaml:"https"`
+	Page     Page               `yaml:"page"`
 	Logins   Logins             `yaml:"logins"`
 	Log      Log                `yaml:"log"`
+	Audit    Audit              `yaml:"audit"`
+	// Events are who is told of what happens to files, by name; Mail is for operators.
+	Events map[string]EventHook `yaml:"events"`
+	Mail   Mail                 `yaml:"mail"`
 	// Sources are the servers that are migrated from, by name.
 	Sources map[string]Source `yaml:"sources"`
 	// Pushes are the folders whose files are sent on, by name.
 	Pushes map[string]Push `yaml:"pushes"`
+	// ShutdownTimeout is for how long transfers may go on when the gateway is stopped; 0 is 30 s.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+	Limits          Limits        `yaml:"limits"`
+	// OIDC are the providers at which people log in to the page, by name.
+	OIDC map[string]OIDC `yaml:"oidc"`
 
 	file string // where it came from, "" for the defaults
 	raw  []byte // what is in it, to find the lines of mistakes
@@ -56,6 +66,7 @@ type Listener struct {
 	// 1024 and 256.
 	Connections int `yaml:"connections"`
 	PerAddress  int `yaml:"connections_per_address"`
+	Access      `yaml:",inline"`
 }
 
 // MaxConnections is the highest bound that Listener.Connections can be.
@@ -67,6 +78,7 @@ type HTTPS struct {
 	// Certificate and Key are PEM files; without them a self-signed one is made.
 	Certificate string `yaml:"certificate"`
 	Key         string `yaml:"key"`
+	TLS         `yaml:",inline"`
 }
 
 // Logins slows down who guesses.
@@ -91,6 +103,7 @@ func Default() Config {
 		HTTPS:  HTTPS{Listener: Listener{Listen: "127.0.0.1:8443"}},
 		Logins: Logins{Failures: 10, Window: 10 * time.Minute, Ban: 15 * time.Minute},
 		Log:    Log{Level: "info", Format: "text"},
+		Audit:  defaultAudit(),
 	}
 }
 
@@ -111,7 +124,7 @@ func Load(file, data string) (Config, error) {
 		}
 		c.relativeTo(filepath.Dir(file))
 	case named || !errors.Is(err, fs.ErrNotExist):
-		return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
+		return Config{}, fmt.Errorf("cannot read the configuration: %w; name one that is there with --config FILE", err)
 	}
 	if data != "" {
 		c.Data = data
@@ -136,11 +149,15 @@ func (c *Config) relativeTo(dir string) {
 	}
 	join(&c.Data)
 	join(&c.State.PasswordFile)
+	join(&c.Audit.Dir)
 	for _, p := range c.SFTP.files() {
 		join(p)
 	}
 	join(&c.HTTPS.Certificate)
 	join(&c.HTTPS.Key)
+	for _, p := range c.HTTPS.TLS.files() {
+		join(p)
+	}
 	for name, s := range c.Storages {
 		join(&s.Path)
 		if s.S3 != nil {
@@ -156,11 +173,26 @@ func (c *Config) relativeTo(dir string) {
 		}
 		c.Sources[name] = s
 	}
+	for _, p := range c.Mail.files() {
+		join(p)
+	}
+	for name, h := range c.Events {
+		for _, p := range h.files() {
+			join(p)
+		}
+		c.Events[name] = h
+	}
 	for name, p := range c.Pushes {
 		for _, file := range p.files() {
 			join(file)
 		}
 		c.Pushes[name] = p
+	}
+	for name, o := range c.OIDC {
+		for _, file := range o.files() {
+			join(file)
+		}
+		c.OIDC[name] = o
 	}
 }
 
@@ -170,6 +202,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("data folder %q: %w", c.Data, err)
 	}
 	c.Data = abs
+	c.completeOIDC()
 	if c.Storages == nil {
 		c.Storages = map[string]Storage{}
 	}
@@ -181,6 +214,9 @@ func (c *Config) complete() error {
 
 // MountsDir is the folder of what mounted sources need on this machine.
 func (c Config) MountsDir() string { return filepath.Join(c.Data, "mounts") }
+
+// ACMEDir is the folder of what is had by ACME.
+func (c Config) ACMEDir() string { return filepath.Join(c.Data, "acme") }
 
 // UsersDir is the folder of the user files.
 func (c Config) UsersDir() string { return filepath.Join(c.Data, "users") }
@@ -208,6 +244,7 @@ func (c Config) validate(raw []byte) error {
 		if _, err := net.ResolveTCPAddr("tcp", l.Listen); err != nil || l.Listen == "" {
 			bad(key+".listen", "%q is not an address to listen on; write host:port, for example \"127.0.0.1:2022\" or \":2022\"", l.Listen)
 		}
+		l.Access.validate(key, bad)
 		if l.Connections < 0 || l.Connections > MaxConnections {
 			bad(key+".connections", "must be 1 to %d", MaxConnections)
 		}
@@ -218,6 +255,7 @@ func (c Config) validate(raw []byte) error {
 	checkListen("sftp", c.SFTP.Listener)
 	checkListen("https", c.HTTPS.Listener)
 	c.SFTP.validate(bad)
+	c.Page.validate(bad)
 	if _, port, _ := net.SplitHostPort(c.SFTP.Listen); c.SFTP.Listen == c.HTTPS.Listen && port != "0" && !c.SFTP.Off && !c.HTTPS.Off {
 		bad("https.listen", "%q is the address of sftp too; give each its own port", c.HTTPS.Listen)
 	}
@@ -227,6 +265,7 @@ func (c Config) validate(raw []byte) error {
 	if (c.HTTPS.Certificate == "") != (c.HTTPS.Key == "") {
 		bad("https", "certificate and key go together; give both or neither")
 	}
+	c.HTTPS.TLS.validate(bad)
 	if c.Logins.Failures < 1 {
 		bad("logins.failures", "must be at least 1")
 	}
@@ -239,8 +278,12 @@ func (c Config) validate(raw []byte) error {
 	if !oneOf(c.Log.Format, "text", "json") {
 		bad("log.format", "%q is not one of text, json", c.Log.Format)
 	}
+	c.validateShutdown(bad)
+	c.Audit.validate(bad)
+	c.validateEvents(bad)
 	c.validateSources(bad)
 	c.validatePushes(bad)
+	c.validateOIDC(bad)
 	return errors.Join(errs...)
 }
 

@@ -372,10 +372,13 @@ func (f *examined) present(ctx context.Context, evidence []*integrity.Evidence) 
 // releasedWords begin the reason of what an operator released from quarantine.
 const releasedWords = "released from quarantine by "
 
+// Released reports whether an operator published it, from quarantine.
+func Released(p state.Publication) bool { return strings.HasPrefix(p.Reason, releasedWords) }
+
 func (f *examined) verdict(e Examination) (suspect bool, reason string) {
 	rank := map[string]int{string(integrity.Authentic): 3, string(integrity.Intact): 2, string(integrity.Unverified): 1}
 	was, now := rank[f.pub.Verdict], rank[string(e.Decision.Verdict)]
-	released := strings.HasPrefix(f.pub.Reason, releasedWords)
+	released := Released(f.pub)
 	switch {
 	case !e.Present:
 		return true, "the bytes that were published are not there any more: somebody removed or changed them"

@@ -133,27 +133,39 @@ type ScheduledJob struct {
 type Scheduler struct {
 	Jobs   []ScheduledJob
 	Logger *slog.Logger // nil is silent
+	// Room is what bounds those that run at once, where several Schedulers share it: one that is
+	// replaced ends its last runs beside its successor. nil: MaxRunsAtOnce of its own.
+	Room chan struct{}
 }
 
 // Run returns when ctx ended and every job has stopped.
-func (s Scheduler) Run(ctx context.Context) {
+func (s Scheduler) Run(ctx context.Context) { s.RunUntil(ctx, ctx) }
+
+// RunUntil is Run, but begins no run any more when begin ends: it returns when those that are under way
+// have ended by themselves, or by ctx.
+func (s Scheduler) RunUntil(ctx, begin context.Context) {
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
-	room := make(chan struct{}, MaxRunsAtOnce)
+	if s.Room == nil {
+		s.Room = make(chan struct{}, MaxRunsAtOnce)
+	}
+	begin, cancel := context.WithCancel(begin)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
 	var wg sync.WaitGroup
 	for _, j := range s.Jobs {
-		wg.Go(func() { s.runJob(ctx, j, room) })
+		wg.Go(func() { s.runJob(ctx, begin, j) })
 	}
 	wg.Wait()
 }
 
-func (s Scheduler) runJob(ctx context.Context, j ScheduledJob, room chan struct{}) {
+func (s Scheduler) runJob(ctx, begin context.Context, j ScheduledJob) {
 	notBefore, failures := time.Now(), 0
 	for {
-		last, err := j.Last(ctx)
+		last, err := j.Last(begin)
 		due := NextRun(j.Name, j.Schedule, last)
-		if ctx.Err() != nil {
+		if begin.Err() != nil {
 			return
 		}
 		if err != nil {
@@ -165,19 +177,19 @@ func (s Scheduler) runJob(ctx context.Context, j ScheduledJob, room chan struct{
 		}
 		s.Logger.Debug("job waits", "job", j.Name, "due", due)
 		if wait := time.Until(due); wait > 0 {
-			if pause.For(ctx, min(wait, readAgain)) != nil {
+			if pause.For(begin, min(wait, readAgain)) != nil {
 				return
 			}
 			continue // another node may have run it meanwhile, or have died while it did
 		}
 		select {
-		case room <- struct{}{}:
-		case <-ctx.Done():
+		case s.Room <- struct{}{}:
+		case <-begin.Done():
 			return
 		}
 		began := time.Now()
 		err = j.Run(ctx)
-		<-room
+		<-s.Room
 		busy := errors.Is(err, state.ErrClaimed)
 		if err != nil && !busy {
 			failures++

@@ -227,3 +227,40 @@ func TestScheduler(t *testing.T) {
 		})
 	})
 }
+
+// TestRunUntil: a scheduler that is replaced lets its run end, and begins no other.
+func TestRunUntil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs atomic.Int64
+		release := make(chan struct{})
+		job := ScheduledJob{
+			Name: "a", Schedule: every(time.Minute),
+			Last: func(context.Context) (LastRun, error) { return LastRun{}, nil },
+			Run: func(ctx context.Context) error {
+				runs.Add(1)
+				<-release
+				return ctx.Err()
+			},
+		}
+		begin, replace := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			Scheduler{Jobs: []ScheduledJob{job}}.RunUntil(t.Context(), begin)
+		}()
+		synctest.Wait()
+		replace()
+		time.Sleep(time.Hour)
+		select {
+		case <-ended:
+			t.Error("it ended before its run did")
+		default:
+		}
+		close(release)
+		time.Sleep(time.Hour)
+		<-ended
+		if n := runs.Load(); n != 1 {
+			t.Errorf("%d runs", n)
+		}
+	})
+}

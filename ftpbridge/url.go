@@ -149,7 +149,7 @@ func (s Source) validate() error {
 	}
 	switch {
 	case defaultPorts[s.URL.Scheme] == "":
-		return bad("the scheme must be ftp, ftpes (explicit TLS), ftps (implicit TLS) or sftp")
+		return bad("the scheme must be ftp, ftpes (explicit TLS), ftps (implicit TLS) or sftp; write for example ftpes://user@host/folder")
 	case s.URL.Hostname() == "":
 		return bad("no host")
 	case strings.ContainsAny(s.URL.Host, " \r\n\x00"):

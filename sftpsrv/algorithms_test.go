@@ -55,7 +55,7 @@ func TestRealLegacy(t *testing.T) {
 	modernServer := serve(t, withHostKeys(t))
 	legacyServer := serve(t, withHostKeys(t), func(c *Config) { c.LegacyAlgorithms = true })
 	for _, f := range []*fixture{modernServer, legacyServer} {
-		f.hostKey = f.server.keys[len(f.server.keys)-1] // RSA
+		f.hostKey = f.server.settings.Load().keys[len(f.server.settings.Load().keys)-1] // RSA
 		f.write("f", nil)
 		o := newOpenSSH(t, f)
 		for name, options := range old {
@@ -139,7 +139,7 @@ func TestRealHostKeyRotation(t *testing.T) {
 	f := serve(t, func(c *Config) { c.HostKeys = keys })
 	f.hostKey = keys[1] // RSA, which this client prefers
 	conn := f.mustDial()
-	first := f.server.keys[0].PublicKey().Marshal()
+	first := f.server.settings.Load().keys[0].PublicKey().Marshal()
 	for name, payload := range map[string][]byte{
 		"another key":  ssh.Marshal(struct{ K []byte }{newSigner(t).PublicKey().Marshal()}),
 		"nonsense":     {0xff, 0xff, 0xff, 0xff},

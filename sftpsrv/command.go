@@ -82,11 +82,18 @@ func (a activeReader) Read(p []byte) (int, error) {
 
 func newCommand(ctx context.Context, r *resources, in io.Reader, out, stderr io.Writer) *command {
 	return &command{
-		resources: r, ctx: ctx,
+		resources: r, ctx: from(ctx, "ssh"),
 		in:     bufio.NewReaderSize(activeReader{in, r.active}, 32<<10),
 		out:    &pacedWriter{w: out, moved: r.active},
 		stderr: &pacedWriter{w: stderr, moved: r.active},
 	}
+}
+
+// from is a context for what is done over another protocol of the same connection.
+func from(ctx context.Context, protocol string) context.Context {
+	o := storage.OriginOf(ctx)
+	o.Protocol = protocol
+	return storage.WithOrigin(ctx, o)
 }
 
 func (c *command) stalled(now time.Time, limit time.Duration) bool {
@@ -116,6 +123,7 @@ func (c *command) run(line string) uint32 {
 	case isHash:
 		return c.hashFiles(name, newHash, args)
 	case name == "scp":
+		c.ctx = from(c.ctx, "scp")
 		return c.scp(args)
 	case name == "pwd" && len(args) == 0:
 		return c.say("/\n")

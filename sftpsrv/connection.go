@@ -15,19 +15,24 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/semaphore"
+
+	"gateway/auth"
+	"gateway/storage"
 )
 
 // connection is one TCP connection, from accept to close.
 type connection struct {
 	server *Server
+	with   *settings // of when it came
 	raw    net.Conn
 	from   netip.Addr
 	place  *ticket
 	log    *slog.Logger
 
-	signature  string       // how the user's key signed; "" if none did
-	lastActive atomic.Int64 // Unix nanoseconds of the last request
-	asked      atomic.Int64 // when a keepalive was sent that is not answered; 0: none
+	id         auth.Identity // once logged in
+	signature  string        // how the user's key signed; "" if none did
+	lastActive atomic.Int64  // Unix nanoseconds of the last request
+	asked      atomic.Int64  // when a keepalive was sent that is not answered; 0: none
 	alive      sync.WaitGroup
 
 	mu       sync.Mutex
@@ -36,9 +41,9 @@ type connection struct {
 	channels int
 }
 
-func newConnection(s *Server, raw net.Conn, from netip.Addr, place *ticket, log *slog.Logger) *connection {
+func newConnection(s *Server, with *settings, raw net.Conn, from netip.Addr, place *ticket, log *slog.Logger) *connection {
 	return &connection{
-		server: s, raw: raw, from: from, place: place, log: log,
+		server: s, with: with, raw: raw, from: from, place: place, log: log,
 		sessions: make(map[*session]struct{}), commands: make(map[*command]struct{}),
 	}
 }
@@ -68,6 +73,7 @@ func (c *connection) serve() {
 	}()
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	defer cancel()
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "sftp", Address: c.from})
 	conn, channels, requests, err := c.handshake(ctx)
 	if err != nil {
 		return // logged by handshake
@@ -80,7 +86,7 @@ func (c *connection) serve() {
 	}()
 	shared, err := c.login(ctx, conn)
 	if err != nil {
-		c.log.Error("login failed", "error", err)
+		c.refused(err, channels, requests)
 		return
 	}
 	c.log.Info("login", "client", string(conn.ClientVersion()))
@@ -89,16 +95,20 @@ func (c *connection) serve() {
 	c.announce(conn)
 	c.alive.Go(func() { c.watch(ctx, conn) })
 	c.serveChannels(ctx, channels, shared)
-	c.log.Info("logout", "after", time.Since(began).Round(time.Millisecond))
+	lasted := time.Since(began).Round(time.Millisecond)
+	c.log.Info("logout", "after", lasted)
+	auth.Tell(ctx, c.with.Auth, auth.LoginEvent{Kind: auth.LoggedOut, From: c.from, User: shared.user, Lasted: lasted})
 }
 
 // handshake is everything up to a proved identity.
 func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
-	if tcp, ok := c.raw.(*net.TCPConn); ok {
+	if tcp, ok := c.raw.(interface {
+		SetKeepAliveConfig(config net.KeepAliveConfig) error
+	}); ok {
 		// Without it the keepalive of SSH still finds dead peers.
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4})
 	}
-	deadline := time.Now().Add(c.server.config.HandshakeTimeout)
+	deadline := time.Now().Add(c.with.HandshakeTimeout)
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	greeted, hello, err := greet(c.raw, deadline)
@@ -106,11 +116,19 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 		c.log.Debug("went away without a word")
 		return nil, nil, nil, err
 	}
-	l := &login{ctx: ctx, auth: c.server.config.Auth, from: c.from}
-	conn, channels, requests, err := ssh.NewServerConn(greeted, l.config(c.server, hello))
+	if errors.Is(err, errNotSSH) {
+		c.logRefused("", err)
+		return nil, nil, nil, err
+	}
+	l := &login{ctx: ctx, auth: c.with.Auth, from: c.from}
+	conn, channels, requests, err := ssh.NewServerConn(greeted, l.config(c.with, hello))
 	if err != nil {
 		l.failed()
-		c.logRefused(l.user, err)
+		reason := refusal(err)
+		c.logRefused(l.user, reason)
+		if l.user != "" {
+			auth.Tell(ctx, l.auth, auth.LoginEvent{Kind: auth.LoginRefused, From: c.from, User: l.user, By: l.by(), Err: reason})
+		}
 		return nil, nil, nil, err
 	}
 	if err := c.raw.SetDeadline(time.Time{}); err != nil {
@@ -122,9 +140,8 @@ func (c *connection) handshake(ctx context.Context) (*ssh.ServerConn, <-chan ssh
 	return conn, channels, requests, nil
 }
 
-// logRefused says why there was no login: what was wrong with the last attempt. Clients
-// choose part of the text, so it is cut.
-func (c *connection) logRefused(user string, err error) {
+// refusal is why there was no login: what was wrong with the last attempt.
+func refusal(err error) error {
 	reason := err
 	var failures *ssh.ServerAuthError
 	if errors.As(err, &failures) {
@@ -134,6 +151,15 @@ func (c *connection) logRefused(user string, err error) {
 			}
 		}
 	}
+	var unfinished *ssh.PartialSuccessError
+	if errors.As(reason, &unfinished) {
+		reason = errStepMissing
+	}
+	return reason
+}
+
+// logRefused says why there was no login. Clients choose part of the text, so it is cut.
+func (c *connection) logRefused(user string, reason error) {
 	text := reason.Error()
 	c.log.Info("no login", "user", user[:min(len(user), maxUser)], "reason", text[:min(len(text), 300)])
 }
@@ -144,7 +170,8 @@ func (c *connection) login(ctx context.Context, conn *ssh.ServerConn) (*resource
 	if err != nil {
 		return nil, err
 	}
-	config := c.server.config
+	c.id = id
+	config := c.with.Config
 	c.log = c.log.With("user", id.User.Name, "by", id.By)
 	if agreed, ok := conn.Conn.(ssh.AlgorithmsConnMetadata); ok {
 		if old := modern().lacks(agreed.Algorithms(), c.signature); len(old) > 0 {
@@ -152,6 +179,11 @@ func (c *connection) login(ctx context.Context, conn *ssh.ServerConn) (*resource
 		}
 	}
 	tree, err := config.Open(ctx, id)
+	told := auth.LoginEvent{Kind: auth.LoggedIn, From: c.from, User: id.User.Name, By: id.By, Err: err}
+	if err != nil {
+		told.Kind = auth.LoginRefused
+	}
+	auth.Tell(ctx, config.Auth, told)
 	if err != nil {
 		return nil, err
 	}
@@ -177,13 +209,14 @@ func (c *connection) active() { c.lastActive.Store(time.Now().UnixNano()) }
 // watch ends a connection whose client is gone, idle for too long, or does not
 // take its answers.
 func (c *connection) watch(ctx context.Context, conn *ssh.ServerConn) {
-	config := c.server.config
+	config := c.with.Config
 	period := min(config.KeepAlive, config.StallTimeout)
 	if config.IdleTimeout > 0 {
 		period = min(period, max(config.IdleTimeout/4, 10*time.Millisecond))
 	}
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
+	login := recheck{id: c.id, at: time.Now()}
 	var lastAsked time.Time
 	for {
 		select {
@@ -192,6 +225,10 @@ func (c *connection) watch(ctx context.Context, conn *ssh.ServerConn) {
 		case now := <-ticker.C:
 			if reason := c.overdue(now); reason != "" {
 				c.log.Warn("connection is closed", "reason", reason)
+				c.close()
+				return
+			}
+			if c.endedByLogin(ctx, &login, now) {
 				c.close()
 				return
 			}
@@ -205,7 +242,7 @@ func (c *connection) watch(ctx context.Context, conn *ssh.ServerConn) {
 
 func (c *connection) overdue(now time.Time) string {
 	const untaken = "the client does not take its answers"
-	config := c.server.config
+	config := c.with.Config
 	if asked := c.asked.Load(); asked != 0 && now.Sub(time.Unix(0, asked)) > 3*config.KeepAlive {
 		return "the client does not answer"
 	}

@@ -37,7 +37,10 @@ const msgKexInit = 20
 
 var (
 	errHelloShort = errors.New("the beginning of the connection is not whole yet")
-	errHelloOther = errors.New("the connection does not begin as SSH does")
+	errHelloOther = errors.New("the client is not one of SSH")
+	// errNotSSH is for what the library would skip: it takes lines before the identification, which only a server may
+	// send (RFC 4253 section 4.2). A header of the PROXY protocol is such a line, from somebody who is no balancer.
+	errNotSSH = fmt.Errorf("%w: the connection does not begin as SSH does", errHelloOther)
 )
 
 // clientHello is what a client can do, as far as it matters here.
@@ -46,14 +49,14 @@ type clientHello struct {
 }
 
 // parseHello reads the identification and the KEXINIT (RFC 4253 section 7.1) at the beginning of a
-// connection. It fails with errHelloShort when more bytes may help, with errHelloOther when none will.
+// connection. It fails with errHelloShort when more bytes may help, with errHelloOther or errNotSSH when none will.
 func parseHello(b []byte) (clientHello, error) {
 	end := bytes.IndexByte(b[:min(len(b), maxVersion)], '\n')
 	switch {
 	case end < 0 && len(b) < maxVersion:
 		return clientHello{}, errHelloShort
 	case end < 0 || !bytes.HasPrefix(b, []byte("SSH-")):
-		return clientHello{}, errHelloOther
+		return clientHello{}, errNotSSH
 	}
 	b = b[end+1:]
 	if len(b) < 6 {
@@ -113,7 +116,7 @@ type helloConn struct {
 }
 
 // greet sends our identification at once and waits for what the client says of itself. An error is
-// that of the connection; a client that does not begin as SSH does is the library's to refuse.
+// that of the connection, or errNotSSH; what else is wrong is the library's to refuse.
 func greet(raw net.Conn, deadline time.Time) (*helloConn, clientHello, error) {
 	conn := &helloConn{Conn: raw}
 	if err := raw.SetDeadline(deadline); err != nil {
@@ -131,7 +134,11 @@ func greet(raw net.Conn, deadline time.Time) (*helloConn, clientHello, error) {
 		if readErr != nil && !(waiting && errors.Is(readErr, os.ErrDeadlineExceeded)) {
 			return conn, clientHello{}, readErr
 		}
-		if hello, err = parseHello(conn.read); readErr != nil {
+		hello, err = parseHello(conn.read)
+		if errors.Is(err, errNotSSH) {
+			return conn, clientHello{}, err
+		}
+		if readErr != nil {
 			break
 		}
 		if !waiting && bytes.IndexByte(conn.read, '\n') >= 0 {

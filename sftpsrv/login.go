@@ -20,6 +20,8 @@ var (
 	errKeyRefused  = errors.New("key is of a kind or size that is not accepted")
 	errNoChallenge = errors.New("keyboard-interactive was not answered")
 	errNoIdentity  = errors.New("handshake ended without an identity")
+	errNoCodes     = errors.New("the user needs a one-time code, and nothing here can check one")
+	errStepMissing = errors.New("the client did not take the next step: a password, or a one-time code by keyboard-interactive")
 )
 
 // login checks who a connection is. What it remembers is for counting failures only:
@@ -30,14 +32,14 @@ type login struct {
 	auth     auth.Stepwise
 	from     netip.Addr
 	keys     bool // a key was offered
-	password bool // a password was checked: the Authenticator counted it
+	password bool // a password or code was checked: the Authenticator counted it
 
 	// For the log: who it was last said to be, and how the user's key signed ("" if none did).
 	user, signature string
 }
 
 // config is the handshake of one connection.
-func (l *login) config(s *Server, hello clientHello) *ssh.ServerConfig {
+func (l *login) config(s *settings, hello clientHello) *ssh.ServerConfig {
 	password, interactive := l.askPassword(func(user, password string) (auth.Identity, error) {
 		return l.auth.Password(l.ctx, l.from, user, password)
 	})
@@ -52,8 +54,8 @@ func (l *login) config(s *Server, hello clientHello) *ssh.ServerConfig {
 		},
 		VerifiedPublicKeyCallback: l.keyProved,
 	}
-	config.RekeyThreshold = uint64(max(s.config.RekeyBytes, 0))
-	if banner := s.config.Banner; banner != "" {
+	config.RekeyThreshold = uint64(max(s.RekeyBytes, 0))
+	if banner := s.Banner; banner != "" {
 		config.BannerCallback = func(ssh.ConnMetadata) string { return banner }
 	}
 	for _, key := range s.keys {
@@ -62,13 +64,16 @@ func (l *login) config(s *Server, hello clientHello) *ssh.ServerConfig {
 	return config
 }
 
-// keyProved is called with what checkKey said of the very key that was proved. Where a password is needed
-// too, it is asked for next.
+// keyProved is called with what checkKey said of the very key that was proved. Where a password or a
+// one-time code is needed too, it is asked for next.
 func (l *login) keyProved(_ ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, signature string) (*ssh.Permissions, error) {
 	l.signature = signature
 	id, ok := p.ExtraData[identityKey{}].(auth.Identity)
-	if !ok || !id.NeedsPassword {
+	switch {
+	case !ok || !id.NeedsPassword && !id.NeedsCode:
 		return p, nil
+	case !id.NeedsPassword:
+		return nil, l.codeNext(id)
 	}
 	var next ssh.ServerAuthCallbacks
 	next.PasswordCallback, next.KeyboardInteractiveCallback = l.askPassword(func(_, password string) (auth.Identity, error) {
@@ -77,28 +82,67 @@ func (l *login) keyProved(_ ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permission
 	return nil, &ssh.PartialSuccessError{Next: next}
 }
 
-// askPassword are the two ways in which SSH asks for a password: RFC 4252 section 8, and RFC 4256.
+// askPassword are the two ways in which SSH asks for a password: RFC 4252 section 8, and RFC 4256. A one-time
+// code that is needed too is asked for in the second way: at once, or as the next step.
 func (l *login) askPassword(check func(user, password string) (auth.Identity, error)) (
 	func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error),
 	func(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error),
 ) {
-	plain := func(conn ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+	checked := func(conn ssh.ConnMetadata, password string) (auth.Identity, error) {
 		l.user = conn.User()
 		if len(conn.User()) > maxUser || len(password) > maxPassword {
 			l.keys = true // not seen by the Authenticator, so counted at the end
-			return nil, errTooLong
+			return auth.Identity{}, errTooLong
 		}
 		l.password = true
-		return permissions(check(conn.User(), string(password)))
+		return check(conn.User(), password)
+	}
+	plain := func(conn ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+		id, err := checked(conn, string(password))
+		if err == nil && id.NeedsCode {
+			return nil, l.codeNext(id)
+		}
+		return permissions(id, err)
 	}
 	interactive := func(conn ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 		answers, err := ask("", "", []string{"Password: "}, []bool{false})
 		if err != nil || len(answers) != 1 {
 			return nil, errNoChallenge
 		}
-		return plain(conn, []byte(answers[0]))
+		id, err := checked(conn, answers[0])
+		if err == nil && id.NeedsCode {
+			return l.askCode(id, ask)
+		}
+		return permissions(id, err)
 	}
 	return plain, interactive
+}
+
+// codeNext is the answer to who has given all but the one-time code (RFC 4252 section 5.1, partial success).
+func (l *login) codeNext(id auth.Identity) error {
+	return &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{
+		KeyboardInteractiveCallback: func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+			return l.askCode(id, ask)
+		},
+	}}
+}
+
+// askCode asks for the one-time code. It may be seen: it is good once, and programs that know the password
+// give it to what must not be seen.
+func (l *login) askCode(id auth.Identity, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+	codes, ok := l.auth.(auth.SecondFactor)
+	if !ok {
+		return nil, errNoCodes
+	}
+	answers, err := ask("", "", []string{"One-time code: "}, []bool{true})
+	switch {
+	case err != nil || len(answers) != 1:
+		return nil, errNoChallenge
+	case len(answers[0]) > maxPassword:
+		return nil, errTooLong
+	}
+	l.password = true
+	return permissions(codes.Code(l.ctx, l.from, id, answers[0]))
 }
 
 func (l *login) checkKey(user string, key ssh.PublicKey) (*ssh.Permissions, error) {
@@ -133,7 +177,7 @@ func permissions(id auth.Identity, err error) (*ssh.Permissions, error) {
 // identity is who the handshake says that the user is.
 func identity(conn *ssh.ServerConn) (auth.Identity, error) {
 	if conn.Permissions != nil {
-		if id, ok := conn.Permissions.ExtraData[identityKey{}].(auth.Identity); ok && !id.NeedsPassword {
+		if id, ok := conn.Permissions.ExtraData[identityKey{}].(auth.Identity); ok && !id.NeedsPassword && !id.NeedsCode {
 			return id, nil
 		}
 	}
@@ -146,6 +190,19 @@ func (l *login) failed() {
 	if l.keys && !l.password {
 		l.auth.Failed(l.from)
 	}
+}
+
+// by is what was tried.
+func (l *login) by() string {
+	switch {
+	case l.password && l.keys:
+		return "publickey, password"
+	case l.password:
+		return "password"
+	case l.keys:
+		return "publickey"
+	}
+	return ""
 }
 
 // acceptableKey refuses RSA keys that are weak or expensive.

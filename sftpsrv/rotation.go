@@ -26,7 +26,7 @@ func (c *connection) announce(conn *ssh.ServerConn) {
 		return
 	}
 	var payload []byte
-	for _, key := range c.server.announced {
+	for _, key := range c.with.announced {
 		payload = append(payload, ssh.Marshal(struct{ Key []byte }{key.PublicKey().Marshal()})...)
 	}
 	_, _, _ = conn.SendRequest(announceRequest, false, payload) // a connection that is gone is found elsewhere
@@ -41,7 +41,7 @@ func (c *connection) serveRequests(conn *ssh.ServerConn, requests <-chan *ssh.Re
 			continue
 		}
 		proofs++
-		proof, err := c.server.proveHostKeys(conn, r.Payload)
+		proof, err := c.with.proveHostKeys(conn, r.Payload)
 		if err != nil {
 			c.log.Debug("host keys are not proved", "error", err)
 		}
@@ -50,7 +50,7 @@ func (c *connection) serveRequests(conn *ssh.ServerConn, requests <-chan *ssh.Re
 }
 
 // proveHostKeys signs for each key in the request that the server of this session has it.
-func (s *Server) proveHostKeys(conn *ssh.ServerConn, request []byte) ([]byte, error) {
+func (s *settings) proveHostKeys(conn *ssh.ServerConn, request []byte) ([]byte, error) {
 	var proof []byte
 	d := decoder{b: request}
 	for n := 0; len(d.b) > 0; n++ {
@@ -72,7 +72,7 @@ func (s *Server) proveHostKeys(conn *ssh.ServerConn, request []byte) ([]byte, er
 }
 
 // hostKey is the announced key in this form, or nil.
-func (s *Server) hostKey(public []byte) ssh.Signer {
+func (s *settings) hostKey(public []byte) ssh.Signer {
 	for _, key := range s.announced {
 		if bytes.Equal(key.PublicKey().Marshal(), public) {
 			return key

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -126,15 +126,11 @@ func positive[T int | int64 | time.Duration](v, otherwise T) T {
 
 // Server is an SFTP server. Make it with New.
 type Server struct {
-	config   Config
+	settings atomic.Pointer[settings]
 	pool     bufferPool
 	buffered *semaphore.Weighted
 	admit    admission
 	open     claims
-
-	algorithms algorithmSet
-	keys       []ssh.Signer // in use
-	announced  []ssh.Signer // these and the next ones
 
 	ctx    context.Context // of everything that is done for clients
 	cancel context.CancelFunc
@@ -150,35 +146,19 @@ type Server struct {
 // New makes a server. It fails when something required is missing from the
 // configuration or a host key cannot be used.
 func New(c Config) (*Server, error) {
-	c, err := c.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	if len(c.HostKeys) == 0 {
-		return nil, errors.New("sftpsrv: Config.HostKeys is empty")
-	}
-	offered := modern()
-	if c.LegacyAlgorithms {
-		offered = legacy()
-	}
-	keys, err := usableHostKeys(append(slices.Clone(c.HostKeys), c.NextHostKeys...), offered.hostRSA)
+	made, err := newSettings(c)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		config:     c,
-		algorithms: offered,
-		keys:       keys[:len(c.HostKeys)],
-		announced:  keys,
-		buffered:   semaphore.NewWeighted(c.MaxBuffered),
-		admit: admission{
-			maxAll: c.MaxConnections, maxUnknown: c.MaxUnauthenticated, maxPerAddress: c.MaxPerAddress,
-			from: make(map[netip.Prefix]*arrivals),
-		},
+		buffered:  semaphore.NewWeighted(made.MaxBuffered),
+		admit:     admission{from: make(map[netip.Prefix]*arrivals)},
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*connection]struct{}),
 		changed:   make(chan struct{}, 1),
 	}
+	s.settings.Store(made)
+	s.admit.limit(made.Config)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -198,10 +178,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
+	bounded, cancel := context.WithTimeout(context.Background(), s.settings.Load().ShutdownTimeout)
 	defer cancel()
 	if err := s.Shutdown(bounded); err != nil {
-		s.config.Logger.Warn("transfers were cut off by the end of the server", "error", err)
+		s.settings.Load().Logger.Warn("transfers were cut off by the end of the server", "error", err)
 	}
 	return nil
 }
@@ -291,7 +271,7 @@ func (s *Server) accept(l net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return err
 		default:
-			s.config.Logger.Warn("connection was not accepted", "error", err)
+			s.settings.Load().Logger.Warn("connection was not accepted", "error", err)
 			time.Sleep(pause)
 			pause = min(2*pause, longest)
 		}
@@ -301,8 +281,9 @@ func (s *Server) accept(l net.Listener) error {
 // start serves a connection in a goroutine of its own, if it is admitted.
 func (s *Server) start(conn net.Conn) {
 	from := remoteAddr(conn)
-	log := s.config.Logger.With("from", from)
-	if err := s.config.Auth.Allowed(from); err != nil {
+	current := s.settings.Load()
+	log := current.Logger.With("from", from)
+	if err := current.Auth.Allowed(from); err != nil {
 		log.Info("connection refused", "reason", err)
 		conn.Close()
 		return
@@ -313,7 +294,7 @@ func (s *Server) start(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	c := newConnection(s, conn, from, place, log)
+	c := newConnection(s, current, conn, from, place, log)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {

@@ -241,6 +241,7 @@ func (s *session) answer(r *request, operation func() *buffer) {
 	reply := s.guard(r, operation)
 	s.pool.put(r.buf)
 	s.out.send(reply, r.weight)
+	s.active() // who waits for a slow answer is not idle
 	s.pending.Add(-1)
 	s.running.Done()
 }

@@ -1,8 +1,9 @@
 // Package state is what the gateway remembers between runs: the ledger of
 // migrations, what was published with which proof, what is in quarantine, which
 // versions of signed evidence were accepted, which files are locked, what
-// properties clients gave them, who may not log in for a while, and what the nodes
-// have of each user's quota.
+// properties clients gave them, who may not log in for a while, which one-time codes
+// were used, in which browsers somebody is logged in, which files are shared,
+// what the nodes have of each user's quota, and what hooks are still to be told.
 //
 // The interfaces are here; state/sqlite is the embedded default, state/postgres is
 // for several nodes. Package statetest holds every implementation to the contract.
@@ -278,5 +279,9 @@ type Store interface {
 	Bans
 	Properties
 	Quotas
+	Outbox
+	Codes
+	Sessions
+	Shares
 	Close() error
 }

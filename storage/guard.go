@@ -80,6 +80,16 @@ func slashed(name string) string {
 	return "/" + name
 }
 
+// Locate says where a file of the view is kept: the Key of its mount, and its name inside that
+// mount's FS. ok is false for a name in no mount.
+func (v *View) Locate(name string) (key, inner string, ok bool) {
+	s, err := v.find(name)
+	if err != nil || s.mount == nil {
+		return "", "", false
+	}
+	return s.mount.Key, s.inner, true
+}
+
 // KeysBelow are the keys of the mounts strictly below a name: other trees, whose keys are not
 // below that of the name.
 func (v *View) KeysBelow(name string) []string {

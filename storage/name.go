@@ -21,6 +21,10 @@ const (
 // for the same.
 const StagingName = ".gateway-staging"
 
+// PageName is reserved in the same way, for what the page for browsers has beside the files: its
+// login, its assets, its uploads. It is where no file can be.
+const PageName = ".gateway"
+
 // CleanName turns a path as protocols send it into the one spelling that the rest
 // of the gateway uses, or fails with [ErrName].
 //
@@ -31,7 +35,7 @@ const StagingName = ".gateway-staging"
 //   - The name must be valid UTF-8 and is normalised to NFC, because macOS
 //     clients send NFD and mean the same file.
 //   - Refused are NUL, the control characters (C0, DEL, C1), the line and paragraph
-//     separators, [StagingName], and whatever passes the bounds above.
+//     separators, [StagingName], [PageName], and whatever passes the bounds above.
 //
 // CleanName(CleanName(x)) is CleanName(x).
 func CleanName(name string) (string, error) {
@@ -113,7 +117,7 @@ func elementFault(element string) string {
 	case strings.ContainsFunc(element, isControl):
 		return "it has a control character"
 	case isReserved(element):
-		return fmt.Sprintf("%q is reserved", StagingName)
+		return fmt.Sprintf("%q and %q are reserved", StagingName, PageName)
 	}
 	return ""
 }
@@ -126,12 +130,12 @@ func isControl(r rune) bool {
 // compatibility form, and without the characters that they ignore (HFS+ and ext4
 // with casefold skip zero-width joiners and their like, FAT a dot or blank at the end).
 func isReserved(element string) bool {
-	if len(element) < len(StagingName) {
+	if len(element) < len(PageName) {
 		return false
 	}
 	element = strings.TrimRight(element, ". ")
 	if strings.IndexFunc(element, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
-		return strings.EqualFold(element, StagingName)
+		return strings.EqualFold(element, StagingName) || strings.EqualFold(element, PageName)
 	}
 	visible := strings.Map(func(r rune) rune {
 		if unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
@@ -139,7 +143,8 @@ func isReserved(element string) bool {
 		}
 		return r
 	}, element)
-	return strings.EqualFold(norm.NFKC.String(visible), StagingName)
+	plain := norm.NFKC.String(visible)
+	return strings.EqualFold(plain, StagingName) || strings.EqualFold(plain, PageName)
 }
 
 func badName(name, format string, args ...any) error {

@@ -29,6 +29,8 @@ func TestCleanName(t *testing.T) {
 		long + "/" + long:           long + "/" + long,
 		".gateway-staging2":         ".gateway-staging2",
 		"gateway-staging":           "gateway-staging",
+		".gateway-":                 ".gateway-",
+		"gateway":                   "gateway",
 		strings.Repeat("é", 127):    strings.Repeat("é", 127),
 		strings.Repeat("a/", 254):   strings.TrimSuffix(strings.Repeat("a/", 254), "/"),
 		strings.Repeat("/", 10_000): "",
@@ -58,6 +60,7 @@ func TestCleanNameRefuses(t *testing.T) {
 		strings.Repeat("/", 3*MaxName+1),
 		StagingName, "/" + StagingName + "/x", "a/" + StagingName, ".GATEWAY-Staging",
 		".gateway\u200d-staging", "\ufeff.gateway-staging", ".gateway-\u017ftaging", "\uff0egateway-staging", ".gateway-staging.", ".gateway-staging ",
+		PageName, "/" + PageName + "/x", "a/" + PageName, ".Gateway", ".gateway.", ".gateway ", "\uff0egateway", ".gate\u200dway",
 		".gateway\ufe0f-staging", "\u115f.gateway-staging",
 	} {
 		if plain(in) {

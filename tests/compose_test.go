@@ -163,6 +163,7 @@ func (c *composed) node(i int) *composedNode {
 	writeFile(c.t, n.config, []byte(dockerFile(c.t, "gateway.yaml",
 		"/secrets", c.secrets+"/gateway", "db:5432/gateway", c.db.Addr+"/postgres", "s3:7070", c.s3, "ftp:21", c.ftp.Addr,
 		`":2022"`, n.sftp, `":8443"`, n.https, "/data/reports", c.dir+"/reports",
+		"172.30.57.10", "127.0.0.1",
 		"every: 1m", "every: 10s", // so that the test need not wait
 	)))
 	n.must("--config", n.config, "check-config")
@@ -270,6 +271,10 @@ func TestCompose(t *testing.T) {
 		if !strings.Contains(n.text(n.log), "method=PUT") {
 			t.Errorf("node %d got no upload", i+1)
 		}
+	}
+	const elsewhere = "127.0.0.44" // a client's address that is not the balancer's
+	if got := b.answer("--interface", elsewhere, "-X", "MKCOL", b.url("new")); got != "201" || !strings.Contains(a.text(a.log)+other.text(other.log), "remote="+elsewhere) {
+		t.Errorf("from %s: %s, and the nodes do not know from where", elsewhere, got)
 	}
 	b.batch("get up5 "+c.dir+"/back", "put "+file+" over-sftp")
 	if got, err := os.ReadFile(filepath.Join(c.dir, "back")); err != nil || !bytes.Equal(got, body) {

@@ -157,6 +157,9 @@ func TestImage(t *testing.T) {
 	}
 	if run := list[slices.IndexFunc(list, func(i instruction) bool { return strings.Contains(i.rest, "go build") })].rest; !strings.Contains(run, "CGO_ENABLED=0") {
 		t.Errorf("the binary is not static: %s", run)
+	} else if made := makeBuild(t); !strings.Contains(run, "-trimpath") || !strings.Contains(run, "-tags timetzdata") ||
+		!strings.Contains(made, "CGO_ENABLED=0 go build -trimpath -tags timetzdata ") {
+		t.Errorf("the image's binary is not that of make build: %s, and %s", run, made)
 	}
 	root := servers.ModuleRoot(t)
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
@@ -237,3 +240,13 @@ func TestComposeFile(t *testing.T) {
 
 // hasHealth: what is built here has its check in the Dockerfile.
 func hasHealth(s composeService) bool { return s.Healthcheck != nil || s.Build != nil }
+
+// makeBuild is what "make build" would run.
+func makeBuild(t *testing.T) string {
+	t.Helper()
+	r := finish(t, exec.Command("make", "-n", "-C", servers.ModuleRoot(t), "build"))
+	if r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	return r.out
+}

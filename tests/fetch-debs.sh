@@ -6,6 +6,8 @@
 # Nothing is installed and nothing outside .cache is written: the servers conflict with one another
 # as packages, so no machine could have them all installed. Root is not needed.
 #
+# axe-core, which looks for barriers on pages, comes from npm instead: one file of script, held to its digest.
+#
 # Clients also get a wrapper in .cache/debs/bin that runs the unpacked program with its libraries.
 # With everything there already it ends at once. Delete .cache to fetch afresh.
 set -euo pipefail
@@ -39,15 +41,22 @@ packages() {
     nginx) echo nginx-light libnginx-mod-http-dav-ext ;;
     apache2) echo apache2-bin ;;
     paramiko) echo python3-paramiko ;;
+    aiosmtpd) echo python3-aiosmtpd ;;
     ssh-audit) echo ssh-audit ;;
     cadaver) echo cadaver ;;
     fuse) echo fuse3 ;;
     litmus) echo litmus ;;
     sshfs) echo sshfs ;;
+    zsh) echo zsh ;;
+    fish) echo fish ;;
+    mandoc) echo mandoc ;;
+    systemd) echo systemd ;;
+    chromium) echo chromium fonts-dejavu-core ;;
+    axe-core) echo axe-core@4.14.1 ;;
     *) die "unknown name $1; known: ${all[*]}" ;;
     esac
 }
-all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko ssh-audit cadaver fuse litmus sshfs)
+all=(wrappers vsftpd pure-ftpd pyftpdlib proftpd inetutils-ftpd linux-ftpd lftp rclone curl wget openssh sshd gnupg openssl minisign signify postgresql haproxy nginx apache2 paramiko aiosmtpd ssh-audit cadaver fuse litmus sshfs zsh fish mandoc systemd chromium axe-core)
 
 # The programs of each folder that get a wrapper.
 programs() {
@@ -64,11 +73,17 @@ programs() {
     pure-ftpd) echo pure-pw ;;
     pyftpdlib) echo python3 ;;
     paramiko) echo python3-paramiko ;;
+    aiosmtpd) echo python3-aiosmtpd ;;
     ssh-audit) echo ssh-audit ;;
     cadaver) echo cadaver ;;
     fuse) echo fusermount fusermount3 ;;
     litmus) echo litmus ;;
     sshfs) echo sshfs ;;
+    zsh) echo zsh ;;
+    fish) echo fish ;;
+    mandoc) echo mandoc ;;
+    systemd) echo systemd-analyze ;;
+    chromium) echo chromium ;;
     esac
 }
 
@@ -127,8 +142,29 @@ closure() {
         sed -nE 's/^Inst ([^ ]+) (\[[^]]*\] )?\(([^ ]+) .*/\1=\3/p'
 }
 
+# fetch_axe unpacks the one file that the tests use.
+fetch_axe() {
+    local new=$debs/.new.axe-core
+    command -v npm >/dev/null || die "axe-core: needs npm"
+    rm -rf "$new"
+    mkdir -p "$new"
+    (cd "$new" && npm pack --silent --cache "$new/.npm" "$(packages axe-core)" >/dev/null) ||
+        die "axe-core: npm cannot get it; is this machine online?"
+    tar -xzf "$new"/axe-core-*.tgz -C "$new" --strip-components=1 package/axe.min.js package/LICENSE
+    echo "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c  $new/axe.min.js" | sha256sum --check --quiet >&2 ||
+        die "axe-core: it is not the file that was expected"
+    rm -rf "$new/.npm" "$new"/axe-core-*.tgz "$debs/axe-core"
+    stamp axe-core >"$new/.done"
+    mv "$new" "$debs/axe-core"
+    echo "fetch-debs: axe-core: 1 file" >&2
+}
+
 fetch() {
     local name=$1 wanted list dir=$debs/$1 new=$debs/.new.$1 deb try
+    [ "$name" != axe-core ] || {
+        fetch_axe
+        return
+    }
     wanted=$(packages "$name")
     # shellcheck disable=SC2086
     list=$(closure $wanted) && [ -n "$list" ] || {
@@ -167,7 +203,7 @@ END
             echo "root=\$bin/../$1"
             cat <<'END'
 libs=
-for d in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/lftp/*; do
+for d in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/lftp/* "$root"/usr/lib/*-linux-gnu/systemd "$root"/usr/lib/*-linux-gnu/pulseaudio; do
     [ ! -d "$d" ] || libs=$libs${libs:+:}$d
 done
 [ -z "$libs" ] || { LD_LIBRARY_PATH=$libs; export LD_LIBRARY_PATH; }
@@ -190,7 +226,7 @@ invoke() {
         echo 'for d in "$root"/usr/lib/lftp/*; do LFTP_MODULE_PATH=$d; export LFTP_MODULE_PATH; done'
         echo 'exec "$root/usr/bin/lftp" "$@"'
         ;;
-    python3 | python3-paramiko)
+    python3 | python3-paramiko | python3-aiosmtpd)
         echo 'PYTHONPATH=$root/usr/lib/python3/dist-packages; PYTHONDONTWRITEBYTECODE=1; export PYTHONPATH PYTHONDONTWRITEBYTECODE'
         echo 'p=$(echo "$root"/usr/bin/python3.[0-9]*)'
         echo '[ ! -x "$p" ] || { PYTHONHOME=$root/usr; export PYTHONHOME; exec "$p" "$@"; }'
@@ -198,7 +234,11 @@ invoke() {
         ;;
     ssh-audit) invoke python3 | sed 's/"\$@"/-m ssh_audit.ssh_audit "$@"/' ;;
     fusermount | fusermount3) echo 'exec "$root/bin/fusermount3" "$@"' ;;
+    # Not Debian's own script, which reads /etc/chromium.d.
+    chromium) echo 'exec "$root/usr/lib/chromium/chromium" "$@"' ;;
     signify-openbsd) echo 'exec "$root/bin/signify-openbsd" "$@"' ;;
+    zsh) echo 'exec "$root/bin/zsh" "$@"' ;;
+    fish) echo 'exec "$root/usr/bin/fish" -C "set -g fish_function_path $root/usr/share/fish/functions" "$@"' ;;
     litmus)
         echo 'HTDOCS=$root/usr/share/litmus/htdocs; TESTROOT=$root/usr/libexec/litmus; export HTDOCS TESTROOT'
         echo 'exec "$root/usr/bin/litmus" "$@"'

@@ -128,7 +128,7 @@ type serving struct {
 	user, password string
 	keyFile        string // private key that may log in
 	cmd            *exec.Cmd
-	log            *bytes.Buffer
+	log            *output
 	exited         chan struct{}
 }
 
@@ -179,7 +179,7 @@ func (s *serving) start(config string) {
 	// It serves for as long as the test runs, not commandTime.
 	s.cmd = exec.Command(s.cmd.Path, s.cmd.Args[1:]...)
 	s.cmd.Env = append(os.Environ(), s.env...)
-	s.log = &bytes.Buffer{}
+	s.log = &output{}
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -211,6 +211,25 @@ func (s *serving) start(config string) {
 	if s.sftp == "" || s.https == "" {
 		s.t.Fatalf("serve did not say where it listens\n%s", s.log)
 	}
+}
+
+// output is what a program has printed so far.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
 }
 
 // stop ends it as an operator does, and then with force.

@@ -27,15 +27,28 @@ func allowed() map[string][]string {
 		"listing":   nil,
 		"integrity": nil,
 		"config":    nil,
+		"docs":      nil,
+
+		"audit": {"internal/durable"},
+
+		"events": {"state"},
 
 		"internal/durable": nil,
 		"internal/pause":   nil,
+		// What HTTPS shows and asks for.
+		"internal/certificate": nil,
+		// Balancers, and who is let in.
+		"internal/ingress": nil,
+
+		"internal/completion": nil,
+		"internal/manpage":    nil,
 
 		// The contracts.
 		"storage":                   nil,
 		"storage/internal/keylock":  nil,
 		"storage/internal/uploadid": nil,
 		"auth":                      {"config", "storage", "state", "internal/durable"},
+		"auth/oidc":                 nil,
 		"state":                     nil,
 		"state/internal/pages":      nil,
 
@@ -48,14 +61,16 @@ func allowed() map[string][]string {
 		"state/statetest":     {"state"},
 
 		// What uses them.
-		"sftpsrv":   {"auth", "storage", "state", "internal/durable"},
-		"webdav":    {"auth", "storage", "state", "internal/durable"},
-		"ftpbridge": append(slices.Clone(contracts), "internal/pause"),
+		"sftpsrv":     {"auth", "storage", "state", "internal/durable"},
+		"webdav":      {"auth", "storage", "state", "internal/durable"},
+		"webdav/page": {"webdav", "auth", "storage", "state"},
+		"ftpbridge":   append(slices.Clone(contracts), "internal/pause"),
 		// What it found, as files.
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "config", "sftpsrv", "webdav", "ftpbridge", "ftpbridge/report", "internal/durable",
+		"cmd/gateway": append(contracts, "audit", "events", "auth/oidc", "config", "docs", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
+			"internal/ingress", "internal/completion", "internal/manpage",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 
 		// Tests from outside: programs and servers, not packages.

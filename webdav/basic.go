@@ -37,6 +37,9 @@ func (q *request) login(ctx context.Context) error {
 	if err := q.h.cfg.Auth.Allowed(q.from); err != nil {
 		return q.refuseLogin(err)
 	}
+	if decided, err := q.loginByCertificate(ctx); decided {
+		return err
+	}
 	user, password, ok := q.BasicAuth()
 	if !ok {
 		return q.challenge()
@@ -52,10 +55,20 @@ func (q *request) login(ctx context.Context) error {
 // checkLogin is what the loginCache remembers the result of.
 func (h *Handler) checkLogin(ctx context.Context, from netip.Addr, user, password string) (*session, error) {
 	id, err := h.cfg.Auth.Password(ctx, from, user, password)
+	if err == nil && id.NeedsCode { // Basic has no word for a second factor; an Authenticator that knows where it is asked refuses by itself
+		err = fmt.Errorf("%w: a one-time code is needed besides", auth.ErrCredentials)
+	}
 	if err != nil {
+		auth.Tell(ctx, h.cfg.Auth, auth.LoginEvent{Kind: auth.LoginRefused, From: from, User: user, By: auth.ByPassword, Err: err})
 		return nil, err
 	}
-	return h.newSession(ctx, id)
+	s, err := h.newSession(ctx, id)
+	told := auth.LoginEvent{Kind: auth.LoggedIn, From: from, User: id.User.Name, By: id.By, Err: err}
+	if err != nil {
+		told.Kind = auth.LoginRefused
+	}
+	auth.Tell(ctx, h.cfg.Auth, told)
+	return s, err
 }
 
 func (q *request) challenge() error {
@@ -65,6 +78,9 @@ func (q *request) challenge() error {
 
 func (q *request) refuseLogin(err error) error {
 	switch { // the Authenticator logs the reason
+	case errors.Is(err, auth.ErrSessions):
+		q.h.log.Info("login refused", "from", q.from, "reason", err)
+		return refuse(http.StatusTooManyRequests, "too many sessions of this user are open; end one, or wait a few minutes")
 	case errors.Is(err, auth.ErrBanned):
 		return refuse(http.StatusTooManyRequests, "too many failed logins; try again later")
 	case errors.Is(err, auth.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -109,7 +125,13 @@ func newLoginCache(check func(context.Context, netip.Addr, string, string) (*ses
 // get returns the session from the cache, or checks. Requests that bring the
 // same credentials from one address at once share one check.
 func (c *loginCache) get(ctx context.Context, from netip.Addr, user, password string) (*session, error) {
-	key := c.keyOf(from, user, password)
+	return c.getBy(ctx, c.keyOf("password", from.String(), user, password), func(ctx context.Context) (*session, error) {
+		return c.check(ctx, from, user, password)
+	})
+}
+
+// getBy is get for any login with a key of its own.
+func (c *loginCache) getBy(ctx context.Context, key loginKey, check func(context.Context) (*session, error)) (*session, error) {
 	if s, ok := c.cached(key); ok {
 		return s, nil
 	}
@@ -117,7 +139,7 @@ func (c *loginCache) get(ctx context.Context, from netip.Addr, user, password st
 		// Others may wait for this check, so it does not end with one request.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loginLimit)
 		defer cancel()
-		s, err := c.guarded(ctx, from, user, password)
+		s, err := guarded(ctx, check)
 		if err == nil {
 			c.put(key, s)
 		}
@@ -134,35 +156,38 @@ func (c *loginCache) get(ctx context.Context, from netip.Addr, user, password st
 	}
 }
 
-// guarded is check with a panic made an error: it runs in a goroutine of its own,
+// guarded is a check with a panic made an error: it runs in a goroutine of its own,
 // where a panic would end the whole server.
-func (c *loginCache) guarded(ctx context.Context, from netip.Addr, user, password string) (s *session, err error) {
+func guarded(ctx context.Context, check func(context.Context) (*session, error)) (s *session, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("webdav: the login check panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return c.check(ctx, from, user, password)
+	return check(ctx)
 }
 
-func (c *loginCache) keyOf(from netip.Addr, user, password string) (k loginKey) {
+// keyOf is the key of a login by what was given for it; kind tells one way of logging in from the others.
+func (c *loginCache) keyOf(kind string, given ...string) (k loginKey) {
 	mac, ok := c.macs.Get().(hash.Hash)
 	if !ok {
 		mac = hmac.New(sha256.New, c.key[:])
 	}
 	defer c.macs.Put(mac)
 	mac.Reset()
-	address := from.As16()
 	text := make([]byte, 0, 256)
-	text = append(text, address[:]...)
-	for _, s := range []string{from.Zone(), user, password} {
-		text = binary.BigEndian.AppendUint64(text, uint64(len(s)))
-		text = append(text, s...)
+	text = appendCounted(text, kind)
+	for _, s := range given {
+		text = appendCounted(text, s)
 	}
 	mac.Write(text)
 	clear(text)
 	mac.Sum(k[:0])
 	return k
+}
+
+func appendCounted(to []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint64(to, uint64(len(s))), s...)
 }
 
 func (c *loginCache) cached(k loginKey) (*session, bool) {

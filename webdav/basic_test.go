@@ -154,7 +154,7 @@ func TestLoginCache(t *testing.T) {
 		t.Errorf("%d checks", checks.Load())
 	}
 	for i := range maxLogins + 10 {
-		c.put(c.keyOf(here, fmt.Sprint(i), ""), &session{})
+		c.put(c.keyOf("password", here.String(), fmt.Sprint(i), ""), &session{})
 	}
 	if len(c.entries) > maxLogins {
 		t.Errorf("%d entries", len(c.entries))
@@ -260,4 +260,23 @@ func TestChangedUserIsCheckedAgain(t *testing.T) {
 	s.auth.refusal = auth.ErrDisabled
 	get.want = 401
 	s.run(get)
+}
+
+// coded is an Authenticator whose users need a one-time code, and that does not say so by itself.
+type coded struct{ *fakeAuth }
+
+func (c coded) Password(ctx context.Context, from netip.Addr, user, password string) (auth.Identity, error) {
+	id, err := c.fakeAuth.Password(ctx, from, user, password)
+	id.NeedsCode = err == nil && storage.OriginOf(ctx).Protocol == "webdav"
+	return id, err
+}
+
+// TestNoCodeInBasic: who needs a code besides is not let in, since there is no way to give it.
+func TestNoCodeInBasic(t *testing.T) {
+	s := startWith(t, settings{config: func(o *Config) { o.Auth = coded{o.Auth.(*fakeAuth)} }})
+	s.run(
+		step{method: "GET", path: "/", want: 401},
+		step{method: "PUT", path: "/a", body: "x", want: 401},
+		step{method: "OPTIONS", path: "/", want: 200},
+	)
 }

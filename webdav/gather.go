@@ -97,7 +97,7 @@ func (g *gathered) last(to net.Conn) {
 
 type connKey struct{}
 
-// gatheringConn is the connection below c, or nil where it was not accepted by an addressLimit.
+// gatheringConn is the connection below c, or nil where it was not accepted by a limitedListener.
 func gatheringConn(c net.Conn) *countedConn {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()

@@ -55,13 +55,15 @@ func (q *request) get(ctx context.Context) error {
 	if q.Header.Get("Range") == "" { // many ranges can have more bytes between them than the file
 		q.w.gather(q.Request, info.Size)
 	}
-	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, info.Size)}
-	http.ServeContent(q.w, q.Request, "", info.ModTime, body)
-	if body.err != nil {
-		// What was sent is short; the client must not take it for the file.
-		return body.err
-	}
-	return nil
+	return serveBytes(ctx, q.w, q.Request, f)
+}
+
+// serveBytes answers with the bytes of a file under the headers that are set. After an
+// error what was sent is short; the client must not take it for the file.
+func serveBytes(ctx context.Context, w http.ResponseWriter, r *http.Request, f storage.File) error {
+	body := &fileReader{ctx: ctx, SectionReader: io.NewSectionReader(f, 0, f.Info().Size), rest: newRest(w, r.ProtoMajor)}
+	http.ServeContent(w, r, "", f.Info().ModTime, body)
+	return body.err
 }
 
 // mendRange makes of the Range header what http.ServeContent serves as RFC 9110 has it: a
@@ -90,8 +92,9 @@ func (q *request) mendRange(size int64) {
 // fileReader remembers an error, which http.ServeContent would not tell.
 type fileReader struct {
 	*io.SectionReader
-	ctx context.Context
-	err error
+	ctx  context.Context
+	err  error
+	rest *rest
 }
 
 func (r *fileReader) Read(p []byte) (int, error) {
@@ -99,7 +102,9 @@ func (r *fileReader) Read(p []byte) (int, error) {
 		r.err = err
 		return 0, err
 	}
+	r.rest.begin()
 	n, err := r.SectionReader.Read(p)
+	r.rest.end()
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}

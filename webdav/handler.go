@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"gateway/auth"
@@ -29,6 +30,8 @@ type Config struct {
 	Locks state.Locks
 	// Properties keeps the properties that clients set; nil refuses them.
 	Properties state.Properties
+	// Page serves people with browsers; nil serves them a plain listing.
+	Page Page
 	// Logger takes one Info record per changing request, Debug for the rest.
 	// Passwords are never in it. nil means none.
 	Logger *slog.Logger
@@ -82,6 +85,9 @@ type Handler struct {
 	locks        state.Locks
 	origin       *http.CrossOriginProtection
 	now          func() time.Time
+	counts       counts
+
+	clients atomic.Pointer[Clients] // nil: certificates log nobody in
 }
 
 // New checks the configuration and makes a Handler.
@@ -123,7 +129,9 @@ func New(cfg Config) (*Handler, error) {
 			[2]string{"Content-Security-Policy", "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"}),
 		now:    time.Now,
 		origin: http.NewCrossOriginProtection(),
+		counts: counts{open: make(map[netip.Prefix]int)},
 	}
+	h.SetLimits(Limits{MaxConnections: cfg.MaxConnections, MaxPerAddress: cfg.MaxPerAddress, ShutdownTimeout: cfg.ShutdownTimeout})
 	h.logins = newLoginCache(h.checkLogin, time.Now)
 	if r, ok := cfg.Auth.(auth.Rechecker); ok {
 		h.logins.current = r.Current
@@ -185,13 +193,12 @@ const allow = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PRO
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rw, body := h.paced(w, r)
-	if body != nil {
-		// A copy: net/http looks at the body of its own to see that a client still waits for
-		// 100 Continue, and would wait for bytes that will not come.
-		r = r.WithContext(r.Context())
-		r.Body = body
+	if h.cfg.Page != nil && h.cfg.Page.Serves(r) {
+		h.servePage(w, r)
+		return
 	}
+	rw, body := h.paced(w, r)
+	r = body.of(r)
 	q := &request{Request: r, h: h, w: rw, from: remoteAddr(r), session: &session{}}
 	started := time.Now()
 	defer func() {
@@ -232,6 +239,7 @@ func (q *request) serve(ctx context.Context) error {
 	if q.name, q.slash, err = parsePath(q.URL.EscapedPath()); err != nil {
 		return err
 	}
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "webdav", Address: q.from})
 	if err := q.login(ctx); err != nil {
 		return err
 	}

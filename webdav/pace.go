@@ -55,6 +55,17 @@ type pacedBody struct {
 	ended bool // it was read to its end or failed
 }
 
+// of is the request with this body: a copy, since net/http looks at the body of its own to see that a client still waits for
+// 100 Continue, and would wait for bytes that will not come. The request itself where there is none.
+func (b *pacedBody) of(r *http.Request) *http.Request {
+	if b == nil {
+		return r
+	}
+	r = r.WithContext(r.Context())
+	r.Body = b
+	return r
+}
+
 func (b *pacedBody) Read(p []byte) (int, error) {
 	if b.empty {
 		return 0, io.EOF

@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 // maxFrameSize bounds a frame of HTTP/2, in bytes, and with it a buffer of each connection. net/http's own bound
@@ -56,7 +54,7 @@ func (h *Handler) NewHTTPServer() *http.Server {
 // off or that the listener failed. ln is closed in any case.
 func (h *Handler) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Config) error {
 	srv := h.NewHTTPServer()
-	ln = limitAddresses(netutil.LimitListener(ln, h.cfg.MaxConnections), h.cfg.MaxPerAddress)
+	ln = limitConnections(ln, &h.counts)
 	failed := make(chan error, 1)
 	go func() {
 		if tlsConfig == nil {
@@ -64,6 +62,7 @@ func (h *Handler) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Con
 			return
 		}
 		srv.TLSConfig = tlsConfig.Clone()
+		srv.Handler = noChallenge(srv.Handler)
 		srv.TLSConfig.MinVersion = max(srv.TLSConfig.MinVersion, tls.VersionTLS12)
 		failed <- srv.ServeTLS(ln, "", "")
 	}()
@@ -77,15 +76,34 @@ func (h *Handler) Serve(ctx context.Context, ln net.Listener, tlsConfig *tls.Con
 }
 
 func (h *Handler) shutdown(srv *http.Server, failed <-chan error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.ShutdownTimeout)
+	h.counts.mu.Lock()
+	limit := h.counts.limits.ShutdownTimeout
+	h.counts.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	err := srv.Shutdown(ctx)
 	if err != nil {
 		err = fmt.Errorf("webdav: requests still ran %v after the stop and were cut off: %w",
-			h.cfg.ShutdownTimeout.Round(time.Second), errors.Join(err, srv.Close()))
+			limit.Round(time.Second), errors.Join(err, srv.Close()))
 	}
 	if serving := <-failed; !errors.Is(serving, http.ErrServerClosed) {
 		err = errors.Join(err, serving)
 	}
 	return err
+}
+
+// acmeProtocol is what an authority asks for to see that a name is ours (RFC 8737).
+const acmeProtocol = "acme-tls/1"
+
+// noChallenge refuses requests on a connection that was made for an authority's question (RFC 8737): it was not asked for a
+// client certificate.
+func noChallenge(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil && r.TLS.NegotiatedProtocol == acmeProtocol {
+			w.Header().Set("Connection", "close")
+			w.WriteHeader(http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -91,13 +91,8 @@ func checkBucket(c config.Config, name string) error {
 		return nil
 	}
 	_, err := bucketOptions(c, name)
-	for _, file := range []string{s.AccessKeyFile, s.SecretKeyFile} {
-		if file == "" {
-			continue
-		}
-		if _, ferr := os.Stat(file); ferr != nil {
-			err = errors.Join(err, c.Mistake("storages."+name+".s3", ferr))
-		}
+	if _, _, kerr := s.Keys(); kerr != nil {
+		err = errors.Join(err, c.Mistake("storages."+name+".s3", kerr))
 	}
 	if s.CAFile != "" {
 		if _, ferr := authorities(s.CAFile); ferr != nil {

@@ -11,13 +11,13 @@ import (
 // calmTime is for how long it is believed that there is nothing, or something.
 const calmTime = time.Second
 
-// calm is a state of one process only that knows when nothing at all is locked, or nothing has
+// calm is a state of one process only that knows when nothing at all is locked or shared, or nothing has
 // properties: most of the time. Then uploads need not ask, which would cost small ones as much as all
 // else together. A lock that was granted here is known at once. If another process used the same
 // file, which is not meant to be, it would be known after calmTime.
 type calm struct {
 	state.Store
-	locks, properties emptiness
+	locks, properties, shares emptiness
 }
 
 func newCalm(s state.Store) *calm {
@@ -30,7 +30,17 @@ func newCalm(s state.Store) *calm {
 		has, err := s.HasProperties(ctx, "")
 		return !has, err
 	}
+	c.shares.find = func(ctx context.Context) (bool, error) {
+		all, err := s.SharesOf(ctx, "")
+		return len(all) == 0, err
+	}
 	return c
+}
+
+// AddShare implements state.Shares.
+func (c *calm) AddShare(ctx context.Context, v state.Share) error {
+	defer c.shares.end()
+	return c.Store.AddShare(ctx, v)
 }
 
 // CreateLock implements state.Locks.

@@ -22,32 +22,22 @@ func (checkConfigCmd) Run(e *env) error {
 		file = "no configuration file: the defaults"
 	}
 	fmt.Fprintf(e.out, "configuration  %s\ndata           %s\n", file, c.Data)
-	var badState error
 	if c.State.Shared() {
 		fmt.Fprintf(e.out, "state          %s\n", c.State.URL)
-		_, badState = c.State.Password()
 	}
-	var badStorages error
 	for _, name := range c.StorageNames() {
 		fmt.Fprintf(e.out, "storage        %s = %s\n", name, storagePlace(c, name))
-		badStorages = errors.Join(badStorages, checkMount(c, name), checkBucket(c, name))
 	}
-	var badSources error
 	for _, name := range c.SourceNames() {
 		fmt.Fprintf(e.out, "source         %s = %s\n", name, c.Sources[name].URL)
-		badSources = errors.Join(badSources, checkSource(c, name), checkSourceFiles(c, name))
 	}
 	for _, name := range c.PushNames() {
 		fmt.Fprintf(e.out, "push           %s = %s\n", name, c.Pushes[name].To)
-		badSources = errors.Join(badSources, checkPush(c, name), checkPushFiles(c, name))
 	}
-	var badCertificate error
-	if c.HTTPS.Certificate != "" {
-		_, badCertificate = loadCertificate(c.HTTPS)
+	for _, name := range c.ProviderNames() {
+		fmt.Fprintf(e.out, "oidc           %s = %s\n", name, c.OIDC[name].Issuer)
 	}
-	_, badTrust := loadTrust(c)
-	_, badRekey := rekeyBytes(c.SFTP)
-	bad := errors.Join(badState, badStorages, badSources, badCertificate, badTrust, badRekey)
+	bad := checkConfiguration(c)
 	return errors.Join(bad, checkUsers(e, c, bad == nil))
 }
 

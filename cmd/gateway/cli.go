@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -32,6 +31,8 @@ type cli struct {
 	Config string `help:"Configuration file (default: gateway.yaml if it is there)." short:"c" type:"path" placeholder:"FILE"`
 	Data   string `help:"Data folder (default: gateway-data, or what the configuration says)." type:"path" placeholder:"DIR"`
 
+	ShowVersion kong.VersionFlag `help:"Print the version." name:"version"`
+
 	Serve       serveCmd       `cmd:"" help:"Serve files over SFTP and HTTPS/WebDAV."`
 	Health      healthCmd      `cmd:"" help:"Ask the gateway that runs here whether it answers."`
 	Migrate     migrateCmd     `cmd:"" help:"Fetch, verify and publish all files of an FTP or SFTP server."`
@@ -45,9 +46,14 @@ type cli struct {
 	Verify      verifyCmd      `cmd:"" help:"Judge local files by a policy, or examine again what is published."`
 	Provenance  provenanceCmd  `cmd:"" help:"Export or check the signed proof of a published file."`
 	Quarantine  quarantineCmd  `cmd:"" help:"List, release or reject files that were not published."`
+	Events      eventsCmd      `cmd:"" help:"List, retry or drop what hooks could not be told."`
+	Audit       auditCmd       `cmd:"" help:"Show or verify the log of who did what."`
 	Uploads     uploadsCmd     `cmd:"" help:"List or discard uploads that broke off and can be continued."`
 	ParseList   parseListCmd   `cmd:"" help:"Read an FTP listing on standard input, print its entries as JSON."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration and the user files."`
+	Completion  completionCmd  `cmd:"" help:"Print a script by which a shell completes commands, flags and names."`
+	Complete    completeCmd    `cmd:"" hidden:""`
+	Man         manCmd         `cmd:"" help:"Write the manual pages, or print one."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
@@ -65,14 +71,7 @@ var errSilent = errors.New("failed")
 func run(ctx context.Context, args []string, s streams) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c,
-		kong.Name("gateway"),
-		kong.Description("Files over SFTP and HTTPS/WebDAV; old FTP servers moved behind it, every file verified."),
-		kong.Writers(s.out, s.err),
-		kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),
-		kong.UsageOnError(),
-	)
+	parser, err := newParser(&c, s, func(code int) { exited = code })
 	if err != nil {
 		panic(err) // the struct tags above are wrong: a mistake in this file
 	}
@@ -84,16 +83,36 @@ func run(ctx context.Context, args []string, s streams) int {
 	case exited >= 0: // --help has printed
 		return exited
 	case err != nil:
-		fmt.Fprintf(s.err, "gateway: %v\nSee: gateway --help\n", err)
+		fmt.Fprintln(s.err, usageError(err))
 		return exitUsage
 	}
-	if err := kctx.Run(&env{streams: s, ctx: ctx, cli: &c}); err != nil {
+	e := &env{streams: s, ctx: ctx, cli: &c}
+	if err = e.asOwner(kctx.Command(), args); err == nil {
+		err = kctx.Run(e)
+	}
+	if err != nil {
 		if !errors.Is(err, errSilent) {
 			fmt.Fprintln(s.err, "gateway: "+oneLineEach(err))
 		}
 		return exitFailed
 	}
 	return exitOK
+}
+
+// newParser reads command lines into c.
+func newParser(c *cli, s streams, exit func(int)) (*kong.Kong, error) {
+	parser, err := kong.New(c,
+		kong.Vars{"version": versionLine()},
+		kong.Name("gateway"),
+		kong.Description("Files over SFTP and HTTPS/WebDAV; old FTP servers moved behind it, every file verified.\n\nBegin with \"gateway serve\": it needs no configuration, and prints how to connect."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),
+	)
+	if err == nil {
+		parser.Model.HelpFlag.Help = "Show this help."
+	}
+	return parser, err
 }
 
 // oneLineEach indents the further lines of joined errors.
@@ -107,9 +126,11 @@ func (e *env) config() (config.Config, error) {
 }
 
 // newLogger writes to w as configured.
-func newLogger(w io.Writer, c config.Log) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Level)) // validated by config
+func newLogger(w io.Writer, c config.Log) *slog.Logger { return newLoggerAt(w, c, new(slog.LevelVar)) }
+
+// newLoggerAt is newLogger, with a level that can be changed.
+func newLoggerAt(w io.Writer, c config.Log, level *slog.LevelVar) *slog.Logger {
+	level.Set(logLevel(c))
 	o := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
@@ -117,20 +138,7 @@ func newLogger(w io.Writer, c config.Log) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-type versionCmd struct{}
-
-// Run prints the version that the build recorded.
-func (versionCmd) Run(e *env) error {
-	version, revision := "(unknown)", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value[:min(12, len(s.Value))]
-			}
-		}
-		version += revision + " " + info.GoVersion
-	}
-	_, err := fmt.Fprintln(e.out, "gateway", version)
-	return err
+func logLevel(c config.Log) (level slog.Level) {
+	_ = level.UnmarshalText([]byte(c.Level)) // validated by config
+	return level
 }

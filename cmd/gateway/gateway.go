@@ -36,8 +36,17 @@ type gateway struct {
 	// ledgers are those of storages that are not in state.
 	ledgers map[string]state.Store
 
-	quotas  quotas
-	changes underway
+	// observers are told what users do. Complete before the first view is made.
+	observers storage.Observers
+	audit     *auditing
+	events    *eventing
+
+	sessions   *sessions
+	bandwidths *bandwidths
+
+	quotas  *quotas
+	changes *underway
+	level   *slog.LevelVar // of log
 }
 
 // open builds it; the folders and the database are made at first use.
@@ -48,10 +57,15 @@ func (e *env) open() (*gateway, error) {
 	}
 	g := &gateway{
 		cfg:      cfg,
-		log:      newLogger(e.err, cfg.Log),
+		level:    new(slog.LevelVar),
+		quotas:   new(quotas),
+		audit:    new(auditing),
+		changes:  new(underway),
+		sessions: new(sessions), bandwidths: new(bandwidths),
 		storages: map[string]backend{},
 		ledgers:  map[string]state.Store{},
 	}
+	g.log = newLoggerAt(e.err, cfg.Log, g.level)
 	if err := g.open(e.ctx); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
@@ -62,8 +76,15 @@ func (g *gateway) open(ctx context.Context) error {
 	if err := os.MkdirAll(g.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w; choose another with --data DIR", err)
 	}
-	var err error
+	g.observers = append(g.observers, g.sessions)
+	err := g.bandwidths.configure(g.cfg)
+	if err != nil {
+		return err
+	}
 	if g.users, err = auth.OpenUsers(g.cfg.UsersDir()); err != nil {
+		return err
+	}
+	if g.events, err = g.newEventing(); err != nil {
 		return err
 	}
 	for _, name := range g.cfg.StorageNames() {
@@ -93,6 +114,7 @@ func (g *gateway) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.watchState()
 	return g.openLedgers(ctx)
 }
 
@@ -151,12 +173,16 @@ func (g *gateway) Close() error {
 	for _, d := range g.storages {
 		errs = append(errs, d.Close())
 	}
+	errs = append(errs, g.audit.close())
 	return errors.Join(errs...)
 }
 
 // view is the tree that a user sees. Both front ends get it from here.
 func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error) {
 	u := id.User
+	if err := g.sessions.enter(ctx, u); err != nil {
+		return nil, err
+	}
 	mounts := make([]storage.Mount, 0, len(u.Mounts))
 	for _, m := range u.Mounts {
 		folder, err := storage.CleanName(m.Folder)
@@ -178,7 +204,11 @@ func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error
 		}
 		mounts = append(mounts, storage.Mount{Path: m.Path, FS: d, Root: folder, Key: storageName(m.Storage), Permissions: storage.Permission(m.Permissions)})
 	}
-	return storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u), Guard: guard{g.state, &g.changes, g.log}})
+	v, err := storage.NewView(mounts, storage.ViewOptions{User: u.Name, Quota: g.quota(u), Guard: guard{g.state, g.changes, g.log}})
+	if err != nil {
+		return nil, err // and no typed nil
+	}
+	return g.bandwidths.throttle(storage.Observe(v, g.observers), u), nil
 }
 
 // place is a folder or file of a storage, as it is written on a command line.

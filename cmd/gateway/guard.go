@@ -59,6 +59,7 @@ func (g guard) noProperties(ctx context.Context) bool {
 
 // Moved implements storage.Guard.
 func (g guard) Moved(ctx context.Context, from, to string) {
+	g.endShares(ctx, from)
 	if g.noProperties(ctx) {
 		return
 	}
@@ -69,6 +70,7 @@ func (g guard) Moved(ctx context.Context, from, to string) {
 
 // Removed implements storage.Guard.
 func (g guard) Removed(ctx context.Context, tree string) {
+	g.endShares(ctx, tree)
 	if g.noProperties(ctx) {
 		return
 	}

@@ -9,6 +9,9 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"gateway/config"
+	"gateway/internal/ingress"
 )
 
 // healthTime bounds the whole check.
@@ -28,25 +31,26 @@ func (healthCmd) Run(e *env) error {
 	defer cancel()
 	var errs []error
 	if !c.SFTP.Off {
-		if err := checkSSH(ctx, c.SFTP.Listen); err != nil {
+		if err := checkSSH(ctx, c.SFTP.Listener); err != nil {
 			errs = append(errs, fmt.Errorf("sftp does not answer on %s: %w", c.SFTP.Listen, err))
 		}
 	}
 	if !c.HTTPS.Off {
-		if err := checkHTTPS(ctx, c.HTTPS.Listen); err != nil {
+		if err := checkHTTPS(ctx, c.HTTPS); err != nil {
 			errs = append(errs, fmt.Errorf("https does not answer on %s: %w", c.HTTPS.Listen, err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return err
+		return errors.Join(err, errors.New("is it running, and with this configuration? see: gateway health --help"))
 	}
 	_, err = fmt.Fprintln(e.out, "healthy")
 	return err
 }
 
-// dialListener connects to where a front end of this machine listens.
-func dialListener(ctx context.Context, listen string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(listen)
+// dialListener connects to where a front end of this machine listens. Where this machine is taken for a balancer it has to say
+// for whom it connects.
+func dialListener(ctx context.Context, l config.Listener) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(l.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -58,12 +62,20 @@ func dialListener(ctx context.Context, listen string) (net.Conn, error) {
 		return nil, err
 	}
 	deadline, _ := ctx.Deadline()
-	return conn, conn.SetDeadline(deadline)
+	balancers, err := config.ParseNetworks(l.ProxyProtocol)
+	if err == nil {
+		err = errors.Join(conn.SetDeadline(deadline), ingress.Greet(conn, balancers))
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // checkSSH reads the first bytes of a greeting (RFC 4253, section 4.2).
-func checkSSH(ctx context.Context, listen string) error {
-	conn, err := dialListener(ctx, listen)
+func checkSSH(ctx context.Context, l config.Listener) error {
+	conn, err := dialListener(ctx, l)
 	if err != nil {
 		return err
 	}
@@ -78,12 +90,16 @@ func checkSSH(ctx context.Context, listen string) error {
 	return nil
 }
 
-// checkHTTPS asks for the options of the server, which needs no login.
-func checkHTTPS(ctx context.Context, listen string) error {
+// checkHTTPS asks for the options of the server, which needs no login. Where a client certificate is required there
+// is none to show, and a handshake that comes so far that it is asked for has to do.
+func checkHTTPS(ctx context.Context, c config.HTTPS) error {
+	if c.ClientCertificates == config.ClientRequired {
+		return checkHandshake(ctx, c.Listener)
+	}
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialListener(ctx, listen)
+			return dialListener(ctx, c.Listener)
 		},
 		//nolint:gosec // nothing secret is sent, and the names of its certificate are not those of loopback
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true},
@@ -101,4 +117,15 @@ func checkHTTPS(ctx context.Context, listen string) error {
 		return fmt.Errorf("it answers %s", answer.Status)
 	}
 	return nil
+}
+
+// checkHandshake makes a TLS connection.
+func checkHandshake(ctx context.Context, l config.Listener) error {
+	conn, err := dialListener(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	//nolint:gosec // nothing is sent
+	return tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}).HandshakeContext(ctx)
 }

@@ -20,6 +20,10 @@ type nodeState struct {
 	state.Bans
 	state.Properties
 	state.Quotas
+	state.Outbox
+	state.Codes
+	state.Sessions
+	state.Shares
 
 	own *sqlite.Store
 }
@@ -43,8 +47,8 @@ func (g *gateway) openLedgers(ctx context.Context) error {
 			return err
 		}
 		g.ledgers[name] = &nodeState{
-			Ledger: own, Catalogue: own, History: g.state, EvidenceStore: g.state,
-			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, own: own,
+			Ledger: g.watchLedger(own), Catalogue: own, History: g.state, EvidenceStore: g.state,
+			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, Outbox: g.state, Sessions: g.state, Shares: g.state, Codes: g.state, own: own,
 		}
 	}
 	return nil

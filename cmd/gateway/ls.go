@@ -21,7 +21,7 @@ type sourceFlags struct {
 	Timeout      time.Duration `help:"How long a connection may be silent (default: 60s)." placeholder:"TIME"`
 	Charset      string        `help:"Charset of the server's file names (default: found out)." placeholder:"NAME"`
 	Format       string        `help:"Format of the server's listings, such as vms (default: found out)." placeholder:"NAME"`
-	Dialect      string        `help:"How the server names files: unix, dos, vms, mvs, os400, nonstop or vm (default: found out)." placeholder:"NAME"`
+	Dialect      string        `help:"How the server names files: unix, dos, vms, mvs, os400, nonstop or vm (default: found out)." complete:"unix,dos,vms,mvs,os400,nonstop,vm" placeholder:"NAME"`
 	Timezone     string        `help:"Zone of the times in the server's listings (default: found out where it matters, else UTC)." placeholder:"ZONE"`
 	CAFile       string        `help:"Certificates that may sign the server's (FTPS)." name:"ca-file" type:"path" placeholder:"FILE"`
 	Fingerprint  string        `help:"SHA-256 of the server's certificate (FTPS) in hexadecimal, or SHA256:... of its host key (SFTP)." placeholder:"HASH"`

@@ -22,8 +22,8 @@ const passwordVariable = "GATEWAY_SOURCE_PASSWORD"
 const defaultConnections = 4
 
 type migrateCmd struct {
-	Source       string    `arg:"" help:"URL of the old server, ftp://user@host/path, ftps://, ftpes:// or sftp://; or the name of a source of the configuration."`
-	Dest         string    `arg:"" optional:"" help:"Where the files go: a folder, or STORAGE:FOLDER. Not with a name."`
+	Source       string    `arg:"" help:"URL of the old server, ftp://user@host/path, ftps://, ftpes:// or sftp://; or the name of a source of the configuration." complete:"source"`
+	Dest         string    `arg:"" optional:"" help:"Where the files go: a folder, or STORAGE:FOLDER. Not with a name." complete:"place"`
 	Policy       string    `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
 	Connections  int       `help:"How many files to fetch at once, 1 to 16 (default: 4)." placeholder:"N"`
 	Segments     int       `help:"By how many connections a large file is fetched at once, at most --connections; 1 is off (default: 4)." placeholder:"N"`
@@ -33,7 +33,7 @@ type migrateCmd struct {
 	Since        string    `help:"Only files modified since then: 2024-05-01, or 30d for the last 30 days." placeholder:"TIME"`
 	MaxDepth     int       `help:"How many folders deep to go; 1 is the files of the source's own folder." placeholder:"N"`
 	Overwrite    bool      `help:"Replace files at the destination that did not come from this source."`
-	After        string    `help:"What becomes of published files on the source: keep, delete or move:FOLDER." placeholder:"WHAT"`
+	After        string    `help:"What becomes of published files on the source: keep, delete or move:FOLDER." complete:"keep,delete,move:" placeholder:"WHAT"`
 	DeleteExtra  extraFlag `help:"Remove files that are gone from the source; asks first. With =force also if more than half are gone."`
 	Yes          bool      `help:"Do not ask before files are removed."`
 	Resume       string    `help:"auto goes on in the middle of files, never begins them anew." enum:"auto,never," default:"" placeholder:"auto|never"`
@@ -47,7 +47,7 @@ type migrateCmd struct {
 // Validate tells mistakes of the command line before anything is made.
 func (m *migrateCmd) Validate() error {
 	if m.Dest == "" && strings.Contains(m.Source, "://") {
-		return errors.New(`expected "<dest>": a folder, or STORAGE:FOLDER`)
+		return errors.New("<dest> is missing: where the files go, a folder, or STORAGE:FOLDER")
 	}
 	if m.Report != "" && (m.DryRun || m.ChecksumOnly) {
 		return errors.New("--report is about a migration, and this is to be none; take --json")

@@ -12,7 +12,7 @@ import (
 )
 
 type provenanceCmd struct {
-	Path      string `arg:"" optional:"" help:"A published file: a path, or STORAGE:PATH. With --file: what was exported."`
+	Path      string `arg:"" optional:"" help:"A published file: a path, or STORAGE:PATH. With --file: what was exported." complete:"place"`
 	Statement bool   `help:"Print the in-toto statement without its signature."`
 	Check     bool   `help:"Check signature, name, size and bytes, and say what they prove."`
 	File      string `help:"With --check: the local file that the exported provenance is about." type:"path" placeholder:"FILE"`

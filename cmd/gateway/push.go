@@ -7,7 +7,7 @@ import (
 )
 
 type pushCmd struct {
-	Folder      string `arg:"" help:"Where the files arrive: a folder, or STORAGE:FOLDER; or the name of a push of the configuration."`
+	Folder      string `arg:"" help:"Where the files arrive: a folder, or STORAGE:FOLDER; or the name of a push of the configuration." complete:"push"`
 	Dest        string `arg:"" optional:"" help:"URL of the partner's folder: ftp://user@host/path, ftps://, ftpes:// or sftp://. Not with a name."`
 	After       string `help:"What becomes of a file here once the partner has it: keep (default) or delete." enum:"keep,delete," default:"" placeholder:"WHAT"`
 	Connections int    `help:"How many files to send at once, 1 to 16 (default: 2)." placeholder:"N"`

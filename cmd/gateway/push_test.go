@@ -52,7 +52,7 @@ func startSFTP(t *testing.T, e *env) (addr, fingerprint string) {
 			t.Error(err)
 		}
 	})
-	for _, f := range sftpsrv.Fingerprints(s.hostKeys) {
+	for _, f := range sftpsrv.Fingerprints(s.keys.used) {
 		for word := range strings.FieldsSeq(f) {
 			if strings.HasPrefix(word, "SHA256:") {
 				fingerprint = word

@@ -45,7 +45,8 @@ func pushTemporary(c config.Config, name string) (string, error) {
 
 // checkPushFiles looks at what a push reads at the beginning of each run.
 func checkPushFiles(c config.Config, name string) error {
-	return addSecrets(c, "pushes."+name, c.Pushes[name].Server, new(ftpbridge.Source))
+	p, key := c.Pushes[name], "pushes."+name
+	return checkServerFiles(c, key, key+".to", p.To, p.Server)
 }
 
 // pushOptions are the options of a configured push. Its password is read anew each time.
@@ -102,11 +103,13 @@ func (g *gateway) runPush(ctx context.Context, name string) error {
 	o, err := g.pushOptions(name)
 	if err != nil {
 		log.Error("push did not begin", "error", err)
+		g.jobFailed(ctx, name, err)
 		return err
 	}
 	// A folder that nobody has put anything into yet is no failure.
 	if err := storage.MkdirAll(ctx, o.Source, o.Folder); err != nil {
 		log.Error("push did not begin", "error", err)
+		g.jobFailed(ctx, name, err)
 		return err
 	}
 	o.Logger, o.Dest.Logger, o.Quiet = log, log, true

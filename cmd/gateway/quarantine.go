@@ -13,7 +13,7 @@ import (
 )
 
 type explainCmd struct {
-	Path string `arg:"" help:"A file: a path, or STORAGE:PATH."`
+	Path string `arg:"" help:"A file: a path, or STORAGE:PATH." complete:"place"`
 }
 
 // Run prints what is known of the file.
@@ -73,7 +73,7 @@ type quarantineCmd struct {
 
 // quarantined is a file of the quarantine, as it is named on a command line.
 type quarantined struct {
-	File string `arg:"" help:"ID from the list, or a path, or STORAGE:PATH."`
+	File string `arg:"" help:"ID from the list, or a path, or STORAGE:PATH." complete:"place"`
 }
 
 func (g *gateway) quarantine(storage string) ftpbridge.Quarantine {
@@ -146,6 +146,9 @@ func (r *quarantined) decide(e *env, done string, sign bool, act decision) error
 		return err
 	}
 	defer g.Close()
+	if err := g.auditReady(); err != nil {
+		return err
+	}
 	name, path, named := strings.Cut(r.File, ":")
 	names := []string{name}
 	if !named {

@@ -35,7 +35,7 @@ func (g *gateway) quota(u auth.User) *storage.Quota {
 	if u.Quota == 0 {
 		return nil
 	}
-	qs := &g.quotas
+	qs := g.quotas
 	qs.mu.Lock()
 	defer qs.mu.Unlock()
 	if qs.byUser == nil {

@@ -2,29 +2,30 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net"
+	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
+	"gateway/audit"
 	"gateway/auth"
 	"gateway/config"
 	"gateway/ftpbridge"
+	"gateway/internal/certificate"
 	"gateway/sftpsrv"
 	"gateway/storage"
 	"gateway/webdav"
 )
-
-// stopTime is for how long migrations may end when the gateway is stopped.
-const stopTime = 30 * time.Second
 
 // sweepEvery is how often expired uploads are removed.
 const sweepEvery = time.Hour
@@ -43,34 +44,57 @@ func (serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if s.manager, err = newNotifier(os.Getenv, g.log); err != nil {
+		return err
+	}
+	defer s.manager.close()
+	s.notify = func(p phase) { s.manager.told(p, s.cfg.Load().ShutdownTime()) }
 	if err := s.listen(); err != nil {
 		return err
 	}
-	first, err := g.firstUser(e.ctx)
-	if err != nil {
-		return errors.Join(err, s.closeListeners())
+	var first string
+	if s.manager == nil { // else standard output is a log, which is no place for a password
+		if first, err = g.firstUser(e.ctx); err != nil {
+			return errors.Join(err, s.closeListeners())
+		}
 	}
+	g.note(audit.Entry{Verb: audit.Start, Result: audit.OK, Path: g.cfg.File()})
 	s.announce(e, first)
-	return s.run(e.ctx)
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
+	s.hangUps, s.load = hangUps, e.config
+	err = s.run(e.ctx)
+	g.stopAudit(err)
+	return err
 }
 
 // serving is the two front ends with what they need.
 type serving struct {
-	g        *gateway
-	logins   *auth.Logins
-	hostKeys []ssh.Signer
-	nextKeys []ssh.Signer
-	cert     *tls.Config
-	certSum  string
-	jobs     ftpbridge.Scheduler
+	g      *gateway
+	cfg    atomic.Pointer[config.Config] // in force; g.cfg is that of the start
+	logins *auth.Logins
+	guard  *auth.Guard
+	keys   hostKeys
+	certs  *certificate.Source
+	jobs   ftpbridge.Scheduler
+
+	hangUps <-chan os.Signal              // nil: the configuration is not read again
+	load    func() (config.Config, error) // reads it
+	notify  func(phase)                   // nil: nobody wants to know
+	manager *notifier                     // nil: it was not started by one
+
+	sftpServer *sftpsrv.Server // nil: off
+	handler    *webdav.Handler // nil: off
+	runner     jobRunner
+	doors      doors
 
 	sftp, https net.Listener // nil: off
 }
 
 func newServing(g *gateway) (*serving, error) {
-	l := g.cfg.Logins
-	limits := auth.GuardLimits{Failures: l.Failures, Window: l.Window, Ban: l.Ban}
-	logins, err := auth.NewLogins(g.users, auth.NewSharedGuard(context.Background(), limits, g.state, g.log), g.log)
+	guard := auth.NewSharedGuard(context.Background(), guardLimits(g.cfg), g.state, g.log)
+	logins, err := auth.NewLogins(g.users, guard, g.log)
 	if err != nil {
 		return nil, err
 	}
@@ -79,17 +103,21 @@ func newServing(g *gateway) (*serving, error) {
 		return nil, err
 	}
 	logins.SetTrust(trust)
+	logins.SetCodes(g.state)
+	if err := g.startAudit(logins); err != nil {
+		return nil, err
+	}
+	g.events.watch()
 	if err := g.mountSources(context.Background()); err != nil {
 		return nil, err
 	}
-	s := &serving{g: g, logins: logins}
+	s := &serving{g: g, logins: logins, guard: guard}
+	s.cfg.Store(&g.cfg)
 	if s.jobs, err = g.scheduler(); err != nil {
 		return nil, err
 	}
-	if s.hostKeys, err = sftpsrv.LoadOrCreateHostKeys(g.cfg.KeysDir()); err != nil {
-		return nil, err
-	}
-	if s.nextKeys, err = sftpsrv.LoadNextHostKeys(g.cfg.KeysDir()); err != nil {
+	s.jobs.Room = make(chan struct{}, ftpbridge.MaxRunsAtOnce)
+	if s.keys, err = loadHostKeys(g.cfg); err != nil {
 		return nil, err
 	}
 	if len(g.cfg.Sources) > 0 { // now and not with the first file, so that the keys are whole when they are copied to other nodes
@@ -97,13 +125,23 @@ func newServing(g *gateway) (*serving, error) {
 			return nil, err
 		}
 	}
-	cert, err := g.certificate()
+	certs, err := certificates(g.cfg)
 	if err != nil {
 		return nil, err
 	}
-	s.cert = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	s.certSum = fmt.Sprintf("%x", sha256.Sum256(cert.Certificate[0]))
-	return s, nil
+	s.certs, err = certificate.New(certs, g.log.With("front", "https"))
+	return s, err
+}
+
+// hostKeys are those that are in use, and the next ones.
+type hostKeys struct{ used, next []ssh.Signer }
+
+func loadHostKeys(c config.Config) (k hostKeys, err error) {
+	if k.used, err = sftpsrv.LoadOrCreateHostKeys(c.KeysDir()); err != nil {
+		return k, err
+	}
+	k.next, err = sftpsrv.LoadNextHostKeys(c.KeysDir())
+	return k, err
 }
 
 // loadTrust reads which certificates log users in, and which keys are revoked.
@@ -113,24 +151,6 @@ func loadTrust(c config.Config) (*auth.Trust, error) {
 		return nil, fmt.Errorf("sftp.user_ca or sftp.revoked_keys: %w", err)
 	}
 	return trust, nil
-}
-
-func (g *gateway) certificate() (tls.Certificate, error) {
-	h := g.cfg.HTTPS
-	if h.Certificate != "" {
-		return loadCertificate(h)
-	}
-	cert, _, err := webdav.SelfSigned(g.cfg.KeysDir(), certificateHosts(h.Listen))
-	return cert, err
-}
-
-// loadCertificate reads the certificate that the configuration names.
-func loadCertificate(h config.HTTPS) (tls.Certificate, error) {
-	cert, err := tls.LoadX509KeyPair(h.Certificate, h.Key)
-	if err != nil {
-		return cert, fmt.Errorf("https certificate %s with key %s: %w", h.Certificate, h.Key, err)
-	}
-	return cert, nil
 }
 
 // certificateHosts are the names in a self-signed certificate.
@@ -160,7 +180,7 @@ func (s *serving) listen() error {
 	if s.https, err = open("https", s.g.cfg.HTTPS.Listen, s.g.cfg.HTTPS.Off); err != nil {
 		return errors.Join(err, s.closeListeners())
 	}
-	return nil
+	return s.putDoors()
 }
 
 func (s *serving) closeListeners() error {
@@ -205,10 +225,13 @@ func (s *serving) announce(e *env, password string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The gateway is running. Its files are in %s\n\n", storagePlace(s.g.cfg, config.DefaultStorage))
 	if s.sftp != nil {
-		fmt.Fprintf(&b, "  SFTP   %s\n         %s\n", s.sftp.Addr(), strings.Join(sftpsrv.Fingerprints(s.hostKeys), "\n         "))
+		fmt.Fprintf(&b, "  SFTP   %s\n         %s\n", s.sftp.Addr(), strings.Join(sftpsrv.Fingerprints(s.keys.used), "\n         "))
 	}
 	if s.https != nil {
-		fmt.Fprintf(&b, "  HTTPS  https://%s/\n         certificate %s\n", s.https.Addr(), sha256Lines(s.certSum))
+		fmt.Fprintf(&b, "  HTTPS  https://%s/\n         certificate %s\n", s.https.Addr(), sha256Lines(certificateSum(s.certs)))
+		if domains := s.g.cfg.HTTPS.ACME.Domains; len(domains) > 0 {
+			fmt.Fprintf(&b, "         and by ACME for %s\n", strings.Join(domains, "\n                         "))
+		}
 	}
 	if password != "" {
 		fmt.Fprintf(&b, "\nA first user was made; the password is shown only this once:\n\n  %s  %s\n", firstUserName, password)
@@ -220,7 +243,11 @@ func (s *serving) announce(e *env, password string) {
 	if s.loopbackOnly() {
 		b.WriteString("\nOnly this machine can connect. To open it to others, set sftp.listen and\nhttps.listen in gateway.yaml; see docs/configuration.md.\n")
 	}
-	b.WriteString("\nStop with Ctrl-C.\n")
+	if s.manager == nil {
+		b.WriteString("\nStop with Ctrl-C.\n")
+	} else if users, mistakes := s.g.users.List(e.ctx); len(users) == 0 && mistakes == nil {
+		b.WriteString("\nThere are no users yet. Add one: gateway user add NAME --generate\n")
+	}
 	fmt.Fprint(e.out, b.String())
 }
 
@@ -270,36 +297,65 @@ func (s *serving) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	start := func(name string, serve func(context.Context) error) {
 		wg.Go(func() {
-			if err := serve(ctx); err != nil && ctx.Err() == nil {
+			err := serve(ctx)
+			switch {
+			case err == nil:
+			case ctx.Err() == nil:
 				cancel(fmt.Errorf("%s: %w", name, err))
+			default: // it was to end
+				s.g.log.Warn("not everything ended well", "part", name, "error", err)
 			}
 		})
 	}
 	if s.sftp != nil {
-		srv, err := s.newSFTP()
+		c, err := s.sftpConfig(s.g.cfg, s.keys)
 		if err != nil {
 			return err
 		}
+		srv, err := sftpsrv.New(c)
+		if err != nil {
+			return err
+		}
+		s.sftpServer = srv
 		start("sftp", func(ctx context.Context) error { return srv.Serve(ctx, s.sftp) })
 	}
 	if s.https != nil {
+		browsers, err := s.newPage()
+		if err != nil {
+			return err
+		}
 		h, err := webdav.New(webdav.Config{
-			Auth: s.logins, Open: s.g.view, Locks: lockAfter{s.g.state, &s.g.changes}, Properties: s.g.state, Logger: s.g.log.With("front", "https"),
-			MaxConnections: s.g.cfg.HTTPS.Connections, MaxPerAddress: s.g.cfg.HTTPS.PerAddress,
+			Auth: s.logins, Open: s.g.view, Locks: lockAfter{s.g.state, s.g.changes}, Properties: s.g.state, Logger: s.g.log.With("front", "https"),
+			Page: browsers,
 		})
 		if err != nil {
 			return err
 		}
-		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.cert) })
+		h.SetLimits(webLimits(s.g.cfg))
+		h.SetClients(webClients(s.g.cfg.HTTPS))
+		s.handler = h
+		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.certs.TLS()) })
 	}
 	wg.Go(func() { every(ctx, sweepEvery, s.g.sweep) })
 	wg.Go(func() { every(ctx, recoverEvery, s.g.recoverRenames) })
+	wg.Go(func() { s.g.events.run(ctx) })
 	if s.g.cfg.State.Shared() {
 		start("quotas", s.g.shareQuotas)
 	}
+	s.runner.replace(ctx, s.jobs)
 	start("migrations", s.migrations)
-	context.AfterFunc(ctx, func() {
-		s.g.log.Info("stopping: transfers may go on for 30 s; a second signal cuts them off")
+	if s.https != nil && s.g.cfg.HTTPS.ACME.HTTPListen != "" {
+		start("https.acme", s.serveChallenges)
+	}
+	wg.Go(func() { s.certs.Watch(ctx) })
+	wg.Go(func() { s.reloads(ctx, s.hangUps, s.load) })
+	wg.Go(func() { s.watch(ctx) })
+	s.manager.Status(s.status())
+	s.tell(phaseReady)
+	wg.Go(func() { // and is waited for, so that it is said however quickly the rest ends
+		<-ctx.Done()
+		s.tell(phaseStopping)
+		s.g.log.Info("stopping: transfers may go on for a while; a second signal cuts them off", "for", s.cfg.Load().ShutdownTime().String())
 	})
 	wg.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
@@ -309,19 +365,17 @@ func (s *serving) run(ctx context.Context) error {
 	return nil
 }
 
-func (s *serving) newSFTP() (*sftpsrv.Server, error) {
-	c := s.g.cfg.SFTP
+func (s *serving) sftpConfig(all config.Config, keys hostKeys) (sftpsrv.Config, error) {
+	c := all.SFTP
 	rekey, err := rekeyBytes(c)
-	if err != nil {
-		return nil, err
-	}
-	return sftpsrv.New(sftpsrv.Config{
-		HostKeys: s.hostKeys, NextHostKeys: s.nextKeys,
+	return sftpsrv.Config{
+		HostKeys: keys.used, NextHostKeys: keys.next,
 		Auth: s.logins, Open: s.g.view, Logger: s.g.log.With("front", "sftp"),
 		MaxConnections: c.Connections, MaxPerAddress: c.PerAddress, MaxUnauthenticated: c.Unauthenticated,
 		HandshakeTimeout: c.HandshakeTimeout, KeepAlive: c.KeepAlive, IdleTimeout: c.IdleTimeout, StallTimeout: c.StallTimeout,
-		RekeyBytes: rekey, Banner: c.Banner, LegacyAlgorithms: c.LegacyAlgorithms,
-	})
+		ShutdownTimeout: all.ShutdownTime(),
+		RekeyBytes:      rekey, Banner: c.Banner, LegacyAlgorithms: c.LegacyAlgorithms,
+	}, err
 }
 
 // rekeyBytes reads sftp.rekey; 0 means the default.
@@ -339,23 +393,19 @@ func rekeyBytes(c config.SFTP) (int64, error) {
 	return int64(n), nil
 }
 
-// migrations runs the sources by their schedules. When the context ends, each run
-// makes durable what it has fetched of its files and ends. One that takes longer
-// than stopTime is left to the next start, as after a kill.
+// migrations waits for the jobs. When the context ends, each run makes durable what it has
+// fetched of its files and ends. One that takes longer than transfers may is left to the next
+// start, as after a kill.
 func (s *serving) migrations(ctx context.Context) error {
+	<-ctx.Done()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.jobs.Run(ctx)
+		s.runner.wait()
 	}()
 	select {
 	case <-ended:
-		return nil
-	case <-ctx.Done():
-	}
-	select {
-	case <-ended:
-	case <-time.After(stopTime):
+	case <-time.After(s.cfg.Load().ShutdownTime()):
 		s.g.log.Warn("a migration did not end in time; the next start goes on with it")
 	}
 	return nil

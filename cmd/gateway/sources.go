@@ -97,10 +97,7 @@ func checkSource(c config.Config, name string) error {
 // checkSourceFiles looks at what a source reads at the beginning of each run.
 func checkSourceFiles(c config.Config, name string) error {
 	s, key := c.Sources[name], "sources."+name
-	var errs []error
-	if _, err := s.Password(); err != nil {
-		errs = append(errs, c.Mistake(key, err))
-	}
+	errs := []error{checkServerFiles(c, key, key+".url", s.URL, s.Server)}
 	if s.Policy != "" {
 		if _, err := integrity.LoadPolicy(s.Policy); err != nil {
 			errs = append(errs, c.Mistake(key+".policy", err))
@@ -164,6 +161,7 @@ func (g *gateway) runSource(ctx context.Context, name string) error {
 	o, err := g.sourceOptions(name)
 	if err != nil {
 		log.Error("migration did not begin", "error", err)
+		g.jobFailed(ctx, name, err)
 		return err
 	}
 	o.Logger, o.Source.Logger = log, log

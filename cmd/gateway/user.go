@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"golang.org/x/term"
 
@@ -16,10 +17,12 @@ import (
 )
 
 type userCmd struct {
-	Add    userAddCmd    `cmd:"" help:"Add a user."`
-	Passwd userPasswdCmd `cmd:"" help:"Set a user's password."`
-	List   userListCmd   `cmd:"" help:"List users."`
-	Remove userRemoveCmd `cmd:"" help:"Remove a user. Their files stay."`
+	Add         userAddCmd         `cmd:"" help:"Add a user."`
+	Passwd      userPasswdCmd      `cmd:"" help:"Set a user's password."`
+	TOTP        userTOTPCmd        `cmd:"" name:"totp" help:"Set up a second factor, one-time codes of an authenticator app."`
+	AppPassword userAppPasswordCmd `cmd:"" help:"Make, list and revoke passwords for programs that know no second factor."`
+	List        userListCmd        `cmd:"" help:"List users."`
+	Remove      userRemoveCmd      `cmd:"" help:"Remove a user. Their files stay."`
 }
 
 // passwordFlags say where a new password comes from.
@@ -30,12 +33,13 @@ type passwordFlags struct {
 type userAddCmd struct {
 	Name        string   `arg:"" help:"Login name."`
 	Folder      *string  `help:"Folder of the storage that the user sees as / (default: one named like the user; \"\" for the whole storage)." placeholder:"DIR"`
-	Storage     string   `help:"Storage that holds the folder." default:"default"`
-	Permissions []string `help:"What the user may do: read-write, read-only, drop-box, or a list of list, read, create, overwrite, mkdir, rename, delete, set-time." default:"read-write"`
+	Storage     string   `help:"Storage that holds the folder." complete:"storage" default:"default"`
+	Permissions []string `help:"What the user may do: read-write, read-only, drop-box, or a list of list, read, create, overwrite, mkdir, rename, delete, set-time." complete:"read-write,read-only,drop-box,list,read,create,overwrite,mkdir,rename,delete,set-time" default:"read-write"`
 	Key         []string `help:"SSH public key: a line, or a file of lines such as ~/.ssh/id_ed25519.pub." sep:"none" placeholder:"KEY"`
 	NoPassword  bool     `help:"Log in with a key only."`
-	Require     []string `help:"What is needed to log in, all of it: publickey, password (default: either will do)." placeholder:"KIND"`
+	Require     []string `help:"What is needed to log in, all of it: publickey, password (default: either will do)." complete:"publickey,password" placeholder:"KIND"`
 	Quota       string   `help:"How much the user may store, such as 10GB." placeholder:"SIZE"`
+	Expires     string   `help:"From when on the user may not log in: a day (UTC) or time, or in how many days (90d)." placeholder:"WHEN"`
 	passwordFlags
 }
 
@@ -74,6 +78,7 @@ func (a *userAddCmd) Run(e *env) error {
 	if err := users.Put(e.ctx, u); err != nil {
 		return err
 	}
+	e.noteAdmin("user add", a.Name)
 	_, err = fmt.Fprintf(e.out, "user %s added\n%s", a.Name, passwordLine(a.Name, generated))
 	return err
 }
@@ -114,6 +119,9 @@ func (a *userAddCmd) user(e *env) (auth.User, error) {
 			return u, err
 		}
 	}
+	if u.Expires, err = parseExpiry(a.Expires, time.Now()); err != nil {
+		return u, err
+	}
 	m := auth.Mount{Path: "/", Storage: a.Storage, Folder: a.Name}
 	if a.Folder != nil {
 		m.Folder = *a.Folder
@@ -144,7 +152,7 @@ func keyLines(arg string) ([]string, error) {
 }
 
 type userPasswdCmd struct {
-	Name string `arg:"" help:"Login name."`
+	Name string `arg:"" help:"Login name." complete:"user"`
 	passwordFlags
 }
 
@@ -165,6 +173,7 @@ func (p *userPasswdCmd) Run(e *env) error {
 	if err := users.Put(e.ctx, u); err != nil {
 		return err
 	}
+	e.noteAdmin("user passwd", p.Name)
 	_, err = fmt.Fprintf(e.out, "password of %s changed\n%s", p.Name, passwordLine(p.Name, generated))
 	return err
 }
@@ -208,10 +217,18 @@ func loginKinds(u auth.User) string {
 	if len(u.Require) > 0 {
 		kinds = []string{"needs " + strings.Join(u.Require, " and ")}
 	}
-	if u.Disabled {
-		kinds = []string{"disabled"}
+	if u.TOTP.On() && kinds != nil {
+		kinds = []string{"(" + strings.Join(kinds, "+") + ") and code"}
 	}
-	if kinds == nil {
+	if n := len(u.AppPasswords); n > 0 {
+		kinds = append(kinds, fmt.Sprintf("%d app password(s)", n))
+	}
+	switch {
+	case u.Disabled:
+		return "disabled"
+	case !u.Expires.IsZero() && !time.Now().Before(u.Expires):
+		return "expired"
+	case kinds == nil:
 		return "none"
 	}
 	return strings.Join(kinds, "+")
@@ -225,7 +242,7 @@ func quota(b auth.Bytes) string {
 }
 
 type userRemoveCmd struct {
-	Name string `arg:"" help:"Login name."`
+	Name string `arg:"" help:"Login name." complete:"user"`
 }
 
 // Run removes the user's file.
@@ -237,6 +254,7 @@ func (r *userRemoveCmd) Run(e *env) error {
 	if err := users.Remove(e.ctx, r.Name); err != nil {
 		return noSuchUser(r.Name, err)
 	}
+	e.noteAdmin("user remove", r.Name)
 	_, err = fmt.Fprintf(e.out, "user %s removed; their files were left alone\n", r.Name)
 	return err
 }

@@ -3,7 +3,7 @@ package main
 import "errors"
 
 type verifyCmd struct {
-	Paths     []string `arg:"" optional:"" help:"Local files and folders; with --published a path of a storage, or STORAGE:PATH."`
+	Paths     []string `arg:"" optional:"" help:"Local files and folders; with --published a path of a storage, or STORAGE:PATH." complete:"file"`
 	Policy    string   `help:"What must be proved before a file is published (see docs/integrity.md)." type:"path" placeholder:"FILE"`
 	Published bool     `help:"Examine what is published: its bytes, its provenance and, with --policy, whether today's keys and policy would still accept it."`
 	Source    string   `help:"URL of the server that the local files stand for, where the policy has rules for particular servers." placeholder:"URL"`

@@ -78,6 +78,7 @@ type Store struct {
 
 	maxEvidence int64         // bytes
 	failures    atomic.Uint64 // that were counted
+	outbox      state.OutboxRoom
 }
 
 var _ state.Store = (*Store)(nil)
@@ -91,6 +92,13 @@ func Open(ctx context.Context, connection string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("state: open %s: %w", redacted(connection), advise(err))
 	}
 	return s, nil
+}
+
+// CheckURL finds mistakes in the URL of a database and in the files that it names, without asking
+// the database. Its errors have no password in them.
+func CheckURL(connection string) error {
+	_, err := parse(connection, Options{})
+	return err
 }
 
 // redacted is the URL without what could be a password.

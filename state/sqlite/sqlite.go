@@ -48,6 +48,7 @@ type Store struct {
 	writer *writer
 
 	maxEvidence int64 // bytes
+	outbox      state.OutboxRoom
 }
 
 var _ state.Store = (*Store)(nil)

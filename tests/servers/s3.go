@@ -9,12 +9,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,14 +30,11 @@ const (
 	MinIO     S3Kind = "minio"
 )
 
-// s3Build says from which nested module a store is built, and which package of it.
-type s3Build struct{ folder, module, pkg string }
-
-func (k S3Kind) build() s3Build {
+func (k S3Kind) build() nested {
 	if k == MinIO {
-		return s3Build{"minioserver", "github.com/minio/minio", "github.com/minio/minio"}
+		return nested{"minioserver", "github.com/minio/minio", "github.com/minio/minio"}
 	}
-	return s3Build{"s3server", "github.com/versity/versitygw", "github.com/versity/versitygw/cmd/versitygw"}
+	return nested{"s3server", "github.com/versity/versitygw", "github.com/versity/versitygw/cmd/versitygw"}
 }
 
 // S3 is a running object store, reached over TLS.
@@ -223,45 +217,7 @@ func read(t testing.TB, file string) string {
 	return string(data)
 }
 
-// buildS3 builds a store with the Go command into .cache, once for each version in its go.mod.
 func buildS3(t testing.TB, kind S3Kind) string {
 	t.Helper()
-	b, root := kind.build(), ModuleRoot(t)
-	dir := filepath.Join(root, "tests", b.folder)
-	version := regexp.MustCompile(regexp.QuoteMeta(b.module) + ` (v\S+)`).FindStringSubmatch(read(t, filepath.Join(dir, "go.mod")))
-	if version == nil {
-		t.Fatalf("servers: %s/go.mod does not name a version of %s", dir, b.module)
-	}
-	program := filepath.Join(root, ".cache", "bin", string(kind)+"-"+version[1], string(kind))
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// Several test processes may want it at once: one builds, the others wait.
-	lock, err := os.Create(program + ".lock")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	fresh := program + ".new" // a build that is interrupted leaves no half program under its name
-	defer os.Remove(fresh)
-	cmd := exec.Command("go", "build", "-o", fresh, b.pkg)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
-	out, err := cmd.CombinedOutput()
-	if err == nil {
-		err = os.Rename(fresh, program)
-	}
-	if err != nil {
-		t.Fatalf("servers: build %s: %v\n%s", kind, err, out)
-	}
-	return program
+	return kind.build().program(t, string(kind))
 }

@@ -78,6 +78,10 @@ func folderOf(program string) string {
 		return "pyftpdlib"
 	case "python3-paramiko":
 		return "paramiko"
+	case "python3-aiosmtpd":
+		return "aiosmtpd"
+	case "systemd-analyze":
+		return "systemd"
 	case "fusermount", "fusermount3":
 		return "fuse"
 	default:
@@ -87,8 +91,8 @@ func folderOf(program string) string {
 
 // Tool returns the path of a client or helper program that can be run as it is: lftp, rclone, curl,
 // wget, sftp, scp, ssh, ssh-keygen, ssh-keyscan, ssh-audit, gpg, gpg-connect-agent, openssl, minisign,
-// signify-openbsd, pure-pw, cadaver, litmus, fusermount3, sshfs, python3, and python3-paramiko, which is
-// Python with paramiko. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that
+// signify-openbsd, pure-pw, cadaver, litmus, fusermount3, sshfs, chromium, python3, python3-paramiko and python3-aiosmtpd,
+// which are Python with these, zsh, fish, mandoc, and systemd-analyze. They are the versions of Debian 12 that tests/fetch-debs.sh unpacks; where that
 // fails, one in PATH will do.
 func Tool(t testing.TB, program string) string {
 	t.Helper()
@@ -139,4 +143,15 @@ func library(t testing.TB, folder, name string) string {
 		t.Fatalf("servers: %d files %s in %s; remove .cache and run tests/fetch-debs.sh", len(found), name, folder)
 	}
 	return found[0]
+}
+
+// Axe returns the script of axe-core, which finds barriers on a page in a browser.
+func Axe(t testing.TB) string {
+	t.Helper()
+	Fetch(t, "axe-core")
+	data, err := os.ReadFile(debs(t, filepath.Join("axe-core", "axe.min.js")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"sync"
+
+	"gateway/auth"
+	"gateway/config"
+	"gateway/storage"
+)
+
+// bandwidths are the limits of users, which all views of one share, and of all together. The zero value has none.
+type bandwidths struct {
+	up, down *storage.Bandwidth // of all; nil: none
+
+	mu    sync.Mutex
+	users map[string]userBandwidth // those that have one
+}
+
+type userBandwidth struct{ up, down *storage.Bandwidth }
+
+// readBandwidth reads limits.bandwidth; 0 is no limit.
+func readBandwidth(c config.Config) (up, down auth.Bytes, err error) {
+	read := func(key, text string) auth.Bytes {
+		if text == "" {
+			return 0
+		}
+		b, wrong := auth.ParseBytes(text)
+		if wrong == nil {
+			wrong = auth.CheckBandwidth(b)
+		}
+		if wrong != nil {
+			err = errors.Join(err, c.Mistake("limits.bandwidth."+key, wrong))
+		}
+		return b
+	}
+	return read("up", c.Limits.Bandwidth.Up), read("down", c.Limits.Bandwidth.Down), err
+}
+
+func (b *bandwidths) configure(c config.Config) error {
+	up, down, err := readBandwidth(c)
+	if err != nil {
+		return err
+	}
+	b.up, b.down = limitTo(nil, up), limitTo(nil, down)
+	return nil
+}
+
+// limitTo makes present, which may be nil, a limit of some bytes a second; nil for 0.
+func limitTo(present *storage.Bandwidth, bytes auth.Bytes) *storage.Bandwidth {
+	switch {
+	case bytes == 0:
+		return nil
+	case present == nil:
+		return storage.NewBandwidth(int64(bytes))
+	}
+	present.Set(int64(bytes))
+	return present
+}
+
+// of are the limits of a user. What the user's file says now counts for all sessions that have a limit.
+func (b *bandwidths) of(u auth.User) userBandwidth {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	present := b.users[u.Name]
+	if u.Bandwidth == (auth.Bandwidth{}) {
+		delete(b.users, u.Name)
+		return userBandwidth{}
+	}
+	l := userBandwidth{limitTo(present.up, u.Bandwidth.Up), limitTo(present.down, u.Bandwidth.Down)}
+	if b.users == nil {
+		b.users = map[string]userBandwidth{}
+	}
+	b.users[u.Name] = l // as many as there are users with limits
+	return l
+}
+
+// throttle puts the limits on a view of a user.
+func (b *bandwidths) throttle(v *storage.Observed, u auth.User) *storage.Observed {
+	own := b.of(u)
+	return v.Throttle(limits(own.up, b.up), limits(own.down, b.down))
+}
+
+// limits are those that there are.
+func limits(all ...*storage.Bandwidth) (some []*storage.Bandwidth) {
+	for _, l := range all {
+		if l != nil {
+			some = append(some, l)
+		}
+	}
+	return some
+}

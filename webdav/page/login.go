@@ -1,0 +1,172 @@
+package page
+
+import (
+	"context"
+	"crypto/hmac"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"gateway/auth"
+)
+
+type loginPage struct {
+	base
+	User, Next, Fault string
+	SignIn            []SignIn
+	Half              string // the first step is done: what says so
+}
+
+// codeTime is for how long a code can be given after the password.
+const codeTime = 5 * time.Minute
+
+// half is a login of which the code is still to come. The browser keeps it, signed.
+type half struct {
+	User  string    `json:"u"`
+	Stamp string    `json:"s"`
+	By    string    `json:"b"`
+	From  string    `json:"f"`
+	Until time.Time `json:"t"`
+}
+
+// login shows the form and takes it.
+func (q *request) login(ctx context.Context) error {
+	next := localPath(q.boundedValue("next"))
+	switch q.Method {
+	case http.MethodGet, http.MethodHead:
+		err := q.enter(ctx)
+		if err == nil {
+			return q.redirect(next, "")
+		}
+		if !errors.Is(err, errNoSession) {
+			return err
+		}
+		q.showLogin(http.StatusOK, loginPage{Next: next})
+		return nil
+	case http.MethodPost:
+		if step := q.PostFormValue("half"); step != "" {
+			return q.tryCode(ctx, step, next)
+		}
+		return q.tryLogin(ctx, next)
+	}
+	return refuse(http.StatusMethodNotAllowed, "This cannot be done here.")
+}
+
+// boundedValue is FormValue of a form that is not longer than a login is.
+func (q *request) boundedValue(name string) string {
+	q.Body = http.MaxBytesReader(q.w, q.Body, maxForm)
+	return q.FormValue(name)
+}
+
+func (q *request) tryLogin(ctx context.Context, next string) error {
+	user, password := q.PostFormValue("user"), q.PostFormValue("password")
+	if err := q.h.cfg.Auth.Allowed(q.from); err != nil {
+		return q.loginFailed(err, user, next)
+	}
+	id, err := q.h.cfg.Auth.Password(ctx, q.from, user, password)
+	if err != nil {
+		return q.loginFailed(err, user, next)
+	}
+	if id.NeedsCode {
+		q.showLogin(http.StatusOK, loginPage{Next: next, Half: q.half(id)})
+		return nil
+	}
+	return q.finishLogin(ctx, id, next)
+}
+
+func (q *request) finishLogin(ctx context.Context, id auth.Identity, next string) error {
+	if err := q.h.start(ctx, q.w, q, id); err != nil {
+		return err
+	}
+	return q.redirect(next, "")
+}
+
+func (q *request) half(id auth.Identity) string {
+	data, _ := json.Marshal(half{id.User.Name, id.User.Stamp(), id.By, q.from.String(), q.h.now().Add(codeTime)}) // strings and a time
+	text := base64.RawURLEncoding.EncodeToString(data)
+	return text + "." + base64.RawURLEncoding.EncodeToString(q.h.sign("code", text))
+}
+
+// tryCode takes the code after the password. The Authenticator counts codes that are wrong.
+func (q *request) tryCode(ctx context.Context, step, next string) error {
+	again := loginPage{Next: next, Fault: "The login took too long. Begin again."}
+	text, mac, _ := strings.Cut(step, ".")
+	sum, err := base64.RawURLEncoding.DecodeString(mac)
+	data, dataErr := base64.RawURLEncoding.DecodeString(text)
+	var h half
+	if err != nil || dataErr != nil || !hmac.Equal(sum, q.h.sign("code", text)) || json.Unmarshal(data, &h) != nil ||
+		h.From != q.from.String() || !q.h.now().Before(h.Until) {
+		q.showLogin(http.StatusForbidden, again)
+		return nil
+	}
+	factor, ok := q.h.cfg.Auth.(auth.SecondFactor)
+	if !ok {
+		return fmt.Errorf("the user %q has to give a code, and nothing can check it", h.User)
+	}
+	id, err := q.h.cfg.Auth.Vouched(ctx, h.User, h.By)
+	if err == nil && id.User.Stamp() != h.Stamp {
+		q.showLogin(http.StatusForbidden, again)
+		return nil
+	}
+	if err == nil {
+		id.NeedsCode = true
+		id, err = factor.Code(ctx, q.from, id, strings.ReplaceAll(q.PostFormValue("code"), " ", ""))
+	}
+	if errors.Is(err, auth.ErrCredentials) {
+		q.showLogin(http.StatusForbidden, loginPage{Next: next, Half: step, Fault: "The code is not right. Wait for the next one and try again."})
+		return nil
+	}
+	if err != nil {
+		return q.loginFailed(err, h.User, next)
+	}
+	return q.finishLogin(ctx, id, next)
+}
+
+// loginFailed shows the form again. The Authenticator has logged why, and has counted it.
+func (q *request) loginFailed(err error, user, next string) error {
+	p := loginPage{User: user, Next: next}
+	switch {
+	case errors.Is(err, auth.ErrBanned):
+		p.Fault = "There were too many failed logins from your address. Wait a while, then try again."
+		q.showLogin(http.StatusTooManyRequests, p)
+	case errors.Is(err, auth.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		p.Fault = "The server is busy. Try again in a moment."
+		q.showLogin(http.StatusServiceUnavailable, p)
+	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
+		p.Fault = "The user name or the password is not right."
+		q.showLogin(http.StatusForbidden, p)
+	default:
+		return err
+	}
+	return nil
+}
+
+func (q *request) showLogin(status int, p loginPage) {
+	p.base, p.SignIn = q.base("Log in"), q.h.cfg.SignIn
+	q.render(status, "login", &p)
+}
+
+func (q *request) logout(ctx context.Context, _ string) error {
+	if err := q.h.sessions.end(ctx, q.session.ID); !errors.Is(err, errNoSession) {
+		return err
+	}
+	http.SetCookie(q.w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	q.w.Header().Set("Clear-Site-Data", `"cache"`)
+	return q.redirect(Prefix+"login", "out")
+}
+
+// StartSession logs a user in who has proved who they are to somebody else, whom the caller trusts. by says how, for the
+// log. It sets the cookie; the answer is the caller's to write. auth.ErrCredentials if there is no such user,
+// auth.ErrDisabled if they may not log in.
+func (h *Handler) StartSession(w http.ResponseWriter, r *http.Request, user, by string) error {
+	q := newRequest(h, w, r)
+	id, err := h.cfg.Auth.Vouched(r.Context(), user, by)
+	if err != nil {
+		return err
+	}
+	return h.start(r.Context(), w, q, id)
+}
