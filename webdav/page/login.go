@@ -65,11 +65,11 @@ func (q *request) boundedValue(name string) string {
 func (q *request) tryLogin(ctx context.Context, next string) error {
 	user, password := q.PostFormValue("user"), q.PostFormValue("password")
 	if err := q.h.cfg.Auth.Allowed(q.from); err != nil {
-		return q.loginFailed(err, user, next)
+		return q.loginFailed(ctx, err, user, next)
 	}
 	id, err := q.h.cfg.Auth.Password(ctx, q.from, user, password)
 	if err != nil {
-		return q.loginFailed(err, user, next)
+		return q.loginFailed(ctx, err, user, next)
 	}
 	if id.NeedsCode {
 		q.showLogin(http.StatusOK, loginPage{Next: next, Half: q.half(id)})
@@ -117,17 +117,19 @@ func (q *request) tryCode(ctx context.Context, step, next string) error {
 		id, err = factor.Code(ctx, q.from, id, strings.ReplaceAll(q.PostFormValue("code"), " ", ""))
 	}
 	if errors.Is(err, auth.ErrCredentials) {
+		q.tellRefused(ctx, err, h.User, h.By)
 		q.showLogin(http.StatusForbidden, loginPage{Next: next, Half: step, Fault: "The code is not right. Wait for the next one and try again."})
 		return nil
 	}
 	if err != nil {
-		return q.loginFailed(err, h.User, next)
+		return q.loginFailed(ctx, err, h.User, next)
 	}
 	return q.finishLogin(ctx, id, next)
 }
 
 // loginFailed shows the form again. The Authenticator has logged why, and has counted it.
-func (q *request) loginFailed(err error, user, next string) error {
+func (q *request) loginFailed(ctx context.Context, err error, user, next string) error {
+	q.tellRefused(ctx, err, user, auth.ByPassword)
 	p := loginPage{User: user, Next: next}
 	switch {
 	case errors.Is(err, auth.ErrBanned):
@@ -145,6 +147,10 @@ func (q *request) loginFailed(err error, user, next string) error {
 	return nil
 }
 
+func (q *request) tellRefused(ctx context.Context, err error, user, by string) {
+	auth.Tell(ctx, q.h.cfg.Auth, auth.LoginEvent{Kind: auth.LoginRefused, From: q.from, User: user, By: by, Err: err})
+}
+
 func (q *request) showLogin(status int, p loginPage) {
 	p.base, p.SignIn = q.base("Log in"), q.h.cfg.SignIn
 	q.render(status, "login", &p)
@@ -154,6 +160,9 @@ func (q *request) logout(ctx context.Context, _ string) error {
 	if err := q.h.sessions.end(ctx, q.session.ID); !errors.Is(err, errNoSession) {
 		return err
 	}
+	auth.Tell(ctx, q.h.cfg.Auth, auth.LoginEvent{
+		Kind: auth.LoggedOut, From: q.from, User: q.User, Lasted: q.h.now().Sub(q.session.Created).Round(time.Second),
+	})
 	http.SetCookie(q.w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	q.w.Header().Set("Clear-Site-Data", `"cache"`)
 	return q.redirect(Prefix+"login", "out")

@@ -242,6 +242,8 @@ func (h *Handler) start(ctx context.Context, w http.ResponseWriter, q *request, 
 	}
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: secret, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	h.log.Info("page: login", "user", id.User.Name, "by", id.By, "remote", q.from.String())
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "page", Address: q.from, Session: sessionID(secret)[:12]})
+	auth.Tell(ctx, h.cfg.Auth, auth.LoginEvent{Kind: auth.LoggedIn, From: q.from, User: id.User.Name, By: id.By})
 	return nil
 }
 
