@@ -25,6 +25,17 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) {
 	h.cfg.Page.ServeHTTP(rw, body.of(r))
 }
 
+// CertificateUser is the user whom the client certificate of a request names, "" if none does; required says that
+// nobody else may be let in.
+func (h *Handler) CertificateUser(r *http.Request) (user string, required bool) {
+	q := &request{Request: r, h: h}
+	cert, clients := q.certificate()
+	if cert != nil {
+		user = clients.User(cert)
+	}
+	return user, clients.Required
+}
+
 // ParsePath turns the escaped path of a URL into a clean name; slash says that it ended in one.
 func ParsePath(escaped string) (name string, slash bool, err error) { return parsePath(escaped) }
 

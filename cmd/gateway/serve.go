@@ -47,7 +47,7 @@ func (serveCmd) Run(e *env) error {
 	if s.manager, err = newNotifier(os.Getenv, g.log); err != nil {
 		return err
 	}
-	defer s.manager.close()
+	defer func() { _ = s.manager.close() }() // nothing can be lost with it
 	s.notify = func(p phase) { s.manager.told(p, s.cfg.Load().ShutdownTime()) }
 	if err := s.listen(); err != nil {
 		return err
@@ -252,7 +252,7 @@ func (s *serving) announce(e *env, password string) {
 }
 
 func (s *serving) announceCommands(b *strings.Builder) {
-	b.WriteString("\nConnect with:\n\n")
+	b.WriteString("\nOpen the HTTPS address in a browser, or connect with:\n\n")
 	if s.sftp != nil {
 		host, port, _ := net.SplitHostPort(s.sftp.Addr().String())
 		fmt.Fprintf(b, "  sftp -P %s %s@%s\n", port, firstUserName, reachable(host))
@@ -320,7 +320,7 @@ func (s *serving) run(ctx context.Context) error {
 		start("sftp", func(ctx context.Context) error { return srv.Serve(ctx, s.sftp) })
 	}
 	if s.https != nil {
-		browsers, err := s.newPage()
+		browsers, err := s.newPage(ctx)
 		if err != nil {
 			return err
 		}
@@ -435,6 +435,9 @@ func (g *gateway) sweep(ctx context.Context) {
 		if err := b.Sweep(ctx); err != nil && ctx.Err() == nil {
 			g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
 		}
+	}
+	if err := g.endOrphans(ctx); err != nil && ctx.Err() == nil {
+		g.log.Warn("links that users shared who are gone could not be ended", slog.Any("error", err))
 	}
 	if err := g.expireUploads(ctx, time.Now()); err != nil && ctx.Err() == nil {
 		g.log.Warn("interrupted uploads could not be removed", slog.Any("error", err))

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -224,7 +225,7 @@ func (q *request) openShare(ctx context.Context, text string) (state.Share, erro
 	case !q.h.now().Before(s.Expires):
 		return s, errGone
 	}
-	who, err := q.h.cfg.Auth.Vouched(ctx, s.User, "share")
+	who, err := q.h.cfg.Auth.Vouched(ctx, netip.Addr{}, s.User, "share")
 	switch {
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
 		return s, errGone
@@ -232,7 +233,7 @@ func (q *request) openShare(ctx context.Context, text string) (state.Share, erro
 		return s, err
 	}
 	q.session = &session{identity: who}
-	if q.fs, err = q.h.cfg.Open(ctx, who); err != nil {
+	if q.fs, err = q.h.cfg.OpenShared(ctx, who); err != nil {
 		return s, err
 	}
 	if key, ok := q.key(s.Name); !ok || key != s.Key { // the user's folders are others by now
