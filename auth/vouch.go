@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
+	"net/netip"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -15,13 +18,14 @@ import (
 type Voucher interface {
 	Authenticator
 
-	// Vouched is the identity of a user; by says how they proved who they are. ErrCredentials if there
-	// is no such user, ErrDisabled if they may not log in any more.
-	Vouched(ctx context.Context, user, by string) (Identity, error)
+	// Vouched is the identity of a user who comes from an address; by says how they proved who they are. The zero
+	// Addr is for what is not done by the user themselves, and from anywhere. ErrCredentials if there is no such
+	// user, or if they may not come from there or have to prove a key, ErrDisabled if they may not log in any more.
+	Vouched(ctx context.Context, from netip.Addr, user, by string) (Identity, error)
 }
 
 // Vouched implements Voucher.
-func (l *Logins) Vouched(ctx context.Context, user, by string) (Identity, error) {
+func (l *Logins) Vouched(ctx context.Context, from netip.Addr, user, by string) (Identity, error) {
 	version := l.users.version(user) // before it is read: a change in between is one
 	u, err := l.users.Get(ctx, user)
 	switch {
@@ -30,10 +34,14 @@ func (l *Logins) Vouched(ctx context.Context, user, by string) (Identity, error)
 		return Identity{}, ErrCredentials
 	case err != nil:
 		return Identity{}, ErrCredentials
-	case u.Disabled:
+	case u.over(time.Now()):
 		return Identity{}, ErrDisabled
+	case from.IsValid() && !u.comesFrom(from):
+		return Identity{}, errFrom
+	case u.requires(ByPublicKey): // which a browser cannot, as with a password
+		return Identity{}, fmt.Errorf("%w: the user has to prove a key", ErrCredentials)
 	}
-	return Identity{User: u, By: by, version: version}, nil
+	return u.identity(by, version), nil
 }
 
 // Stamp tells a user from what they are after any change: another password, other folders. It is

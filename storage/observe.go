@@ -12,7 +12,7 @@ import (
 
 // Origin is where a call comes from, for who watches ([Observer]).
 type Origin struct {
-	// Protocol is "sftp", "scp", "ssh" (a command), "webdav", "page" or "admin".
+	// Protocol is "sftp", "scp", "ssh" (a command), "webdav", "page", "share" (somebody with a link) or "admin".
 	Protocol string
 	// Address is the client's; the zero Addr if there is none.
 	Address netip.Addr
@@ -269,6 +269,11 @@ type observedUpload struct {
 	t    *Transfer
 	once sync.Once
 	err  atomic.Pointer[error] // the first that a write failed with
+}
+
+// Replaced implements Replacer.
+func (u *observedUpload) Replaced(ctx context.Context) (Info, error) {
+	return Replaced(ctx, u.v.View, u.t.Event.Name, u.Upload)
 }
 
 func (u *observedUpload) WriteAt(p []byte, off int64) (int, error) {

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -123,15 +124,14 @@ func TestRealPage(t *testing.T) {
 	}
 	b.waitText("4 entries")
 
-	t.Run("killed", func(t *testing.T) { p.killedUpload(b, filepath.Join(from, "killed.bin"), large) })
-	t.Run("paused", func(t *testing.T) { p.pausedUpload(b, filepath.Join(from, "paused.bin"), large) })
-	t.Run("taken", func(t *testing.T) {
-		b.drop(write(t, filepath.Join(from, "note.md"), []byte("another")))
-		b.click("Replace: note.md")
-		b.wait(`[...document.querySelectorAll("#transfers li")].filter((r) => r.className === "done" && r.firstElementChild.textContent === "note.md").length === 2`)
-		p.has("note.md", []byte("another"))
-	})
-	t.Run("changes", func(t *testing.T) { p.changes(b) })
+	p.killedUpload(b, filepath.Join(from, "killed.bin"), large)
+	p.pausedUpload(b, filepath.Join(from, "paused.bin"), large)
+	p.closedUpload(b, filepath.Join(from, "closed.bin"), large)
+	b.drop(write(t, filepath.Join(from, "note.md"), []byte("another"))) // the name is taken
+	b.click("Replace: note.md")
+	b.wait(rowState("note.md") + ` === "done"`)
+	p.has("note.md", []byte("another"))
+	p.changes(b)
 	b.complaints("net::ERR", "status of 409", "status of 503")
 }
 
@@ -166,6 +166,24 @@ func (p *pageLab) pausedUpload(b *browser, file string, data []byte) {
 	b.click("Resume: paused.bin")
 	b.wait(rowState("paused.bin") + ` === "done"`)
 	p.has("paused.bin", data)
+}
+
+// closedUpload leaves the page in the middle of an upload, and drops the same file again later.
+func (p *pageLab) closedUpload(b *browser, file string, data []byte) {
+	stalled := p.line.StallAfter(servers.Up, 12<<20)
+	b.drop(write(p.t, file, data))
+	<-stalled
+	b.do(chromedp.Navigate("about:blank"))
+	p.line.Resume()
+	b.open("/")
+	b.waitText("Log out")
+	before := p.line.Bytes(servers.Up)
+	b.drop(file)
+	b.wait(rowState("closed.bin") + ` === "done"`)
+	p.has("closed.bin", data)
+	if sent := p.line.Bytes(servers.Up) - before; sent > int64(len(data))*3/4 {
+		p.t.Errorf("%d bytes of %d were sent again", sent, len(data))
+	}
 }
 
 // changes renames, shares and deletes.
@@ -296,7 +314,7 @@ func TestRealPageBarriers(t *testing.T) {
 	axe := servers.Axe(t)
 	p.publishSome()
 	b := newBrowser(t, p.base)
-	both := func(what, path, picture string) {
+	both := func(what, path string, pictures ...string) {
 		t.Helper()
 		for _, look := range []struct {
 			name          string
@@ -310,31 +328,40 @@ func TestRealPageBarriers(t *testing.T) {
 			if wide := eval[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
 				t.Errorf("%s%s: it is %d pixels too wide", what, look.name, wide)
 			}
-			if picture != "" {
-				b.picture(picture + look.name)
+			if name := "page-" + what + look.name; slices.Contains(pictures, look.name) {
+				b.picture(name)
 			}
 		}
 	}
-	both("login", "/partner/", "")
+	both("login", "/partner/")
 	b.open("/")
 	b.login(p.user, p.password)
-	both("folder", "/partner/", "page")
-	both("root", "/", "")
-	both("empty", "/empty/", "")
-	both("search", "/?q=report", "")
-	both("nothing found", "/?q=nothing+of+this+name", "")
-	both("file", "/.gateway/file/partner/readme.txt", "page-file")
-	both("picture", "/.gateway/file/partner/logo.png", "")
-	both("folder's page", "/.gateway/file/partner", "")
-	both("delete", "/.gateway/delete/partner", "")
-	both("no shares", "/.gateway/shares", "")
-	both("error", "/nothing", "")
+	b.open("/partner/")
+	badges := eval[map[string]string](b, `Object.fromEntries([...document.querySelectorAll("#list tbody tr")].map((r) => [r.querySelector("td.name span:last-child").textContent, r.querySelector(".verdict").innerText.trim()]))`)
+	for name, want := range map[string]string{"report 2026-01.csv": "authentic", "readme.txt": "authentic", "logo.png": "intact", "draft.txt": "unverified", "minutes of the meeting.txt": "", "invoices": ""} {
+		if badges[name] != want {
+			t.Errorf("%s: the badge is %q, want %q", name, badges[name], want)
+		}
+	}
+	both("folder", "/partner/", "", "-phone")
+	both("root", "/")
+	both("empty", "/empty/")
+	both("search", "/?q=report")
+	both("nothing found", "/?q=nothing+of+this+name")
+	both("file", "/.gateway/file/partner/readme.txt", "-dark")
+	both("picture", "/.gateway/file/partner/logo.png")
+	both("folder's page", "/.gateway/file/partner")
+	both("delete", "/.gateway/delete/partner")
+	both("no shares", "/.gateway/shares")
+	both("error", "/nothing")
 	b.open("/.gateway/file/partner/readme.txt")
+	b.waitText("a key that the operator pinned has signed exactly this name and these bytes")
 	b.click("Make a link")
 	b.waitText("The link is ready.")
-	both("shares", "/.gateway/shares", "")
+	both("shares", "/.gateway/shares")
 	link := eval[string](b, `document.querySelector("[data-copy]").dataset.copy`)
-	both("shared", link, "")
+	both("shared", link)
+	b.looks(1280, 800, "light")
 	b.open("/partner/")
 	b.drop(write(t, filepath.Join(t.TempDir(), "uploaded.txt"), []byte("x")))
 	b.wait(rowState("uploaded.txt") + ` === "done"`)
@@ -343,19 +370,48 @@ func TestRealPageBarriers(t *testing.T) {
 	b.complaints("status of 404")
 }
 
-// publishSome fills the storage: what was uploaded, and what a migration proved.
+// publishSome fills the storage: what a migration proved, more and less, and what was uploaded.
 func (p *pageLab) publishSome() {
 	p.t.Helper()
-	for i := range 9 {
-		write(p.t, p.files("partner", fmt.Sprintf("report 2026-%02d.csv", i+1)), []byte(strings.Repeat("day;amount\n", 1000*(i+1))))
+	root := p.t.TempDir()
+	var signed, listed strings.Builder
+	for i := range 7 {
+		name, data := fmt.Sprintf("report 2026-%02d.csv", i+1), []byte(strings.Repeat("day;amount\n", 1000*(i+1)))
+		write(p.t, filepath.Join(root, name), data)
+		fmt.Fprintf(&signed, "%x  %s\n", sha256.Sum256(data), name)
 	}
-	write(p.t, p.files("partner", "invoices", "1.pdf"), nil)
-	write(p.t, p.files("partner", "readme.txt"), []byte("These are the monthly reports of our partner.\n\nEach has a line for every day: the date and the amount in cents.\n"))
+	readme := []byte("These are the monthly reports of our partner.\n\nEach has a line for every day: the date and the amount in cents.\n")
+	write(p.t, filepath.Join(root, "readme.txt"), readme)
+	fmt.Fprintf(&signed, "%x  readme.txt\n", sha256.Sum256(readme))
 	logo, err := os.ReadFile(filepath.Join(servers.ModuleRoot(p.t), "tests", "testdata", "logo.png"))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	write(p.t, p.files("partner", "logo.png"), logo)
+	write(p.t, filepath.Join(root, "logo.png"), logo)
+	fmt.Fprintf(&listed, "%x  logo.png\n", sha256.Sum256(logo))
+	write(p.t, filepath.Join(root, "SHA256SUMS"), []byte(signed.String()))
+	write(p.t, filepath.Join(root, "pictures.sha256"), []byte(listed.String()))
+	write(p.t, filepath.Join(root, "draft.txt"), []byte("nobody vouches for this"))
+	signer := servers.NewSigner(p.t)
+	write(p.t, filepath.Join(root, "SHA256SUMS.asc"), signer.Detached(p.t, filepath.Join(root, "SHA256SUMS")))
+	policy := write(p.t, filepath.Join(p.t.TempDir(), "policy.yaml"), fmt.Appendf(nil, `rules:
+  - paths: "*.png"
+    require: all
+    evidence: [{manifest: pictures.sha256}]
+    on_weak: publish
+  - paths: "draft.txt"
+    on_missing: publish
+  - paths: "**"
+    require: all
+    evidence: [{manifest: SHA256SUMS, signature: SHA256SUMS.asc, type: openpgp, keys: [%q], key_files: [%q]}]
+    on_missing: publish
+`, signer.Fingerprint, signer.PublicKey))
+	server := servers.Start(p.t, servers.Pyftpdlib, servers.Options{Root: root})
+	p.env = append(p.env, "GATEWAY_SOURCE_PASSWORD="+server.Pass)
+	p.must("migrate", "--policy", policy, fmt.Sprintf("ftp://%s@%s/", server.User, server.Addr), "partner")
+
+	write(p.t, p.files("partner", "invoices", "1.pdf"), nil)
+	write(p.t, p.files("partner", "minutes of the meeting.txt"), []byte("uploaded by hand"))
 	if err := os.MkdirAll(p.files("empty"), 0o755); err != nil {
 		p.t.Fatal(err)
 	}

@@ -1,15 +1,19 @@
 package tests
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"gateway/tests/servers"
 )
@@ -195,6 +199,68 @@ func TestClientCertificateRequired(t *testing.T) {
 	s.must("--config", config, "health")
 }
 
+// TestRevokedClientCertificate lets nobody in with a certificate that its authority has revoked since, also over a connection
+// that was made before, nor when the list is out of date.
+func TestRevokedClientCertificate(t *testing.T) {
+	ca, strangers := newAuthority(t, "ours"), newAuthority(t, "strangers")
+	crl := filepath.Join(t.TempDir(), "crl.pem")
+	ca.revoke(crl, time.Now().Add(time.Hour))
+	keys := "  client_ca: " + ca.file + "\n  client_certificates: optional\n  client_crl: " + crl + "\n"
+	s, config := tlsLab(t, ca, keys)
+	first, second := ca.named("anna", ""), ca.named("anna", "anna@example.org")
+	want := func(pair [2]string, status string) {
+		t.Helper()
+		if got := s.withCertificate(t, ca, pair, ""); got != status {
+			t.Errorf("%s, want %s", got, status)
+		}
+	}
+	want(first, "200")
+	browser := s.keptAlive(t, ca, first)
+	if got := browser(); got != 200 {
+		t.Fatalf("over a connection that stays: %d", got)
+	}
+	changed := func(words string, change func()) {
+		t.Helper()
+		before := len(s.log.String())
+		change()
+		waitFor(t, words, func() bool { return strings.Contains(s.log.String()[before:], words) })
+	}
+	changed("were read again", func() { ca.revoke(crl, time.Now().Add(time.Hour), first[0]) })
+	want(first, "000")
+	want(second, "200")
+	if got := browser(); got != 401 {
+		t.Errorf("over the connection that was made before: %d", got)
+	}
+	changed("none of the authorities in https.client_ca has signed it", func() { strangers.revoke(crl, time.Now().Add(time.Hour), second[0]) })
+	want(second, "200")
+	want(first, "000")
+	changed("were read again", func() { ca.revoke(crl, time.Now().Add(-time.Minute)) })
+	want(second, "000")
+	if r := s.run("--config", config, "check-config"); r.code != 0 {
+		t.Errorf("check-config: %s", r.stderr)
+	}
+}
+
+// keptAlive asks for the root over one connection, again and again.
+func (s *serving) keptAlive(t *testing.T, ca *authority, pair [2]string) func() int {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(pair[0], pair[1])
+	mustDo(t, err)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	transport := &http.Transport{MaxConnsPerHost: 1, TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}}}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: transport, Timeout: time.Minute}
+	return func() int {
+		r, err := client.Get(s.url(""))
+		mustDo(t, err)
+		defer r.Body.Close()
+		_, err = io.Copy(io.Discard, r.Body)
+		mustDo(t, err)
+		return r.StatusCode
+	}
+}
+
 func readAll(t *testing.T, file string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(file)
@@ -214,4 +280,51 @@ func TestCertificateByName(t *testing.T) {
 			t.Errorf("%s: exit status %d, want %d: %s", host, r.code, code, r.stderr)
 		}
 	}
+}
+
+// browse asks as a browser does, with cookies, and says where it ended.
+func (s *serving) browse(t *testing.T, jar string, args ...string) string {
+	t.Helper()
+	all := append([]string{"-sS", "-k", "-L", "-b", jar, "-c", jar, "-H", "Accept: text/html", "-o", "/dev/null", "-w", "%{http_code} %{url_effective}"}, args...)
+	return strings.ReplaceAll(clientResult(t, "curl", "", all...).out, s.url(""), "/")
+}
+
+// TestPageByCertificate: the page takes a client certificate for a login, and keeps a session to it and to the addresses of its user.
+func TestPageByCertificate(t *testing.T) {
+	ca := newAuthority(t, "ours")
+	keys := "  client_ca: " + ca.file + "\n  client_certificates: optional\n"
+	s, config := tlsLab(t, ca, keys)
+	s.addUser("bert", "another horse battery", s.keyFile)
+	pair := ca.named("anna", "")
+	with := []string{"--cert", pair[0], "--key", pair[1]}
+	jar := filepath.Join(t.TempDir(), "jar")
+	want := func(what, end string, args ...string) {
+		t.Helper()
+		if got := s.browse(t, jar, args...); got != end {
+			t.Errorf("%s: %s, want %s", what, got, end)
+		}
+	}
+	form := func(user, password string) []string {
+		return []string{"--data-urlencode", "user=" + user, "--data-urlencode", "password=" + password, s.url(".gateway/login")}
+	}
+	want("without anything", "200 /.gateway/login", s.url(""))
+	want("with the certificate", "200 /", append(with, s.url(""))...)
+	want("with the cookie alone", "200 /.gateway/login", s.url(""))
+	want("with both", "200 /", append(with, s.url(""))...)
+	jar += "-left"
+	want("after the end", "200 /.gateway/login?said=out", append(with, s.url(".gateway/login")+"?said=out")...)
+	jar += "2"
+	want("another user's password", "200 /", append(with, form("bert", "another horse battery")...)...)
+	want("and the session stays", "200 /", s.url(""))
+	file := filepath.Join(s.data, "users", "bert.yaml")
+	writeFile(t, file, append(readAll(t, file), "allow_from: [127.0.0.5]\n"...))
+	want("a login from elsewhere", "403 /.gateway/login", form("bert", "another horse battery")...)
+	want("a login from where it is allowed", "200 /", append([]string{"--interface", "127.0.0.5"}, form("bert", "another horse battery")...)...)
+	want("its cookie from there", "200 /", "--interface", "127.0.0.5", s.url(""))
+	want("its cookie from elsewhere", "200 /.gateway/login", "--interface", "127.0.0.6", s.url(""))
+
+	s.reload(t, config, strings.Replace(string(readAll(t, config)), "optional", "required", 1), "was read again")
+	jar += "3"
+	want("another user's password where the certificate decides", "403 /.gateway/login", append(append(with, "--interface", "127.0.0.5"), form("bert", "another horse battery")...)...)
+	want("the certificate where it decides", "200 /", append(with, s.url(""))...)
 }

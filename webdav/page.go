@@ -22,9 +22,18 @@ type Page interface {
 func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) {
 	rw, body := h.paced(w, r)
 	defer body.finish()
-	r = r.WithContext(r.Context())
-	r.Body = body
-	h.cfg.Page.ServeHTTP(rw, r)
+	h.cfg.Page.ServeHTTP(rw, body.of(r))
+}
+
+// CertificateUser is the user whom the client certificate of a request names, "" if none does; required says that
+// nobody else may be let in.
+func (h *Handler) CertificateUser(r *http.Request) (user string, required bool) {
+	q := &request{Request: r, h: h}
+	cert, clients := q.certificate()
+	if cert != nil {
+		user = clients.User(cert)
+	}
+	return user, clients.Required
 }
 
 // ParsePath turns the escaped path of a URL into a clean name; slash says that it ended in one.

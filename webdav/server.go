@@ -24,9 +24,14 @@ func (h *Handler) NewHTTPServer() *http.Server {
 	idle := newIdleConns(h.cfg.IdleTimeout)
 	return &http.Server{
 		Handler:           h,
-		ConnContext:       h.conns.begin,
 		ReadHeaderTimeout: h.cfg.ReadHeaderTimeout,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return h.conns.begin(context.WithValue(ctx, connKey{}, gatheringConn(c)), c)
+		},
 		ConnState: func(c net.Conn, s http.ConnState) {
+			if s == http.StateIdle { // an answer has been written whole
+				gatheringConn(c).end(h.cfg.ProgressTimeout)
+			}
 			idle.state(c, s)
 			h.conns.state(c, s)
 		},

@@ -45,6 +45,14 @@ type connection struct {
 	conn net.Conn
 	mu   sync.Mutex
 	Session
+	method, path string // of the latest request; put together when somebody asks
+}
+
+// told is the session for who watches. The caller holds mu.
+func (c *connection) told() Session {
+	s, doing := c.Session, c.method+" "+c.path
+	s.Client, s.Doing = s.Client[:min(len(s.Client), maxAgent)], doing[:min(len(doing), maxAgent)]
+	return s
 }
 
 type connectionKey struct{}
@@ -78,11 +86,13 @@ func LoggedIn(r *http.Request, user, protocol, login string) (id string, done fu
 	if c == nil {
 		return "", func() {}
 	}
-	agent, doing := r.UserAgent(), r.Method+" "+r.URL.Path
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.User, c.Protocol, c.Login, c.Address, c.Active = user, protocol, login, remoteAddr(r), time.Now()
-	c.Client, c.Doing = agent[:min(len(agent), maxAgent)], doing[:min(len(doing), maxAgent)]
+	if !c.Address.IsValid() {
+		c.Address = remoteAddr(r)
+	}
+	c.User, c.Protocol, c.Login, c.Active = user, protocol, login, time.Now()
+	c.Client, c.method, c.path = r.UserAgent(), r.Method, r.URL.Path
 	c.Requests++
 	return c.ID, func() {
 		c.mu.Lock()
@@ -100,7 +110,7 @@ func (h *Handler) Sessions() []Session {
 	for _, c := range h.conns.all {
 		c.mu.Lock()
 		if c.User != "" {
-			list = append(list, c.Session)
+			list = append(list, c.told())
 		}
 		c.mu.Unlock()
 	}
@@ -125,7 +135,7 @@ func (h *Handler) CloseSession(id string) (closed Session, ok bool) {
 		_ = conn.Close()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return c.Session, true
+		return c.told(), true
 	}
 	return Session{}, false
 }

@@ -181,10 +181,15 @@ func (g *gateway) Close() error {
 
 // view is the tree that a user sees. Both front ends get it from here.
 func (g *gateway) view(ctx context.Context, id auth.Identity) (storage.FS, error) {
-	u := id.User
-	if err := g.sessions.enter(ctx, u); err != nil {
+	if err := g.sessions.enter(ctx, id.User); err != nil {
 		return nil, err
 	}
+	return g.tree(ctx, id)
+}
+
+// tree is the view without a session.
+func (g *gateway) tree(ctx context.Context, id auth.Identity) (storage.FS, error) {
+	u := id.User
 	mounts := make([]storage.Mount, 0, len(u.Mounts))
 	for _, m := range u.Mounts {
 		folder, err := storage.CleanName(m.Folder)

@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 
 	"gateway/auth"
 	"gateway/auth/oidc"
 	"gateway/config"
+	"gateway/webdav/page"
 )
 
 // oidcPath is where logins at providers begin, and, with the provider's name and "/callback", end.
@@ -112,7 +112,7 @@ func (s *signIns) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.logins.Allowed(s.from(r)) != nil:
 		sayLogin(w, http.StatusTooManyRequests, "There were too many failed logins from your address. Wait a while, then try again.")
 	case rest == "":
-		if err := p.Begin(w, r, localPath(r.URL.Query().Get("next"))); err != nil {
+		if err := p.Begin(w, r, page.LocalPath(r.URL.Query().Get("next"))); err != nil {
 			s.failed(w, r, name, err)
 		}
 	default:
@@ -131,7 +131,7 @@ func (s *signIns) finish(w http.ResponseWriter, r *http.Request, p *oidc.Provide
 		s.failed(w, r, name, err)
 		return
 	}
-	http.Redirect(w, r, localPath(next), http.StatusSeeOther)
+	http.Redirect(w, r, page.LocalPath(next), http.StatusSeeOther)
 }
 
 // failed says to the browser as much as it needs to know, and the rest to the log.
@@ -159,13 +159,4 @@ func sayLogin(w http.ResponseWriter, status int, text string) {
 	hd.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	fmt.Fprintf(w, "<!doctype html>\n<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\"><title>Log in</title>\n<p>%s\n<p><a href=\"/.gateway/login\">Back to the login</a>\n", text)
-}
-
-// localPath is a path on this server, or "/": nobody is sent elsewhere.
-func localPath(to string) string {
-	u, err := url.Parse(to)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.Contains(to, `\`) {
-		return "/"
-	}
-	return to
 }

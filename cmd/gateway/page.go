@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 
+	"gateway/config"
 	"gateway/integrity"
 	"gateway/internal/durable"
 	"gateway/state"
@@ -16,24 +19,63 @@ import (
 	"gateway/webdav/page"
 )
 
-// newPage makes the page for browsers; nil where it is off.
-func (s *serving) newPage() (webdav.Page, error) {
-	c := s.g.cfg.Page
-	if c.Off {
+// browsers is the page with the ways to log in to it at providers.
+type browsers struct {
+	*page.Handler
+	signIns *signIns
+}
+
+// Serves implements webdav.Page.
+func (b browsers) Serves(r *http.Request) bool {
+	return r.TLS != nil && b.signIns.serves(r.URL.Path) || b.Handler.Serves(r)
+}
+
+// ServeHTTP implements http.Handler.
+func (b browsers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if b.signIns.serves(r.URL.Path) {
+		b.signIns.ServeHTTP(w, r)
+		return
+	}
+	b.Handler.ServeHTTP(w, r)
+}
+
+// newPage makes the page for browsers; nil where it is off. Providers are asked what they are until ctx ends.
+func (s *serving) newPage(ctx context.Context) (webdav.Page, error) {
+	c := s.g.cfg
+	if c.Page.Off {
 		return nil, nil
 	}
-	key, err := pageKey(s.g.cfg.KeysDir())
+	key, err := pageKey(c.KeysDir())
 	if err != nil {
 		return nil, err
 	}
-	longest := c.SharesLongest
-	if c.SharesOff {
+	b := browsers{}
+	if b.signIns, err = newSignIns(c, s.logins, s.g.log); err != nil {
+		return nil, err
+	}
+	longest := c.Page.SharesLongest
+	if c.Page.SharesOff {
 		longest = -1
 	}
-	return page.New(page.Config{
-		Auth: s.logins, Open: s.g.view, State: s.g.state, Key: key, Catalogue: catalogue{s.g}, Logger: s.g.log.With("front", "page"),
-		Title: c.Title, SessionIdle: c.SessionIdle, SessionLongest: c.SessionLongest, ShareLongest: longest,
+	b.Handler, err = page.New(page.Config{
+		Auth: s.logins, Open: s.g.view, OpenShared: s.g.tree, State: s.g.state, Key: key, Catalogue: catalogue{s.g}, Logger: s.g.log.With("front", "page"),
+		Certificate: func(r *http.Request) (string, bool) { return s.handler.CertificateUser(r) }, // it is there before requests are
+		Title:       c.Page.Title, SignIn: signInButtons(c), SessionIdle: c.Page.SessionIdle, SessionLongest: c.Page.SessionLongest, ShareLongest: longest,
 	})
+	if err != nil {
+		return nil, err
+	}
+	b.signIns.start, b.signIns.from = b.StartSession, webdav.RemoteAddr
+	go b.signIns.discover(ctx)
+	return b, nil
+}
+
+// signInButtons lead to the providers.
+func signInButtons(c config.Config) (list []page.SignIn) {
+	for _, name := range c.ProviderNames() {
+		list = append(list, page.SignIn{Label: cmp.Or(c.OIDC[name].Label, "Log in with "+name), URL: oidcPath + name})
+	}
+	return list
 }
 
 // pageKey is what links and tokens of the page are signed with. It is made at the first start.
@@ -86,6 +128,25 @@ func (c catalogue) Published(ctx context.Context, key, name string) (*page.Publi
 		Source: p.Source, Verdict: p.Verdict, Does: does, Not: not, Reason: p.Reason,
 		Size: p.Size, SHA256: p.SHA256, At: p.Published,
 	}, nil
+}
+
+// endOrphans ends the shares of users who were removed, so that nobody of the same name inherits them.
+func (g *gateway) endOrphans(ctx context.Context) error {
+	all, err := g.state.SharesOf(ctx, "")
+	if err != nil {
+		return err
+	}
+	gone := map[string]bool{}
+	for _, s := range all {
+		if _, known := gone[s.User]; !known {
+			_, err := g.users.Get(ctx, s.User)
+			gone[s.User] = errors.Is(err, fs.ErrNotExist)
+		}
+		if gone[s.User] {
+			err = errors.Join(err, g.state.RemoveShare(ctx, s.ID))
+		}
+	}
+	return err
 }
 
 // endShares ends the shares of what was moved or removed.

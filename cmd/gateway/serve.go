@@ -47,7 +47,7 @@ func (serveCmd) Run(e *env) error {
 	if s.manager, err = newNotifier(os.Getenv, g.log); err != nil {
 		return err
 	}
-	defer s.manager.close()
+	defer func() { _ = s.manager.close() }() // nothing can be lost with it
 	s.notify = func(p phase) { s.manager.told(p, s.cfg.Load().ShutdownTime()) }
 	if err := s.listen(); err != nil {
 		return err
@@ -266,7 +266,7 @@ func (s *serving) announce(e *env, password string) {
 }
 
 func (s *serving) announceCommands(b *strings.Builder) {
-	b.WriteString("\nConnect with:\n\n")
+	b.WriteString("\nOpen the HTTPS address in a browser, or connect with:\n\n")
 	if s.sftp != nil {
 		host, port, _ := net.SplitHostPort(s.sftp.Addr().String())
 		fmt.Fprintf(b, "  sftp -P %s %s@%s\n", port, firstUserName, reachable(host))
@@ -334,7 +334,7 @@ func (s *serving) run(ctx context.Context) error {
 		start("sftp", func(ctx context.Context) error { return srv.Serve(ctx, s.sftp) })
 	}
 	if s.https != nil {
-		browsers, err := s.newPage()
+		browsers, err := s.newPage(ctx)
 		if err != nil {
 			return err
 		}
@@ -346,7 +346,7 @@ func (s *serving) run(ctx context.Context) error {
 			return err
 		}
 		h.SetLimits(webLimits(s.g.cfg))
-		h.SetClients(webClients(s.g.cfg.HTTPS))
+		h.SetClients(s.webClients(s.g.cfg.HTTPS))
 		s.handler = h
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.certs.TLS()) })
 	}
@@ -456,6 +456,9 @@ func (g *gateway) sweep(ctx context.Context) {
 		if err := b.Sweep(ctx); err != nil && ctx.Err() == nil {
 			g.log.Warn("old uploads could not be removed", slog.String("storage", name), slog.Any("error", err))
 		}
+	}
+	if err := g.endOrphans(ctx); err != nil && ctx.Err() == nil {
+		g.log.Warn("links that users shared who are gone could not be ended", slog.Any("error", err))
 	}
 	if err := g.expireUploads(ctx, time.Now()); err != nil && ctx.Err() == nil {
 		g.log.Warn("interrupted uploads could not be removed", slog.Any("error", err))

@@ -35,7 +35,7 @@ type half struct {
 
 // login shows the form and takes it.
 func (q *request) login(ctx context.Context) error {
-	next := localPath(q.boundedValue("next"))
+	next := LocalPath(q.boundedValue("next"))
 	switch q.Method {
 	case http.MethodGet, http.MethodHead:
 		err := q.enter(ctx)
@@ -45,8 +45,7 @@ func (q *request) login(ctx context.Context) error {
 		if !errors.Is(err, errNoSession) {
 			return err
 		}
-		q.showLogin(http.StatusOK, loginPage{Next: next})
-		return nil
+		return q.beginLogin(ctx, next)
 	case http.MethodPost:
 		if step := q.PostFormValue("half"); step != "" {
 			return q.tryCode(ctx, step, next)
@@ -62,15 +61,56 @@ func (q *request) boundedValue(name string) string {
 	return q.FormValue(name)
 }
 
+// beginLogin shows the form, unless a client certificate is enough.
+func (q *request) beginLogin(ctx context.Context, next string) error {
+	user, _ := q.h.cfg.Certificate(q.Request)
+	certificates, ok := q.h.cfg.Auth.(auth.CertificateLogin)
+	if user == "" || !ok || q.URL.Query().Get("said") != "" { // who has just logged out is not logged in again
+		q.showLogin(http.StatusOK, loginPage{Next: next, User: user})
+		return nil
+	}
+	id, err := certificates.ClientCertificate(ctx, q.from, user)
+	if err != nil || id.NeedsPassword {
+		q.showLogin(http.StatusOK, loginPage{Next: next, User: user})
+		return nil
+	}
+	return q.proved(ctx, id, next)
+}
+
+// prove checks a password, with a client certificate before it where there is one of the user.
+func (q *request) prove(ctx context.Context, user, password string) (auth.Identity, error) {
+	named, required := q.h.cfg.Certificate(q.Request)
+	certificates, ok := q.h.cfg.Auth.(auth.CertificateLogin)
+	if named != "" && named == user && ok {
+		id, err := certificates.ClientCertificate(ctx, q.from, user)
+		if err == nil && id.NeedsPassword {
+			return certificates.PasswordToo(ctx, q.from, id, password)
+		}
+		if required {
+			return id, err
+		}
+	}
+	if required {
+		q.h.cfg.Auth.Failed(q.from)
+		return auth.Identity{}, auth.ErrCredentials
+	}
+	return q.h.cfg.Auth.Password(ctx, q.from, user, password)
+}
+
 func (q *request) tryLogin(ctx context.Context, next string) error {
 	user, password := q.PostFormValue("user"), q.PostFormValue("password")
 	if err := q.h.cfg.Auth.Allowed(q.from); err != nil {
-		return q.loginFailed(err, user, next)
+		return q.loginFailed(ctx, err, user, next)
 	}
-	id, err := q.h.cfg.Auth.Password(ctx, q.from, user, password)
+	id, err := q.prove(ctx, user, password)
 	if err != nil {
-		return q.loginFailed(err, user, next)
+		return q.loginFailed(ctx, err, user, next)
 	}
+	return q.proved(ctx, id, next)
+}
+
+// proved goes on after the first step of a login.
+func (q *request) proved(ctx context.Context, id auth.Identity, next string) error {
 	if id.NeedsCode {
 		q.showLogin(http.StatusOK, loginPage{Next: next, Half: q.half(id)})
 		return nil
@@ -107,7 +147,7 @@ func (q *request) tryCode(ctx context.Context, step, next string) error {
 	if !ok {
 		return fmt.Errorf("the user %q has to give a code, and nothing can check it", h.User)
 	}
-	id, err := q.h.cfg.Auth.Vouched(ctx, h.User, h.By)
+	id, err := q.h.cfg.Auth.Vouched(ctx, q.from, h.User, h.By)
 	if err == nil && id.User.Stamp() != h.Stamp {
 		q.showLogin(http.StatusForbidden, again)
 		return nil
@@ -117,18 +157,27 @@ func (q *request) tryCode(ctx context.Context, step, next string) error {
 		id, err = factor.Code(ctx, q.from, id, strings.ReplaceAll(q.PostFormValue("code"), " ", ""))
 	}
 	if errors.Is(err, auth.ErrCredentials) {
+		q.refused(ctx, h.User, h.By+"+code", err)
 		q.showLogin(http.StatusForbidden, loginPage{Next: next, Half: step, Fault: "The code is not right. Wait for the next one and try again."})
 		return nil
 	}
 	if err != nil {
-		return q.loginFailed(err, h.User, next)
+		return q.loginFailed(ctx, err, h.User, next)
 	}
 	return q.finishLogin(ctx, id, next)
 }
 
+// refused tells of a login that was not let in. Who cannot be checked has not been refused.
+func (q *request) refused(ctx context.Context, user, by string, err error) {
+	if errors.Is(err, auth.ErrCredentials) || errors.Is(err, auth.ErrDisabled) || errors.Is(err, auth.ErrBanned) {
+		auth.Tell(ctx, q.h.cfg.Auth, auth.LoginEvent{Kind: auth.LoginRefused, From: q.from, User: user, By: by, Err: err})
+	}
+}
+
 // loginFailed shows the form again. The Authenticator has logged why, and has counted it.
-func (q *request) loginFailed(err error, user, next string) error {
+func (q *request) loginFailed(ctx context.Context, err error, user, next string) error {
 	p := loginPage{User: user, Next: next}
+	q.refused(ctx, user, "password", err)
 	switch {
 	case errors.Is(err, auth.ErrBanned):
 		p.Fault = "There were too many failed logins from your address. Wait a while, then try again."
@@ -154,6 +203,7 @@ func (q *request) logout(ctx context.Context, _ string) error {
 	if err := q.h.sessions.end(ctx, q.session.ID); !errors.Is(err, errNoSession) {
 		return err
 	}
+	auth.Tell(ctx, q.h.cfg.Auth, auth.LoginEvent{Kind: auth.LoggedOut, From: q.from, User: q.User, By: q.By, Lasted: q.h.now().Sub(q.Created).Round(time.Second)})
 	http.SetCookie(q.w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	q.w.Header().Set("Clear-Site-Data", `"cache"`)
 	return q.redirect(Prefix+"login", "out")
@@ -164,7 +214,7 @@ func (q *request) logout(ctx context.Context, _ string) error {
 // auth.ErrDisabled if they may not log in.
 func (h *Handler) StartSession(w http.ResponseWriter, r *http.Request, user, by string) error {
 	q := newRequest(h, w, r)
-	id, err := h.cfg.Auth.Vouched(r.Context(), user, by)
+	id, err := h.cfg.Auth.Vouched(r.Context(), q.from, user, by)
 	if err != nil {
 		return err
 	}

@@ -24,12 +24,17 @@ type Config struct {
 	Auth auth.Voucher
 	// Open returns the tree that a user sees.
 	Open func(ctx context.Context, id auth.Identity) (storage.FS, error)
+	// OpenShared is Open for whoever has a link of the user, and is no session of theirs; nil: Open.
+	OpenShared func(ctx context.Context, id auth.Identity) (storage.FS, error)
 	// State keeps sessions and shares.
 	State State
 	// Key signs links and tokens: KeySize random bytes, the same on all nodes.
 	Key []byte
 	// Catalogue tells where files came from; nil knows nothing.
 	Catalogue Catalogue
+	// Certificate is the user whom the client certificate of a request names, "" if none does; required says that
+	// nobody else may be let in. nil: certificates log nobody in.
+	Certificate func(r *http.Request) (user string, required bool)
 	// SignIn are other ways to log in, shown below the form.
 	SignIn []SignIn
 	// Title is what the page is called; "" means "Files".
@@ -54,8 +59,8 @@ type State interface {
 	state.Shares
 }
 
-// SignIn is another way to log in: a button that leads to URL. What is there calls [Handler.StartSession]
-// in the end.
+// SignIn is another way to log in: a button that leads to URL, with where to go then as "next" in its query. What is
+// there calls [Handler.StartSession] in the end.
 type SignIn struct{ Label, URL string }
 
 // Published is what is known of a file that a migration published.
@@ -115,6 +120,12 @@ func New(cfg Config) (*Handler, error) {
 	}
 	if cfg.SessionIdle < 0 || cfg.SessionLongest < 0 || cfg.KeepUploads < 0 {
 		return nil, errors.New("page: times must not be negative")
+	}
+	if cfg.OpenShared == nil {
+		cfg.OpenShared = cfg.Open
+	}
+	if cfg.Certificate == nil {
+		cfg.Certificate = func(*http.Request) (string, bool) { return "", false }
 	}
 	if cfg.Title == "" {
 		cfg.Title = "Files"
@@ -213,6 +224,9 @@ func (q *request) serve(ctx context.Context) error {
 		return refuse(http.StatusForbidden, "This request came from another site. Open the page itself and try again.")
 	}
 	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "page", Address: q.from})
+	if user, required := q.h.cfg.Certificate(q.Request); required && user == "" {
+		return refuse(http.StatusForbidden, "A client certificate is required here.")
+	}
 	path := q.URL.EscapedPath()
 	rest, reserved := strings.CutPrefix(path, Prefix)
 	if !reserved && path+"/" != Prefix {
@@ -325,6 +339,10 @@ func (q *request) explain(err error) (int, string) {
 	var r *refusal
 	if errors.As(err, &r) {
 		return r.status, r.text
+	}
+	if errors.Is(err, auth.ErrSessions) {
+		q.h.log.Info("login refused", "from", q.from, "reason", err)
+		return http.StatusTooManyRequests, "You have as many sessions open as you may have. End one, or wait a few minutes."
 	}
 	status, text := webdav.Status(err)
 	if status >= http.StatusInternalServerError && status != http.StatusInsufficientStorage && q.Context().Err() == nil {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ const (
 	maxCached  = 4096             // sessions in memory
 	believed   = 10 * time.Second // for how long one is not looked up again: another node may have ended it
 	touchEvery = time.Minute      // how often its use is written down
+	openEvery  = time.Minute      // how often its tree is opened anew, as it is for WebDAV
 )
 
 // session is a browser in which a user has logged in.
@@ -34,7 +36,9 @@ type session struct {
 	state.Session
 	identity auth.Identity
 	fs       storage.FS
-	looked   time.Time // when the state was asked for it
+	from     netip.Addr // from where it was last used
+	looked   time.Time  // when the state was asked for it
+	opened   time.Time  // when its user was looked at
 }
 
 // sessions finds the session of a cookie. The state knows it by a hash, so that what can be read there opens nothing.
@@ -60,12 +64,13 @@ func sessionID(cookie string) string {
 }
 
 // find returns the session of a cookie, or errNoSession.
-func (s *sessions) find(ctx context.Context, cookie string) (*session, error) {
+func (s *sessions) find(ctx context.Context, from netip.Addr, cookie string) (*session, error) {
 	id, now := sessionID(cookie), s.h.now()
 	s.mu.Lock()
 	known := s.known[id]
 	s.mu.Unlock()
-	if known != nil && now.Sub(known.looked) < believed && now.Before(known.Expires) && s.current(known.identity) {
+	same := known != nil && known.from == from && now.Sub(known.opened) < openEvery && s.current(known.identity)
+	if same && now.Sub(known.looked) < believed && now.Before(known.Expires) {
 		return known, nil
 	}
 	row, err := s.h.cfg.State.Session(ctx, id)
@@ -79,9 +84,9 @@ func (s *sessions) find(ctx context.Context, cookie string) (*session, error) {
 	if !now.Before(row.Expires) {
 		return nil, s.end(ctx, id)
 	}
-	found := &session{Session: row, looked: now}
-	if known != nil && known.Stamp == row.Stamp && s.current(known.identity) {
-		found.identity, found.fs = known.identity, known.fs
+	found := &session{Session: row, from: from, looked: now, opened: now}
+	if same && known.Stamp == row.Stamp {
+		found.identity, found.fs, found.opened = known.identity, known.fs, known.opened
 	} else if err := s.open(ctx, found); err != nil {
 		return nil, err
 	}
@@ -94,7 +99,7 @@ func (s *sessions) find(ctx context.Context, cookie string) (*session, error) {
 
 // open finds the user of a session. It ends where they were changed since the login.
 func (s *sessions) open(ctx context.Context, v *session) error {
-	id, err := s.h.cfg.Auth.Vouched(ctx, v.User, v.By)
+	id, err := s.h.cfg.Auth.Vouched(ctx, v.from, v.User, v.By)
 	switch {
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
 		return s.end(ctx, v.ID)
@@ -165,8 +170,22 @@ func (q *request) enter(ctx context.Context) error {
 	if err != nil {
 		return errNoSession
 	}
-	q.session, err = q.h.sessions.find(ctx, c.Value)
-	return err
+	if q.session, err = q.h.sessions.find(ctx, q.from, c.Value); err != nil {
+		return err
+	}
+	user, required := q.h.cfg.Certificate(q.Request)
+	if user == q.User {
+		return nil
+	}
+	if required {
+		q.session = nil
+		return refuse(http.StatusForbidden, "Your client certificate is another user's. Close the browser and begin anew.")
+	}
+	if strings.HasPrefix(q.By, auth.ByClientCertificate) { // what it began with may be revoked: it is good only together with that
+		q.session = nil
+		return errNoSession
+	}
+	return nil
 }
 
 // errToken is for pages that were left open too long, too.
@@ -242,6 +261,8 @@ func (h *Handler) start(ctx context.Context, w http.ResponseWriter, q *request, 
 	}
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: secret, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	h.log.Info("page: login", "user", id.User.Name, "by", id.By, "remote", q.from.String())
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "page", Address: q.from, Session: sessionID(secret)[:12]})
+	auth.Tell(ctx, h.cfg.Auth, auth.LoginEvent{Kind: auth.LoggedIn, From: q.from, User: id.User.Name, By: id.By})
 	return nil
 }
 
@@ -254,14 +275,14 @@ func (q *request) toLogin() {
 		return
 	}
 	to := Prefix + "login"
-	if at := q.URL.RequestURI(); at != "/" && localPath(at) == at {
+	if at := q.URL.RequestURI(); at != "/" && LocalPath(at) == at {
 		to += "?next=" + url.QueryEscape(at)
 	}
 	http.Redirect(q.w, q.Request, to, http.StatusSeeOther)
 }
 
-// localPath is where to go after the login: what it is given if that is a path on this server, else "/".
-func localPath(to string) string {
+// LocalPath is where to go after the login: what it is given if that is a path on this server, else "/".
+func LocalPath(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || len(to) > 8<<10 ||
 		!strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.Contains(to, `\`) {

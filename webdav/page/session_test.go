@@ -2,18 +2,21 @@ package page
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gateway/auth"
 	"gateway/state"
+	"gateway/storage"
 )
 
 func TestLogin(t *testing.T) {
@@ -53,14 +56,32 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// The audit is told of logins, of what they are refused for, and of their end.
+func TestLoginsAreTold(t *testing.T) {
+	s := newSite(t)
+	var told []string
+	s.logins.AddWatch(func(ctx context.Context, e auth.LoginEvent) {
+		o := storage.OriginOf(ctx)
+		told = append(told, fmt.Sprint(e.Kind, " ", e.User, " ", e.By, " ", o.Protocol, " ", o.Session != "", " ", e.From.IsLoopback()))
+	})
+	b := s.browser()
+	b.post(Prefix+"login", "user", "anna", "password", "no").want(http.StatusForbidden)
+	b.post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusSeeOther)
+	b.do(Prefix + "logout").want(http.StatusSeeOther)
+	want := []string{"1 anna password page false true", "0 anna password page true true", "2 anna password page true true"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
 // A browser that is sent to another place after the login must not leave the server.
 func TestLocalPath(t *testing.T) {
 	for to, want := range map[string]string{
 		"": "/", "/a/b?c=d": "/a/b?c=d", "//evil.example/": "/", `/\evil.example`: "/", "https://evil.example/": "/", "javascript:alert(1)": "/",
 		"/a\nb": "/", "evil": "/", `\\evil`: "/", "/%2F/evil": "/%2F/evil", "/" + strings.Repeat("x", 10_000): "/",
 	} {
-		if got := localPath(to); got != want {
-			t.Errorf("localPath(%.50q) = %q, want %q", to, got, want)
+		if got := LocalPath(to); got != want {
+			t.Errorf("LocalPath(%.50q) = %q, want %q", to, got, want)
 		}
 	}
 }
@@ -277,10 +298,61 @@ func TestSecondFactor(t *testing.T) {
 	b.post(Prefix+"login", "half", step, "code", "123456").want(http.StatusForbidden).has("Begin again")
 }
 
+// The gateway's own logins, with the database of used codes.
+func TestSecondFactorOfUser(t *testing.T) {
+	s := newSite(t)
+	s.logins.SetCodes(s.state)
+	u, err := s.users.Get(t.Context(), "anna")
+	must(t, err)
+	var recovery []string
+	u.TOTP, recovery = auth.NewTOTP("anna")
+	must(t, s.users.Put(t.Context(), u))
+	b := s.browser()
+	step := func() string {
+		t.Helper()
+		a := b.post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusOK)
+		_, step, _ := strings.Cut(a.body, `name="half" value="`)
+		step, _, _ = strings.Cut(step, `"`)
+		return step
+	}
+	half := step()
+	b.post(Prefix+"login", "half", half, "code", "12345x").want(http.StatusForbidden).has("code is not right")
+	b.post(Prefix+"login", "half", half, "code", recovery[0]).want(http.StatusSeeOther)
+	b.get("/").want(http.StatusOK).has("anna")
+	s.later(2 * openEvery) // what is remembered needs no code again
+	b.get("/").want(http.StatusOK)
+	b.post(Prefix+"login", "half", step(), "code", recovery[0]).want(http.StatusForbidden)
+	if a := s.dav("GET", "/", "anna", nil); a.status != http.StatusUnauthorized {
+		t.Errorf("without a code over WebDAV: %d", a.status)
+	}
+}
+
+// A user who may come from some addresses only, or until some time, has no session elsewhere or later.
+func TestSessionOfWhere(t *testing.T) {
+	s := newSite(t)
+	u, err := s.users.Get(t.Context(), "anna")
+	must(t, err)
+	u.AllowFrom = []string{"192.0.2.0/24"}
+	must(t, s.users.Put(t.Context(), u))
+	b := s.browser()
+	b.post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusForbidden).has("not right")
+	secret := "a session that began elsewhere"
+	now := time.Now()
+	must(t, s.state.AddSession(t.Context(), state.Session{ID: sessionID(secret), User: "anna", Stamp: u.Stamp(), Created: now, Used: now, Expires: now.Add(time.Hour)}))
+	b.get("/", "Cookie", cookieName+"="+secret).want(http.StatusSeeOther)
+
+	u.AllowFrom, u.Expires = nil, now.Add(-time.Minute)
+	must(t, s.users.Put(t.Context(), u))
+	b.post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusForbidden)
+	if err := s.page.StartSession(httptest.NewRecorder(), &http.Request{RemoteAddr: "127.0.0.1:1", Header: http.Header{}}, "anna", "test"); err == nil {
+		t.Error("a user who has expired gets a session")
+	}
+}
+
 // Others may vouch for a user.
 func TestStartSession(t *testing.T) {
 	s := newSite(t, func(c *Config) { c.SignIn = []SignIn{{"Sign in with Example", "/.gateway/login/example"}} })
-	s.browser().get(Prefix+"login").has("Sign in with Example", `href="/.gateway/login/example"`)
+	s.browser().get(Prefix+"login").has("Sign in with Example", `href="/.gateway/login/example?next=%2f"`)
 	w := httptest.NewRecorder()
 	r, err := http.NewRequest("GET", s.url, nil)
 	must(t, err)
@@ -301,4 +373,47 @@ func TestSessionBound(t *testing.T) {
 	}
 	s.later(believed)
 	first.get("/").want(http.StatusSeeOther)
+}
+
+// A client certificate logs in whom it names, and keeps others out where it is required.
+func TestClientCertificate(t *testing.T) {
+	named, required := "", false
+	s := newSite(t, func(c *Config) { c.Certificate = func(*http.Request) (string, bool) { return named, required } })
+	s.put("f", "shared")
+	annas := s.in("anna")
+	link := annas.shared("f", "1")
+
+	named = "anna"
+	b := s.browser()
+	to := b.get("/f").want(http.StatusSeeOther).header.Get("Location")
+	if to := b.get(to).want(http.StatusSeeOther).header.Get("Location"); to != "/f" {
+		t.Errorf("to %s", to)
+	}
+	b.get("/").want(http.StatusOK).has("anna")
+	to = b.do(Prefix + "logout").want(http.StatusSeeOther).header.Get("Location")
+	b.get(to).want(http.StatusOK).has(`value="anna"`, "You are logged out.") // and not in again
+	b.post(Prefix+"login", "user", "bert", "password", passwordOf("bert")).want(http.StatusSeeOther)
+	b.get("/").want(http.StatusOK).has("bert")
+
+	required = true
+	b.get("/").want(http.StatusForbidden).has("client certificate is another user").hasNot("box")
+	b.post(Prefix+"login", "user", "bert", "password", passwordOf("bert")).want(http.StatusForbidden)
+	annas.get("/").want(http.StatusOK)
+	named = ""
+	for _, path := range []string{"/", Prefix + "login", link} {
+		annas.get(path).want(http.StatusForbidden).has("client certificate is required").hasNot("shared")
+	}
+	annas.post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusForbidden)
+
+	u, err := s.users.Get(t.Context(), "anna")
+	must(t, err)
+	u.Require = []string{auth.ByPublicKey, auth.ByPassword}
+	must(t, s.users.Put(t.Context(), u))
+	named = "anna"
+	b = s.browser()
+	b.get(Prefix + "login").want(http.StatusOK).has(`value="anna"`)
+	b.post(Prefix+"login", "user", "anna", "password", passwordOf("bert")).want(http.StatusForbidden)
+	b.post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusSeeOther)
+	required, named = false, ""
+	s.browser().post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusForbidden)
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -91,7 +92,7 @@ func (q *request) share(ctx context.Context, name string) error {
 	if err != nil || hours < 1 || lasts > q.h.cfg.ShareLongest || hours > 24*366 {
 		return refuse(http.StatusBadRequest, "A link cannot be shared for so long. Choose another time.")
 	}
-	f, err := q.fs.Open(ctx, name) // who may not read cannot share
+	f, err := q.unobserved().Open(ctx, name) // who may not read cannot share
 	if err != nil {
 		return q.fault(ctx, name, err)
 	}
@@ -184,6 +185,7 @@ func (q *request) shared(ctx context.Context, rest string) error {
 	if q.Method != http.MethodGet && q.Method != http.MethodHead {
 		return refuse(http.StatusMethodNotAllowed, "A link can only be opened.")
 	}
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "share", Address: q.from})
 	text, _, _ := strings.Cut(rest, "/")
 	s, err := q.openShare(ctx, text)
 	if err != nil {
@@ -223,7 +225,7 @@ func (q *request) openShare(ctx context.Context, text string) (state.Share, erro
 	case !q.h.now().Before(s.Expires):
 		return s, errGone
 	}
-	who, err := q.h.cfg.Auth.Vouched(ctx, s.User, "share")
+	who, err := q.h.cfg.Auth.Vouched(ctx, netip.Addr{}, s.User, "share")
 	switch {
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
 		return s, errGone
@@ -231,7 +233,7 @@ func (q *request) openShare(ctx context.Context, text string) (state.Share, erro
 		return s, err
 	}
 	q.session = &session{identity: who}
-	if q.fs, err = q.h.cfg.Open(ctx, who); err != nil {
+	if q.fs, err = q.h.cfg.OpenShared(ctx, who); err != nil {
 		return s, err
 	}
 	if key, ok := q.key(s.Name); !ok || key != s.Key { // the user's folders are others by now
