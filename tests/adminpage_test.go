@@ -143,7 +143,10 @@ func TestAdminPage(t *testing.T) {
 		for _, path := range []string{"/", "/jobs", "/jobs/source-slow", "/quarantine", "/sessions", "/bans", "/storage", "/users", "/certificates", "/log", "/tokens"} {
 			b.open(path)
 			what := fmt.Sprintf("%s at %d in %s", path, look.width, look.scheme)
-			b.barriers(axe, what)
+			// What the scheme and the width change is seen on some of them.
+			if look.width > 1000 && look.scheme == "light" || path == "/" || path == "/jobs/source-slow" {
+				b.barriers(axe, what)
+			}
 			if over := eval[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
 				t.Errorf("%s is %d pixels too wide", what, over)
 			}

@@ -118,8 +118,12 @@ func (s *serving) announceAdmin(b *strings.Builder) {
 	if s.https == nil {
 		fmt.Fprintf(b, "         certificate %s\n", sha256Lines(certificateSum(s.certs)))
 	}
+}
+
+// announceFirstAdmin shows the password of an administrator who was made now.
+func (s *serving) announceFirstAdmin(b *strings.Builder) {
 	if s.admin.password != "" {
-		fmt.Fprintf(b, "\nAn administrator was made; the password is shown only this once:\n\n  %s  %s\n", firstAdminName, s.admin.password)
+		fmt.Fprintf(b, "\nAn administrator was made, for the operator's page; shown only this once:\n\n  %s  %s\n", firstAdminName, s.admin.password)
 	}
 }
 

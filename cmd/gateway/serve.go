@@ -251,6 +251,7 @@ func (s *serving) announce(e *env, password string) {
 		fmt.Fprintf(&b, "\nA first user was made; the password is shown only this once:\n\n  %s  %s\n", firstUserName, password)
 		s.announceCommands(&b)
 	}
+	s.announceFirstAdmin(&b)
 	if n := scheduled(s.jobs.Jobs); n > 0 {
 		fmt.Fprintf(&b, "\n%d migrations and pushes run by schedule; see: gateway jobs\n", n)
 	}
