@@ -525,12 +525,26 @@ func TestReady(t *testing.T) {
 
 // TestReadyWaitsForNobody: a check that hangs and heeds no context.
 func TestReadyWaitsForNobody(t *testing.T) {
-	hung := make(chan struct{})
-	defer close(hung)
+	hung, began := make(chan struct{}), 0
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := within(ctx, func(context.Context) error { <-hung; return nil }); !errors.Is(err, context.Canceled) {
+	c := &onlyOnce{Check: Check{Test: func(context.Context) error { began++; <-hung; return nil }}}
+	if err := c.within(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+	for range 3 {
+		if err := c.within(ctx); err == nil || errors.Is(err, context.Canceled) {
+			t.Errorf("it is asked again while it hangs: %v", err)
+		}
+	}
+	close(hung)
+	for end := time.Now().Add(time.Minute); c.within(t.Context()) != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is never asked again")
+		}
+	}
+	if began != 2 {
+		t.Errorf("it was asked %d times, want 2", began)
 	}
 }
 
@@ -603,4 +617,43 @@ func TestSecondFactor(t *testing.T) {
 	try(recovery[0], http.StatusSeeOther)
 	try(recovery[0], http.StatusForbidden)
 	try(recovery[1], http.StatusSeeOther)
+}
+
+// FuzzLocalPath: whatever a link to the login says, it leads to a place of this site.
+func FuzzLocalPath(f *testing.F) {
+	for _, s := range []string{"/jobs?x=1", "//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "/..//evil.example"} {
+		f.Add(s)
+	}
+	base, err := url.Parse("https://gateway.example:9443/login")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got := localPath(s)
+		u, err := base.Parse(got)
+		if err != nil || u.Host != base.Host || u.Scheme != "https" || !strings.HasPrefix(got, "/") || strings.HasPrefix(got, "//") {
+			t.Errorf("%q leads to %v, %v", s, u, err)
+		}
+	})
+}
+
+// FuzzToken: no text but the token itself is taken.
+func FuzzToken(f *testing.F) {
+	tokens, err := OpenTokens(f.TempDir())
+	if err != nil {
+		f.Fatal(err)
+	}
+	secret, err := tokens.Create(f.Context(), Token{Name: "x"}, 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{secret + "A", "gwadm_x_", "gwadm_../x_y", "gwadm_x", "", secret[:len(secret)-1]} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		_, known, err := tokens.Check(s)
+		if (err == nil || known) != (s == secret) {
+			t.Errorf("%q: %v, %v", s, known, err)
+		}
+	})
 }

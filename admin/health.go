@@ -3,8 +3,10 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,13 +24,19 @@ type Readiness struct {
 
 // readiness runs the checks, and remembers what came of them for a moment.
 type readiness struct {
-	checks []Check
+	checks []*onlyOnce
 	mu     sync.Mutex // held while they run
 	until  time.Time
 	last   []Readiness
 }
 
-func newReadiness(checks []Check) *readiness { return &readiness{checks: checks, last: []Readiness{}} }
+func newReadiness(checks []Check) *readiness {
+	r := &readiness{last: []Readiness{}}
+	for _, c := range checks {
+		r.checks = append(r.checks, &onlyOnce{Check: c})
+	}
+	return r
+}
 
 func (c *readiness) state(ctx context.Context) []Readiness {
 	c.mu.Lock()
@@ -44,7 +52,7 @@ func (c *readiness) state(ctx context.Context) []Readiness {
 	for i, check := range c.checks {
 		wg.Go(func() {
 			last[i] = Readiness{Name: check.Name, Ready: true}
-			if err := within(ctx, check.Test); err != nil {
+			if err := check.within(ctx); err != nil {
 				last[i].Ready, last[i].Error = false, err.Error()
 			}
 		})
@@ -54,10 +62,22 @@ func (c *readiness) state(ctx context.Context) []Readiness {
 	return last
 }
 
+// onlyOnce is a check that is not begun again while it hangs.
+type onlyOnce struct {
+	Check
+	hangs atomic.Bool
+}
+
 // within does not wait for what does not heed its context: a folder on a server that is gone.
-func within(ctx context.Context, test func(context.Context) error) error {
+func (c *onlyOnce) within(ctx context.Context) error {
+	if !c.hangs.CompareAndSwap(false, true) {
+		return errors.New("it has not answered yet since it was asked before")
+	}
 	done := make(chan error, 1)
-	go func() { done <- test(ctx) }()
+	go func() {
+		defer c.hangs.Store(false)
+		done <- c.Test(ctx)
+	}()
 	select {
 	case err := <-done:
 		return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"gateway/auth"
 	"gateway/config"
@@ -72,8 +73,30 @@ func checkUsers(e *env, c config.Config, soFar bool) error {
 		}
 	}
 	fmt.Fprintf(e.out, "users          %d\n", len(list))
+	mistakes = errors.Join(mistakes, checkAdmins(e, c))
 	if mistakes == nil && soFar {
 		fmt.Fprintln(e.out, "no mistakes found")
+	}
+	return mistakes
+}
+
+// checkAdmins checks the files of administrators and of tokens.
+func checkAdmins(e *env, c config.Config) error {
+	if _, err := os.Stat(c.AdminsDir()); errors.Is(err, os.ErrNotExist) {
+		return nil // serve makes the first one
+	}
+	admins, err := auth.OpenUsers(c.AdminsDir())
+	if err != nil {
+		return err
+	}
+	_, mistakes := admins.List(e.ctx)
+	tokens := filepath.Join(c.AdminsDir(), "tokens")
+	if _, err := os.Stat(tokens); err == nil {
+		t, err := openTokens(c)
+		if err == nil {
+			_, err = t.List(e.ctx)
+		}
+		mistakes = errors.Join(mistakes, err)
 	}
 	return mistakes
 }

@@ -34,6 +34,7 @@ type jobLine struct {
 	Removed     int64      `json:"removed"`
 	Failures    int        `json:"failures,omitempty"` // runs in a row that something ended early
 	Next        *time.Time `json:"next,omitempty"`     // none: not by schedule
+	HeldBy      string     `json:"held_by,omitempty"`  // who keeps it from running by its schedule
 }
 
 // Run lists the configured sources and pushes, and then the jobs that are not of one.
@@ -105,7 +106,14 @@ func (g *gateway) jobLines(e *env) ([]jobLine, error) {
 		job.Source, job.Destination = j.source, j.destination
 		l := newJobLine(job, runs)
 		l.Name, l.Action, l.Failures = j.name, j.action, last.Failures
-		if j.schedule != nil {
+		hold, err := g.hold(e.ctx, job.ID)
+		if err != nil {
+			return nil, err
+		}
+		if hold != nil {
+			l.HeldBy = hold.By
+		}
+		if j.schedule != nil && hold == nil {
 			next := ftpbridge.NextRun(j.id(), j.schedule, last)
 			if now := time.Now(); next.Before(now) {
 				next = now
@@ -177,6 +185,8 @@ func (l jobLine) printRow(w *tabwriter.Writer, now time.Time) {
 		}
 	}
 	switch {
+	case l.HeldBy != "":
+		next = "held by " + printable(l.HeldBy)
 	case l.Next == nil:
 	case !l.Next.After(now):
 		next = "at once"
