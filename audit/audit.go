@@ -35,6 +35,9 @@ const (
 	Withdraw   Verb = "withdraw" // removed, since it is gone from the source
 	Run        Verb = "run"      // a run of a migration or push ended
 
+	Share   Verb = "share" // a link to a file was made; Ref begins its ID
+	Unshare Verb = "unshare"
+
 	Admin Verb = "admin" // what an operator did; Ref says what, Path to what
 
 	// Those of the log itself.

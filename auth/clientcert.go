@@ -17,7 +17,7 @@ type CertificateLogin interface {
 	Stepwise
 
 	// ClientCertificate logs in the user whom a certificate names that was verified and proved: as a key does, so
-	// that the user may have to give a password too (Identity.NeedsPassword). It fails as PublicKey does.
+	// that the user may have to give a password or a code too (Identity.NeedsPassword, NeedsCode). It fails as PublicKey does.
 	ClientCertificate(ctx context.Context, from netip.Addr, user string) (Identity, error)
 }
 

@@ -230,6 +230,18 @@ func TestCodeAfterKey(t *testing.T) {
 	}
 }
 
+// A client certificate stands for a key, and takes the place of no code.
+func TestCodeAfterClientCertificate(t *testing.T) {
+	c := newCoded(t, 100)
+	id, err := c.ClientCertificate(t.Context(), home, "anna")
+	if err != nil || !id.NeedsCode {
+		t.Fatalf("%+v, %v", id.NeedsCode, err)
+	}
+	if id, err = c.Code(t.Context(), home, id, c.recovery[0]); err != nil || id.NeedsCode || id.By != ByClientCertificate+"+code" {
+		t.Errorf("%+v, %v", id, err)
+	}
+}
+
 func from(protocol string) context.Context {
 	return storage.WithOrigin(context.Background(), storage.Origin{Protocol: protocol})
 }
@@ -353,5 +365,23 @@ func TestExpires(t *testing.T) {
 	}
 	if _, err := l.PublicKey(t.Context(), home, "anna", key); !errors.Is(err, ErrDisabled) {
 		t.Errorf("key: %v", err)
+	}
+}
+
+// Who has been remembered, or is vouched for, is let in as at a login with a password.
+func TestVouched(t *testing.T) {
+	open := User{Name: "open"}
+	keyed, elsewhere, over := open, open, open
+	keyed.Name, keyed.Require = "keyed", []string{ByPublicKey}
+	elsewhere.Name, elsewhere.AllowFrom = "elsewhere", []string{"203.0.113.0/24"}
+	over.Name, over.Expires = "over", time.Now()
+	l := newLogins(t, 100, open, keyed, elsewhere, over)
+	for name, want := range map[string]error{
+		"open": nil, "keyed": ErrCredentials, "elsewhere": ErrCredentials, "over": ErrDisabled, "nobody": ErrCredentials, "../open": ErrCredentials,
+	} {
+		id, err := l.Vouched(t.Context(), home, name, "oidc:x")
+		if !errors.Is(err, want) || err == nil && (id.By != "oidc:x" || !l.Current(id)) {
+			t.Errorf("%s: %+v, %v, want %v", name, id.By, err, want)
+		}
 	}
 }

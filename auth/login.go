@@ -67,6 +67,9 @@ func (l *Logins) Password(ctx context.Context, from netip.Addr, user, password s
 // appPassword checks whether it is one of the user's app passwords; else it fails with errNoApp, and it
 // may be the user's own. That it takes less time tells nothing to those who have none.
 func (l *Logins) appPassword(ctx context.Context, from netip.Addr, user, password string) (Identity, error) {
+	if plainText(password, appChars) == "" {
+		return Identity{}, errNoApp
+	}
 	version := l.users.version(user)
 	u, err := l.users.Get(ctx, user)
 	if err != nil {

@@ -54,10 +54,10 @@ func (l *Logins) Holds(ctx context.Context, from netip.Addr, id Identity) error 
 // holds compares what let the user in with what the file says now.
 func (u User) holds(from netip.Addr, id Identity) error {
 	switch {
-	case !u.comesFrom(from):
-		return fmt.Errorf("%w: the user may not come from this address any more", ErrEnded)
 	case u.over(time.Now()):
 		return fmt.Errorf("%w: the user is disabled or has expired", ErrEnded)
+	case !u.comesFrom(from):
+		return fmt.Errorf("%w: the user may not come from this address any more", ErrEnded)
 	case id.app != "" && !u.hasApp(id.app, time.Now()):
 		return fmt.Errorf("%w: its app password was revoked or has expired", ErrEnded)
 	case id.app == "" && u.TOTP.On() && u.TOTP.Secret != id.User.TOTP.Secret:

@@ -282,10 +282,7 @@ func (u User) check() error {
 	if u.requires(ByPassword) && u.PasswordHash == "" {
 		return errors.New("require has password, but the user has none; set it with: gateway user passwd NAME")
 	}
-	if err := u.checkFrom(); err != nil {
-		return err
-	}
-	if err := errors.Join(u.TOTP.check(), checkAppPasswords(u.AppPasswords)); err != nil {
+	if err := errors.Join(u.checkFrom(), u.TOTP.check(), checkAppPasswords(u.AppPasswords)); err != nil {
 		return err
 	}
 	for key, b := range map[string]Bytes{"up": u.Bandwidth.Up, "down": u.Bandwidth.Down} {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"time"
@@ -19,7 +20,7 @@ type Voucher interface {
 
 	// Vouched is the identity of a user who comes from an address; by says how they proved who they are. The zero
 	// Addr is for what is not done by the user themselves, and from anywhere. ErrCredentials if there is no such
-	// user, or if they may not come from there, ErrDisabled if they may not log in any more.
+	// user, or if they may not come from there or have to prove a key, ErrDisabled if they may not log in any more.
 	Vouched(ctx context.Context, from netip.Addr, user, by string) (Identity, error)
 }
 
@@ -37,6 +38,8 @@ func (l *Logins) Vouched(ctx context.Context, from netip.Addr, user, by string) 
 		return Identity{}, ErrDisabled
 	case from.IsValid() && !u.comesFrom(from):
 		return Identity{}, errFrom
+	case u.requires(ByPublicKey): // which a browser cannot, as with a password
+		return Identity{}, fmt.Errorf("%w: the user has to prove a key", ErrCredentials)
 	}
 	return u.identity(by, version), nil
 }

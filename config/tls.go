@@ -19,6 +19,7 @@ type TLS struct {
 	// ClientCA is a PEM file with the authorities of client certificates, which are asked for as
 	// ClientCertificates says: off, optional or required; "" is off.
 	ClientCA           string `yaml:"client_ca"`
+	ClientCRL          string `yaml:"client_crl"` // a PEM file of lists of those that are revoked
 	ClientCertificates string `yaml:"client_certificates"`
 	// ClientUser says what in a client certificate is the user's name: cn, or email; "" is cn.
 	ClientUser string `yaml:"client_user"`
@@ -59,7 +60,7 @@ const (
 
 // files are the fields that name files, to be made relative to the configuration's folder.
 func (t *TLS) files() []*string {
-	files := []*string{&t.ClientCA, &t.ACME.CAFile}
+	files := []*string{&t.ClientCA, &t.ClientCRL, &t.ACME.CAFile}
 	for i := range t.Certificates {
 		files = append(files, &t.Certificates[i].Certificate, &t.Certificates[i].Key)
 	}
@@ -94,6 +95,8 @@ func (t TLS) validate(bad func(key, format string, args ...any)) {
 		bad("https.client_certificates", "client_ca is missing: a PEM file with the authorities that they have to be from")
 	case t.ClientCA != "" && t.ClientCertificates == "":
 		bad("https.client_ca", "client_certificates is missing: write optional, or required, or off")
+	case t.ClientCRL != "" && t.ClientCA == "":
+		bad("https.client_crl", "client_ca is missing: the authorities whose lists they are")
 	}
 	t.ACME.validate(bad)
 }

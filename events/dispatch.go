@@ -17,7 +17,7 @@ const (
 	maxWait   = time.Hour
 
 	pollEvery = 5 * time.Second  // how often it is looked for what other processes put in
-	lease     = 30 * time.Second // for how long a hook of a process that died stays its own
+	lease     = 10 * time.Second // for how long a hook of a process that died stays its own
 	stopGrace = 10 * time.Second // for how long a delivery may go on when its process is stopped
 )
 

@@ -34,6 +34,12 @@ func newSettings(c Config) (*settings, error) {
 	return &settings{Config: c, algorithms: offered, keys: keys[:len(c.HostKeys)], announced: keys}, nil
 }
 
+// Check finds what New and Reconfigure would not take.
+func Check(c Config) error {
+	_, err := newSettings(c)
+	return err
+}
+
 // Reconfigure has the connections that come from now on served by another configuration; those that
 // are open keep theirs. Bounds that are lower than what is open close nothing. MaxBuffered stays as it was
 // given to New. When it fails, as New does, nothing has changed.

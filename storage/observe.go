@@ -12,7 +12,7 @@ import (
 
 // Origin is where a call comes from, for who watches ([Observer]).
 type Origin struct {
-	// Protocol is "sftp", "scp", "ssh" (a command), "webdav", "page" or "admin".
+	// Protocol is "sftp", "scp", "ssh" (a command), "webdav", "page", "share" (somebody with a link) or "admin".
 	Protocol string
 	// Address is the client's; the zero Addr if there is none.
 	Address netip.Addr

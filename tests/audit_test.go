@@ -2,12 +2,18 @@ package tests
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -453,3 +459,88 @@ func auditFull(t *testing.T, s *serving, mode string) (names []string) {
 
 // configOf is the file of the configuration that s runs on.
 func configOf(s *serving) string { return s.cmd.Args[len(s.cmd.Args)-1] }
+
+// pageClient is a browser without a screen.
+type pageClient struct {
+	s *serving
+	http.Client
+	token string
+}
+
+func newPageClient(s *serving) *pageClient {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &pageClient{s: s, Client: http.Client{Jar: jar, Timeout: commandTime, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}}
+}
+
+var pageToken = regexp.MustCompile(`name="token" value="([^"]+)"`)
+
+// ask sends a form, or gets a page without one, and returns what is shown then.
+func (c *pageClient) ask(want int, path string, form ...string) string {
+	c.s.t.Helper()
+	values := url.Values{"token": {c.token}}
+	for i := 0; i < len(form); i += 2 {
+		values.Set(form[i], form[i+1])
+	}
+	method, body := http.MethodGet, ""
+	if form != nil {
+		method, body = http.MethodPost, values.Encode()
+	}
+	r, err := http.NewRequest(method, "https://"+c.s.https+path, strings.NewReader(body))
+	if err != nil {
+		c.s.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "text/html")
+	a, err := c.Do(r)
+	if err != nil {
+		c.s.t.Fatal(err)
+	}
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	if err != nil || a.StatusCode != want {
+		c.s.t.Fatalf("%s %s: %s, %v; want %d", method, path, a.Status, err, want)
+	}
+	if m := pageToken.FindSubmatch(text); m != nil {
+		c.token = string(m[1])
+	}
+	return string(text)
+}
+
+// TestAuditPage logs in with a browser, shares a file, and has somebody read it by its link.
+func TestAuditPage(t *testing.T) {
+	l := newLab(t)
+	s := l.serve()
+	writeFile(t, l.files("a.txt"), []byte("shared"))
+	c := newPageClient(s)
+	c.ask(403, "/.gateway/login", "user", s.user, "password", "a guess", "next", "/")
+	c.ask(200, "/.gateway/login", "user", s.user, "password", s.password, "next", "/")
+	page := c.ask(200, "/.gateway/share/a.txt", "hours", "24")
+	link := regexp.MustCompile(`/\.gateway/s/[^"<> ]+`).FindString(page)
+	if link == "" {
+		t.Fatalf("no link on the page\n%s", page)
+	}
+	if got := clientResult(t, "curl", "", "-sS", "-k", "-o", "/dev/null", "-w", "%{http_code}", "https://"+s.https+link+"?download=1").out; got != "200" {
+		t.Errorf("the link gives %s", got)
+	}
+	id := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(page)
+	if id == nil {
+		t.Fatalf("no share on the page\n%s", page)
+	}
+	c.ask(200, "/.gateway/revoke", "id", id[1])
+	c.ask(200, "/.gateway/logout", "x", "")
+	l.wantAudit(
+		"login refused anna page ", "login ok anna page ", "share ok anna page /a.txt", "download ok anna page /a.txt 6", // the preview
+		"download ok anna share /a.txt 6", "unshare ok anna page /a.txt", "logout ok anna page ",
+	)
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	l.await("the configuration is read again", func() bool {
+		return slices.ContainsFunc(l.audited(), func(a auditLine) bool { return a.Verb == "reload" && a.Result == "ok" })
+	})
+}

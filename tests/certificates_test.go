@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -82,4 +83,20 @@ func (a *authority) server(name string, hosts ...string) (certFile, keyFile stri
 func writePEM(t *testing.T, file, kind string, der []byte) {
 	t.Helper()
 	writeFile(t, file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
+
+// revoke writes the authority's list of revoked certificates, of those in PEM files, which is good until a time.
+func (a *authority) revoke(file string, until time.Time, certFiles ...string) {
+	a.t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(time.Now().UnixNano()), ThisUpdate: time.Now().Add(-2 * time.Hour), NextUpdate: until}
+	for _, name := range certFiles {
+		block, _ := pem.Decode(readAll(a.t, name))
+		cert, err := x509.ParseCertificate(block.Bytes)
+		mustDo(a.t, err)
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: time.Now()})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+	mustDo(a.t, err)
+	writePEM(a.t, file+".new", "X509 CRL", der)
+	mustDo(a.t, os.Rename(file+".new", file))
 }

@@ -22,6 +22,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"gateway/tests/servers"
 )
@@ -91,6 +92,20 @@ func (r *receiver) events() (list []told, twice int) {
 		list = append(list, e)
 	}
 	return list, twice
+}
+
+// await waits for so many. A lease may have to end before, and a wait after tries that failed.
+func (r *receiver) await(n int) {
+	r.t.Helper()
+	for deadline := time.Now().Add(commandTime); ; time.Sleep(20 * time.Millisecond) {
+		list, _ := r.events()
+		if len(list) >= n {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("told of %d, want %d", len(list), n)
+		}
+	}
 }
 
 // files writes the certificate and key of the receiver, and a secret, and returns the folder.
@@ -204,10 +219,7 @@ func TestEventsKilled(t *testing.T) {
 	if len(acked) != 20 {
 		t.Fatalf("%d uploads of 20", len(acked))
 	}
-	l.await("all is told", func() bool {
-		list, _ := r.events()
-		return len(list) >= len(acked)
-	})
+	r.await(len(acked))
 	list, twice := r.events()
 	var got []string
 	for _, e := range list {
@@ -291,15 +303,7 @@ func TestEventsNodes(t *testing.T) {
 	}
 	two[0].kill()
 	r.down.Store(false)
-	for deadline := 0; ; deadline++ { // the lease of the one that died is 30 s
-		two[1].answer(two[1].url(""))
-		if list, _ := r.events(); len(list) == 15 {
-			break
-		}
-		if deadline > 100_000 {
-			t.Fatal("what the killed node had to tell is not told")
-		}
-	}
+	r.await(15)
 	list, _ := r.events()
 	if !slices.Equal(texts(list), want) {
 		t.Errorf("told %q, want %q", texts(list), want)

@@ -111,7 +111,7 @@ func TestCertificateFilesChange(t *testing.T) {
 	writeFile(t, config, fmt.Appendf(nil, "sftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\n  certificate: %s\n  key: %s\n", cert, key))
 	s := l.serveFile(config)
 	mustDo(t, os.Rename(second, cert)) // and not its key yet
-	waitFor(t, "the mistake in the log", func() bool { return strings.Contains(s.log.String(), "were read before are shown on") })
+	waitFor(t, "the mistake in the log", func() bool { return strings.Contains(s.log.String(), "what was read before goes on") })
 	s.shows(t, ca, "first")
 	mustDo(t, os.Rename(secondKey, key))
 	waitFor(t, "the new certificate", func() bool { return strings.Contains(s.log.String(), "were read again") })

@@ -8,6 +8,7 @@ import (
 	bigendian "encoding/binary"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -139,6 +140,7 @@ func TestSecondFactor(t *testing.T) {
 		t.Error("a key alone logs in")
 	}
 	paramikoCodes(t, s, next)
+	pageCodes(t, s, next)
 	appPasswords(t, s)
 
 	s.must("user", "totp", s.user, "--off")
@@ -248,5 +250,48 @@ func appPasswords(t *testing.T, s *serving) {
 	s.must("user", "app-password", s.user, "--revoke", "laptop")
 	if got := laptop.status("there.txt"); got != "401" {
 		t.Errorf("a revoked app password: status %s, want 401", got)
+	}
+}
+
+var halfLogin = regexp.MustCompile(`name="half" value="([^"]+)"`)
+
+// pageCodes logs in to the page, which asks for the code after the password.
+func pageCodes(t *testing.T, s *serving, next func() string) {
+	login := "https://" + s.https + "/.gateway/login"
+	first := func(b *surfer, password string) (half string) {
+		t.Helper()
+		_, _, body := b.post(login, url.Values{"user": {s.user}, "password": {password}, "next": {"/"}})
+		if m := halfLogin.FindStringSubmatch(body); m != nil {
+			return m[1]
+		}
+		return ""
+	}
+	in := func(b *surfer) bool {
+		t.Helper()
+		_, at, body := b.get("https://" + s.https + "/")
+		return at.Path == "/" && strings.Contains(body, "there.txt")
+	}
+	b := newSurfer(t)
+	half := first(b, s.password)
+	if half == "" || in(b) {
+		t.Fatal("the page does not ask for a code, or lets in without one")
+	}
+	b.post(login, url.Values{"half": {half}, "code": {"not one"}, "next": {"/"}})
+	if in(b) {
+		t.Error("the page lets in by a wrong code")
+	}
+	code := next()
+	b.post(login, url.Values{"half": {half}, "code": {code}, "next": {"/"}})
+	if !in(b) {
+		t.Error("the page does not let in by the right code")
+	}
+	again := newSurfer(t)
+	again.post(login, url.Values{"half": {half}, "code": {code}, "next": {"/"}})
+	if in(again) {
+		t.Error("the page lets in by a code that was used")
+	}
+	app := appLine.FindStringSubmatch(s.must("user", "app-password", s.user, "--label", "page", "--protocol", "webdav,sftp"))
+	if other := newSurfer(t); first(other, app[1]) != "" || in(other) {
+		t.Error("the page takes an app password")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,11 +45,10 @@ func (m *manager) await(line string) []string {
 		if err != nil {
 			m.t.Fatalf("no %s: %v; until then %q", line, err, all)
 		}
-		for l := range strings.SplitSeq(string(message[:n]), "\n") {
-			all = append(all, l)
-			if l == line {
-				return all
-			}
+		lines := strings.Split(string(message[:n]), "\n")
+		all = append(all, lines...)
+		if slices.Contains(lines, line) {
+			return all
 		}
 	}
 }
@@ -82,10 +82,20 @@ func TestServiceManager(t *testing.T) {
 			for range 4 { // more than any start alone would say
 				m.await("WATCHDOG=1")
 			}
+			if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+			said = m.await("RELOADING=1")
+			m.await("READY=1")
+			if !slices.ContainsFunc(said, func(l string) bool { return strings.HasPrefix(l, "MONOTONIC_USEC=") }) {
+				t.Errorf("at the reload it said %q", said)
+			}
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			m.await("STOPPING=1")
+			if said = m.await("STOPPING=1"); !slices.Contains(said, "EXTEND_TIMEOUT_USEC=45000000") {
+				t.Errorf("at the stop it said %q", said)
+			}
 			select {
 			case err := <-exited:
 				if err != nil {
@@ -155,7 +165,15 @@ func TestRootBecomesOwner(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	// It has given up the rest of root's power: a folder of which root alone can change the owner stays.
+	// It has given up the rest of root's power: where only root may write, it does not.
+	closed := t.TempDir()
+	if err := os.Chmod(closed, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	statement := filepath.Join(closed, "report")
+	if r := l.run("migrate", "--report", statement, "ftp://127.0.0.1:1/", "x"); r.code != 1 || !strings.Contains(r.stderr, "permission denied") {
+		t.Errorf("it writes where the service may not: %d %s", r.code, r.stderr)
+	}
 	if r := l.run("user", "add", "anna", "--generate"); r.code != 1 {
 		t.Errorf("the exit status is not passed on: %d", r.code)
 	}

@@ -1,15 +1,19 @@
 package tests
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"gateway/tests/servers"
 )
@@ -193,6 +197,68 @@ func TestClientCertificateRequired(t *testing.T) {
 		"https:\n  listen: 127.0.0.1:0", "https:\n  listen: "+s.https, 1)
 	writeFile(t, config, []byte(listens))
 	s.must("--config", config, "health")
+}
+
+// TestRevokedClientCertificate lets nobody in with a certificate that its authority has revoked since, also over a connection
+// that was made before, nor when the list is out of date.
+func TestRevokedClientCertificate(t *testing.T) {
+	ca, strangers := newAuthority(t, "ours"), newAuthority(t, "strangers")
+	crl := filepath.Join(t.TempDir(), "crl.pem")
+	ca.revoke(crl, time.Now().Add(time.Hour))
+	keys := "  client_ca: " + ca.file + "\n  client_certificates: optional\n  client_crl: " + crl + "\n"
+	s, config := tlsLab(t, ca, keys)
+	first, second := ca.named("anna", ""), ca.named("anna", "anna@example.org")
+	want := func(pair [2]string, status string) {
+		t.Helper()
+		if got := s.withCertificate(t, ca, pair, ""); got != status {
+			t.Errorf("%s, want %s", got, status)
+		}
+	}
+	want(first, "200")
+	browser := s.keptAlive(t, ca, first)
+	if got := browser(); got != 200 {
+		t.Fatalf("over a connection that stays: %d", got)
+	}
+	changed := func(words string, change func()) {
+		t.Helper()
+		before := len(s.log.String())
+		change()
+		waitFor(t, words, func() bool { return strings.Contains(s.log.String()[before:], words) })
+	}
+	changed("were read again", func() { ca.revoke(crl, time.Now().Add(time.Hour), first[0]) })
+	want(first, "000")
+	want(second, "200")
+	if got := browser(); got != 401 {
+		t.Errorf("over the connection that was made before: %d", got)
+	}
+	changed("none of the authorities in https.client_ca has signed it", func() { strangers.revoke(crl, time.Now().Add(time.Hour), second[0]) })
+	want(second, "200")
+	want(first, "000")
+	changed("were read again", func() { ca.revoke(crl, time.Now().Add(-time.Minute)) })
+	want(second, "000")
+	if r := s.run("--config", config, "check-config"); r.code != 0 {
+		t.Errorf("check-config: %s", r.stderr)
+	}
+}
+
+// keptAlive asks for the root over one connection, again and again.
+func (s *serving) keptAlive(t *testing.T, ca *authority, pair [2]string) func() int {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(pair[0], pair[1])
+	mustDo(t, err)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	transport := &http.Transport{MaxConnsPerHost: 1, TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}}}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: transport, Timeout: time.Minute}
+	return func() int {
+		r, err := client.Get(s.url(""))
+		mustDo(t, err)
+		defer r.Body.Close()
+		_, err = io.Copy(io.Discard, r.Body)
+		mustDo(t, err)
+		return r.StatusCode
+	}
 }
 
 func readAll(t *testing.T, file string) []byte {

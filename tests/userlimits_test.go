@@ -3,6 +3,7 @@ package tests
 import (
 	"bytes"
 	"crypto/rand"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -134,4 +135,29 @@ func TestMaxSessions(t *testing.T) {
 	if r := clientResult(t, "sftp", "ls\n", s.sftpArgs()...); r.code == 0 {
 		t.Error("one over SFTP beside that over HTTPS is let in")
 	}
+}
+
+// TestReloadBandwidth: a limit for all counts from a reload on, in the same session too, and until another one.
+func TestReloadBandwidth(t *testing.T) {
+	const size = 1 << 20
+	l := newLab(t)
+	config := filepath.Join(t.TempDir(), "gateway.yaml")
+	const text = "data: %s\nsftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\nlimits:\n  bandwidth:\n    up: %s\n"
+	writeFile(t, config, fmt.Appendf(nil, text, l.data, "100MiB"))
+	s := l.serveFile(config)
+	w, err := s.session().Create("f")
+	mustDo(t, err)
+	for _, test := range []struct {
+		limit   string
+		seconds float64 // which the bytes take at least, but for a quarter of a second's
+	}{{"256KiB", 4 - 0.25}, {"512KiB", 2 - 0.25}} {
+		s.reload(t, config, fmt.Sprintf(text, l.data, test.limit), "changed=limits.bandwidth.up")
+		began := time.Now()
+		_, err := w.Write(make([]byte, size))
+		mustDo(t, err)
+		if took := time.Since(began).Seconds(); took < test.seconds {
+			t.Errorf("%s a second: %d bytes in %.2f s", test.limit, size, took)
+		}
+	}
+	mustDo(t, w.Close())
 }

@@ -83,11 +83,16 @@ func (q *request) certificateSession(ctx context.Context, cert *x509.Certificate
 	key := q.h.logins.keyOf("certificate", q.from.String(), user, string(sum[:]), password)
 	return q.h.logins.getBy(ctx, key, func(ctx context.Context) (*session, error) {
 		id, err := login.ClientCertificate(ctx, q.from, user)
-		if err == nil && id.NeedsPassword {
-			if password == "" {
+		if err == nil && (id.NeedsPassword || id.NeedsCode) {
+			switch {
+			case password == "":
 				return nil, errPasswordToo
+			case id.NeedsCode: // there is no place for one: only an app password is right
+				id, err = login.Password(ctx, q.from, user, password)
+			default:
+				id, err = login.PasswordToo(ctx, q.from, id, password)
 			}
-			if id, err = login.PasswordToo(ctx, q.from, id, password); errors.Is(err, auth.ErrCredentials) {
+			if errors.Is(err, auth.ErrCredentials) {
 				err = errPasswordToo
 			}
 		}

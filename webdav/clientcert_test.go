@@ -19,6 +19,7 @@ import (
 type certified struct {
 	*fakeAuth
 	asked int
+	coded bool // a code is needed besides
 }
 
 func (c *certified) PasswordToo(ctx context.Context, from netip.Addr, id auth.Identity, password string) (auth.Identity, error) {
@@ -30,7 +31,7 @@ func (c *certified) ClientCertificate(_ context.Context, _ netip.Addr, user stri
 	if user != "alice" {
 		return auth.Identity{}, auth.ErrCredentials
 	}
-	return auth.Identity{User: auth.User{Name: user}, By: auth.ByClientCertificate}, nil
+	return auth.Identity{User: auth.User{Name: user}, By: auth.ByClientCertificate, NeedsCode: c.coded}, nil
 }
 
 // TestClientCertificate: what a certificate is good for is decided at each request, and remembered as a password is.
@@ -40,9 +41,13 @@ func TestClientCertificate(t *testing.T) {
 		c = &certified{fakeAuth: o.Auth.(*fakeAuth)}
 		o.Auth = c
 	}})
+	password := ""
 	ask := func(cert *x509.Certificate) int {
 		r := httptest.NewRequest("PROPFIND", "https://h/", nil)
 		r.Header.Set("Depth", "0")
+		if password != "" {
+			r.SetBasicAuth("alice", password)
+		}
 		if cert != nil {
 			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{cert}}}
 		}
@@ -51,7 +56,7 @@ func TestClientCertificate(t *testing.T) {
 		return w.Code
 	}
 	named := func(name string, until time.Duration) *x509.Certificate {
-		return &x509.Certificate{Raw: []byte(name), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(until)}
+		return &x509.Certificate{Raw: []byte(name + until.String()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(until)}
 	}
 	good := named("alice", time.Hour)
 	want := func(what string, code, status int) {
@@ -77,6 +82,13 @@ func TestClientCertificate(t *testing.T) {
 	want("none where one is required", ask(nil), http.StatusForbidden)
 	want("one that has expired, where one is required", ask(named("alice", -time.Second)), http.StatusForbidden)
 	want("one of nobody, where one is required", ask(named("eve", time.Hour)), http.StatusForbidden)
+
+	// Who needs a one-time code gives an app password in its place: the Authenticator takes no other.
+	c.coded = true
+	for given, status := range map[string]int{"": http.StatusUnauthorized, "wrong": http.StatusUnauthorized, "alice": http.StatusMultiStatus} {
+		password = given
+		want("a code is needed, and "+given+" is given", ask(named("alice", 2*time.Hour)), status)
+	}
 }
 
 // TestLimitsChange: one more connection is answered as soon as the bounds are raised, and none that is open ends when

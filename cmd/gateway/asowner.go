@@ -17,7 +17,7 @@ import (
 // asOwner goes on as the user to whom the data folder belongs, where root runs a command: what
 // root made there, the gateway could not read. A unit with DynamicUser= has a user of its own,
 // whom sudo does not know, and a folder in which only root can look for it; so the process keeps
-// the one capability to go everywhere (CAP_DAC_OVERRIDE). It returns only if there is nothing to
+// the one capability to enter and read what it may not (CAP_DAC_READ_SEARCH). It returns only if there is nothing to
 // do, or with an error.
 //
 // serve stays as it was started: that is its unit's matter. Others read at most.
@@ -28,7 +28,7 @@ func (e *env) asOwner(command string, args []string) error {
 	}
 	c, err := e.config()
 	if err != nil {
-		return nil // the command tells
+		return nil //nolint:nilerr // the command tells
 	}
 	uid, gid, err := ownerOf(c.Data)
 	if err != nil || uid == 0 {
@@ -60,7 +60,7 @@ func ownerOf(dir string) (uid, gid uint32, err error) {
 }
 
 // become changes this thread's user and groups, and what it may (capabilities(7)), so that a
-// program that it executes has CAP_DAC_OVERRIDE and nothing else. The package's own functions
+// program that it executes has CAP_DAC_READ_SEARCH and nothing else. The package's own functions
 // would change all threads, or know no capabilities.
 func become(uid, gid uint32) error {
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
@@ -79,13 +79,13 @@ func become(uid, gid uint32) error {
 		}
 	}
 	runtime.KeepAlive(&gid)
-	const everywhere = 1 << unix.CAP_DAC_OVERRIDE
+	const readAll = 1 << unix.CAP_DAC_READ_SEARCH
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	data := [2]unix.CapUserData{{Effective: everywhere, Permitted: everywhere, Inheritable: everywhere}}
+	data := [2]unix.CapUserData{{Effective: readAll, Permitted: readAll, Inheritable: readAll}}
 	if err := unix.Capset(&header, &data[0]); err != nil {
 		return fmt.Errorf("set capabilities: %w", err)
 	}
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_DAC_OVERRIDE, 0, 0); err != nil {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_DAC_READ_SEARCH, 0, 0); err != nil {
 		return fmt.Errorf("pass capabilities on: %w", err)
 	}
 	return nil

@@ -26,8 +26,7 @@ type auditing struct {
 	mu       sync.Mutex
 	log      *audit.Log // nil: off, or not opened yet
 	failed   error      // why it could not be opened
-	protocol string     // of what is no user's: "command", or "job" of serve
-	user     string
+	protocol string     // of what is no user's: "job" in serve; "" is "command"
 }
 
 // auditOptions reads how the log is to be kept.
@@ -91,7 +90,7 @@ func (g *gateway) note(e audit.Entry) {
 		return
 	}
 	if e.Protocol == "" {
-		e.Protocol, e.User = g.audit.protocol, g.audit.user
+		e.Protocol = g.audit.protocol
 	}
 	if e.Protocol == "" {
 		e.Protocol, e.User = "command", operator()

@@ -192,3 +192,30 @@ func (g *gateway) watchState() {
 		g.state = watched(g.state)
 	}
 }
+
+// AddShare implements state.Shares.
+func (w watchedState) AddShare(ctx context.Context, v state.Share) error {
+	err := w.Store.AddShare(ctx, v)
+	if err == nil {
+		w.ledger.g.noteShare(ctx, audit.Share, v, "until "+v.Expires.UTC().Format(time.RFC3339))
+	}
+	return err
+}
+
+// RemoveShare implements state.Shares. That a share ends with its file, or with its time, has no line.
+func (w watchedState) RemoveShare(ctx context.Context, id string) error {
+	v, lookup := w.Store.Share(ctx, id)
+	err := w.Store.RemoveShare(ctx, id)
+	if err == nil && lookup == nil {
+		w.ledger.g.noteShare(ctx, audit.Unshare, v, "")
+	}
+	return err
+}
+
+func (g *gateway) noteShare(ctx context.Context, verb audit.Verb, v state.Share, reason string) {
+	o := storage.OriginOf(ctx)
+	g.note(audit.Entry{
+		Verb: verb, Result: audit.OK, User: v.User, Address: o.Address, Protocol: o.Protocol, Session: o.Session,
+		Path: slashed(v.Name), Key: storageKey(v.Key), Ref: v.ID[:min(len(v.ID), 12)], Reason: reason,
+	})
+}

@@ -11,10 +11,9 @@ import (
 
 // bandwidths are the limits of users, which all views of one share, and of all together. The zero value has none.
 type bandwidths struct {
-	up, down *storage.Bandwidth // of all; nil: none
-
-	mu    sync.Mutex
-	users map[string]userBandwidth // those that have one
+	mu       sync.Mutex
+	up, down *storage.Bandwidth       // of all; nil: none
+	users    map[string]userBandwidth // those that have one
 }
 
 type userBandwidth struct{ up, down *storage.Bandwidth }
@@ -37,12 +36,16 @@ func readBandwidth(c config.Config) (up, down auth.Bytes, err error) {
 	return read("up", c.Limits.Bandwidth.Up), read("down", c.Limits.Bandwidth.Down), err
 }
 
+// configure sets the limits of all, also for what is under way if there is one. One that was not there before, or is taken away,
+// counts for the views that are made from now on.
 func (b *bandwidths) configure(c config.Config) error {
 	up, down, err := readBandwidth(c)
 	if err != nil {
 		return err
 	}
-	b.up, b.down = limitTo(nil, up), limitTo(nil, down)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.up, b.down = limitTo(b.up, up), limitTo(b.down, down)
 	return nil
 }
 
@@ -78,7 +81,10 @@ func (b *bandwidths) of(u auth.User) userBandwidth {
 // throttle puts the limits on a view of a user.
 func (b *bandwidths) throttle(v *storage.Observed, u auth.User) *storage.Observed {
 	own := b.of(u)
-	return v.Throttle(limits(own.up, b.up), limits(own.down, b.down))
+	b.mu.Lock()
+	up, down := limits(own.up, b.up), limits(own.down, b.down)
+	b.mu.Unlock()
+	return v.Throttle(up, down)
 }
 
 // limits are those that there are.

@@ -2,16 +2,15 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
 	"gateway/auth"
 	"gateway/config"
+	"gateway/internal/certificate"
 	"gateway/storage"
 	"gateway/storage/s3"
 )
@@ -38,7 +37,7 @@ func openBucket(ctx context.Context, c config.Config, name string) (*s3.Store, e
 		return nil, c.Mistake(key, err)
 	}
 	if file := c.Storages[name].S3.CAFile; file != "" {
-		if o.RootCAs, err = authorities(file); err != nil {
+		if o.RootCAs, err = certificate.Authorities(file); err != nil {
 			return nil, c.Mistake(key+".ca_file", err)
 		}
 	}
@@ -72,18 +71,6 @@ func bucketOptions(c config.Config, name string) (s3.Options, error) {
 	return o, nil
 }
 
-func authorities(file string) (*x509.CertPool, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
-	}
-	return pool, nil
-}
-
 // checkBucket finds mistakes in the configuration of a bucket, and in the files that it names.
 func checkBucket(c config.Config, name string) error {
 	s := c.Storages[name].S3
@@ -95,7 +82,7 @@ func checkBucket(c config.Config, name string) error {
 		err = errors.Join(err, c.Mistake("storages."+name+".s3", kerr))
 	}
 	if s.CAFile != "" {
-		if _, ferr := authorities(s.CAFile); ferr != nil {
+		if _, ferr := certificate.Authorities(s.CAFile); ferr != nil {
 			err = errors.Join(err, c.Mistake("storages."+name+".s3.ca_file", ferr))
 		}
 	}

@@ -38,7 +38,7 @@ func configuredCertificates(c config.Config) certificate.Config {
 	if !h.AsksClients() {
 		return made
 	}
-	made.ClientCA, made.ClientAuth = h.ClientCA, tls.VerifyClientCertIfGiven
+	made.ClientCA, made.ClientCRL, made.ClientAuth = h.ClientCA, h.ClientCRL, tls.VerifyClientCertIfGiven
 	if h.ClientCertificates == config.ClientRequired {
 		made.ClientAuth = tls.RequireAndVerifyClientCert
 	}
@@ -66,7 +66,7 @@ func certificateSum(s *certificate.Source) string {
 }
 
 // webClients says what client certificates are for.
-func webClients(h config.HTTPS) webdav.Clients {
+func (s *serving) webClients(h config.HTTPS) webdav.Clients {
 	if !h.AsksClients() {
 		return webdav.Clients{}
 	}
@@ -79,5 +79,11 @@ func webClients(h config.HTTPS) webdav.Clients {
 			return c.EmailAddresses[0]
 		}
 	}
-	return webdav.Clients{User: user, Required: h.ClientCertificates == config.ClientRequired}
+	good := func(c *x509.Certificate) string {
+		if s.certs.Revoked(c) != nil {
+			return ""
+		}
+		return user(c)
+	}
+	return webdav.Clients{User: good, Required: h.ClientCertificates == config.ClientRequired}
 }

@@ -51,16 +51,14 @@ func checkState(c config.Config) error {
 
 // checkServerFiles tries the files and variables that the login to a server needs.
 func checkServerFiles(c config.Config, key, urlKey, url string, s config.Server) error {
+	var errs []error
 	src, mistaken := configuredServer(c, key, urlKey, url, s)
 	if err := addSecrets(c, key, s, &src); err != nil {
-		return err
-	}
-	if mistaken != nil {
-		return nil // told by who checks the values
-	}
-	var errs []error
-	for _, err := range src.CheckFiles() {
-		errs = append(errs, c.Mistake(key, err))
+		errs = append(errs, err)
+	} else if mistaken == nil { // else told by who checks the values
+		for _, err := range src.CheckFiles() {
+			errs = append(errs, c.Mistake(key, err))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -71,7 +71,7 @@ func checkHelp(t *testing.T, name string, n *kong.Node) {
 		sentence(p.Summary(), p.Help)
 	}
 	if len(n.Children) == 0 && n.Detail == "" && !slices.Contains([]string{
-		"gateway-user-list", "gateway-user-remove", "gateway-quarantine-list", "gateway-quarantine-reject", "gateway-uploads-discard", "gateway-version",
+		"gateway-user-list", "gateway-user-remove", "gateway-quarantine-list", "gateway-quarantine-reject", "gateway-uploads-discard", "gateway-events-drop", "gateway-version",
 	}, name) {
 		t.Errorf("%s: one line says what it does, and nothing how it is used: write Help", name)
 	}

@@ -142,3 +142,43 @@ func (userAppPasswordCmd) Help() string {
   gateway user app-password anna
   gateway user app-password anna --revoke laptop`
 }
+
+// Help implements kong.HelpProvider.
+func (eventsListCmd) Help() string {
+	return `An event is told to the commands and addresses under "events" in the configuration, again and again until it is taken. What never was is kept here, with the last error.`
+}
+
+// Help implements kong.HelpProvider.
+func (eventsRetryCmd) Help() string {
+	return `When what kept it from being told is mended:
+
+  gateway events retry ID`
+}
+
+// Help implements kong.HelpProvider.
+func (auditShowCmd) Help() string {
+	return `Who logged in, was refused, or changed what, from where and when.
+
+  gateway audit show --since 1h --verb login,upload
+  gateway audit show --user anna --path /in`
+}
+
+// Help implements kong.HelpProvider.
+func (auditVerifyCmd) Help() string {
+	return `Each line holds the hash of the one before it, and heads are signed. Somebody who may write the files and has the key could make all of it anew: a head that was kept on another machine shows that too.
+
+  gateway audit verify
+  gateway audit verify --head HEAD`
+}
+
+// Help implements kong.HelpProvider.
+func (auditHeadCmd) Help() string {
+	return `It stands for all lines until now: give it to "gateway audit verify --head" later.
+
+  ssh files.example.org gateway audit head >> heads.txt`
+}
+
+// Help implements kong.HelpProvider.
+func (auditKeyCmd) Help() string {
+	return `For an auditor who has copies of the files, and no gateway: "gateway audit verify --key FILE".`
+}

@@ -69,10 +69,10 @@ func pageNames(pages map[string]string) []string {
 func writePages(dir string, pages map[string]string) error {
 	for file, text := range pages {
 		file = filepath.Join(dir, file)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // everybody reads manuals
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil { //nolint:gosec // the same
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
@@ -116,7 +116,8 @@ func manSections() []manpage.Section {
 			{What: "NOTIFY_SOCKET, WATCHDOG_USEC", Text: "Set by systemd: where serve says that it is ready, that it reloads and that it works."},
 		}},
 		{Name: "SIGNALS", Items: []manpage.Item{
-			{What: "SIGTERM, SIGINT", Text: "serve takes no more connections, lets transfers go on for 30 s and ends. A second one cuts them off. migrate and push keep what they have, and go on there when they are run again."},
+			{What: "SIGTERM, SIGINT", Text: "serve takes no more connections, lets transfers go on for shutdown_timeout (30 s) and ends. A second one cuts them off. migrate and push keep what they have, and go on there when they are run again."},
+			{What: "SIGHUP", Text: "serve reads its configuration again, whole or not at all."},
 		}},
 		{Name: "FILES", Items: []manpage.Item{
 			{What: "gateway.yaml", Text: "The configuration, in the working folder unless --config names another file."},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/user"
 	"strings"
 
@@ -178,8 +179,11 @@ func (r *quarantined) decide(e *env, done string, sign bool, act decision) error
 	return fmt.Errorf("%s is not in quarantine; see: gateway quarantine list", printable(r.File))
 }
 
-// operator is who runs the command, for the record.
+// operator is who runs the command, for the record: by sudo it is not root, nor the owner of the data folder.
 func operator() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
 	if u, err := user.Current(); err == nil {
 		return u.Username
 	}

@@ -33,7 +33,7 @@ func live(key string) bool {
 		return false
 	}
 	part, _, _ := strings.Cut(key, ".")
-	return slices.Contains([]string{"sftp", "https", "logins", "log", "sources", "pushes", "shutdown_timeout"}, part)
+	return slices.Contains([]string{"sftp", "https", "logins", "log", "limits", "sources", "pushes", "shutdown_timeout"}, part)
 }
 
 // reloads reads the configuration again with each signal, until ctx ends.
@@ -114,27 +114,32 @@ func (s *serving) prepare(c config.Config) (p prepared, err error) {
 	if err != nil {
 		return p, err
 	}
-	p.sftp, err = s.sftpConfig(c, keys)
-	return p, err
+	if p.sftp, err = s.sftpConfig(c, keys); err != nil {
+		return p, err
+	}
+	return p, sftpsrv.Check(p.sftp)
 }
 
-// apply puts it into force; what can fail comes first.
+// apply puts it into force. Only certificates can still fail, whose files are read once more: they come first.
 func (s *serving) apply(ctx context.Context, p prepared) error {
-	if s.sftpServer != nil {
-		if err := s.sftpServer.Reconfigure(p.sftp); err != nil {
-			return err
-		}
-	}
 	if err := s.certs.Set(p.certs); err != nil {
 		return err
 	}
 	c := p.g.cfg
+	if s.sftpServer != nil {
+		if err := s.sftpServer.Reconfigure(p.sftp); err != nil {
+			return err // unreachable: prepare has checked it
+		}
+	}
+	if err := s.g.bandwidths.configure(c); err != nil {
+		return err // unreachable too
+	}
 	s.doors.set(p.doors)
 	s.logins.SetTrust(p.trust)
 	s.guard.SetLimits(guardLimits(c))
 	if s.handler != nil {
 		s.handler.SetLimits(webLimits(c))
-		s.handler.SetClients(webClients(c.HTTPS))
+		s.handler.SetClients(s.webClients(c.HTTPS))
 	}
 	s.jobs = p.jobs
 	s.runner.replace(ctx, p.jobs)

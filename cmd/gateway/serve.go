@@ -47,7 +47,7 @@ func (serveCmd) Run(e *env) error {
 	if s.manager, err = newNotifier(os.Getenv, g.log); err != nil {
 		return err
 	}
-	defer s.manager.close()
+	defer func() { _ = s.manager.close() }() // nothing can be lost with it
 	s.notify = func(p phase) { s.manager.told(p, s.cfg.Load().ShutdownTime()) }
 	if err := s.listen(); err != nil {
 		return err
@@ -332,7 +332,7 @@ func (s *serving) run(ctx context.Context) error {
 			return err
 		}
 		h.SetLimits(webLimits(s.g.cfg))
-		h.SetClients(webClients(s.g.cfg.HTTPS))
+		h.SetClients(s.webClients(s.g.cfg.HTTPS))
 		s.handler = h
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.certs.TLS()) })
 	}

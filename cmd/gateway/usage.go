@@ -21,14 +21,16 @@ func usageError(err error) string {
 	}
 	// kong names the command before what its Validate said.
 	text := strings.TrimPrefix(plainer(err.Error()), strings.TrimPrefix(command, "gateway ")+": ")
-	if node != nil {
+	switch {
+	case strings.HasPrefix(text, "expected one of ") && node != nil: // of which kong names the first few
+		text = "say which of its commands: " + strings.Join(commandNames(node), ", ")
+	case node != nil:
 		text += missingHelp(node, text)
 	}
 	return fmt.Sprintf("%s: %s\nSee: %s --help", command, text, command)
 }
 
 var (
-	expectedOne   = regexp.MustCompile(`^expected one of (".*?")(, \.\.\.)?$`)
 	expectedArg   = regexp.MustCompile(`^expected "(<[a-z-]+>[^"]*)"$`)
 	expectedValue = regexp.MustCompile(`^(--[a-z-]+): expected \w+ value but got "EOL" \(<EOL>\)$`)
 	expectedInt   = regexp.MustCompile(`^(.+): expected a valid \d+ bit int but got ("[^"]*")$`)
@@ -41,7 +43,6 @@ func plainer(text string) string {
 		what *regexp.Regexp
 		say  string
 	}{
-		{expectedOne, `say which of its commands: $1$2`},
 		{expectedArg, `$1 is missing`},
 		{expectedValue, `$1 needs a value behind it`},
 		{expectedInt, `$1: $2 is not a whole number`},
@@ -62,4 +63,14 @@ func missingHelp(n *kong.Node, text string) string {
 		}
 	}
 	return ""
+}
+
+func commandNames(n *kong.Node) []string {
+	var names []string
+	for _, child := range n.Children {
+		if !child.Hidden {
+			names = append(names, child.Name)
+		}
+	}
+	return names
 }

@@ -12,7 +12,7 @@ import (
 )
 
 type userAppPasswordCmd struct {
-	Name     string   `arg:"" help:"Login name."`
+	Name     string   `arg:"" help:"Login name." complete:"user"`
 	Label    string   `help:"Make a password for the program or machine of this name, and print it." placeholder:"LABEL" xor:"what"`
 	Revoke   string   `help:"Remove the password of this label." placeholder:"LABEL" xor:"what"`
 	Protocol []string `help:"What a new one is good for: webdav, sftp, or both." default:"webdav"`

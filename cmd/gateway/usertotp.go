@@ -12,7 +12,7 @@ import (
 )
 
 type userTOTPCmd struct {
-	Name     string `arg:"" help:"Login name."`
+	Name     string `arg:"" help:"Login name." complete:"user"`
 	Off      bool   `help:"Ask the user for no code any more." xor:"what"`
 	Recovery bool   `help:"Make new recovery codes; the old ones are good no more." xor:"what"`
 	Issuer   string `help:"What the app shows as the place that the code is for." default:"gateway"`

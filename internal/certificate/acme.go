@@ -67,7 +67,7 @@ func newManager(a ACME, log *slog.Logger) (*manager, error) {
 		Logger:               zap.NewNop(), // event tells what an operator has to know
 	}
 	if a.CAFile != "" {
-		if template.TrustedRoots, err = authorities(a.CAFile); err != nil {
+		if template.TrustedRoots, err = Authorities(a.CAFile); err != nil {
 			return nil, fmt.Errorf("https.acme.ca_file: %w", err)
 		}
 	}

@@ -45,9 +45,9 @@ type Config struct {
 	// MinVersion is the oldest TLS that is spoken; 0 means 1.2, below which none is.
 	MinVersion uint16
 	// ClientAuth says whether clients are asked for a certificate, and ClientCA is the PEM file with the
-	// authorities that it has to be from.
-	ClientAuth tls.ClientAuthType
-	ClientCA   string
+	// authorities that it has to be from. ClientCRL is one with lists of those that are revoked; "": none is.
+	ClientAuth          tls.ClientAuthType
+	ClientCA, ClientCRL string
 	// ACME gets certificates, which are shown for the names that it has.
 	ACME ACME
 }
@@ -58,8 +58,10 @@ func (c Config) files() []string {
 	for _, p := range c.Pairs {
 		files = append(files, p.Certificate, p.Key)
 	}
-	if c.ClientCA != "" {
-		files = append(files, c.ClientCA)
+	for _, file := range []string{c.ClientCA, c.ClientCRL} {
+		if file != "" {
+			files = append(files, file)
+		}
 	}
 	return files
 }
@@ -69,6 +71,7 @@ type Source struct {
 	log     *slog.Logger
 	current atomic.Pointer[tls.Config]
 	manager atomic.Pointer[manager] // nil: no ACME
+	revoked atomic.Pointer[revocations]
 
 	mu     sync.Mutex      // of what follows
 	ctx    context.Context // of Watch; nil: it does not run yet
@@ -86,8 +89,13 @@ func New(c Config, log *slog.Logger) (*Source, error) {
 // Check tries what New would read.
 func Check(c Config) error {
 	_, err := c.tls()
+	if c.ClientCRL != "" {
+		if _, rerr := readRevocations(c.ClientCRL, c.ClientCA); rerr != nil {
+			err = errors.Join(err, fmt.Errorf("https.client_crl: %w", rerr))
+		}
+	}
 	if c.ACME.CAFile != "" {
-		if _, cerr := authorities(c.ACME.CAFile); cerr != nil {
+		if _, cerr := Authorities(c.ACME.CAFile); cerr != nil {
 			err = errors.Join(err, fmt.Errorf("https.acme.ca_file: %w", cerr))
 		}
 	}
@@ -108,6 +116,13 @@ func (s *Source) read(c Config) error {
 	if err != nil {
 		return err
 	}
+	var lists revocations
+	if c.ClientCRL != "" {
+		if lists, err = readRevocations(c.ClientCRL, c.ClientCA); err != nil {
+			return fmt.Errorf("https.client_crl: %w", err)
+		}
+	}
+	made.VerifyConnection = s.checkChains
 	old := s.manager.Load()
 	m := old
 	if !reflect.DeepEqual(c.ACME, s.config.ACME) {
@@ -120,6 +135,7 @@ func (s *Source) read(c Config) error {
 	}
 	s.config, s.seen, s.wrong = c, seen, ""
 	s.manager.Store(m)
+	s.revoked.Store(&lists)
 	s.current.Store(made)
 	if old != m && old != nil {
 		go old.stop() // it waits for what it is about
@@ -157,7 +173,7 @@ func (c Config) tls() (*tls.Config, error) {
 		made.Certificates = []tls.Certificate{c.Fallback}
 	}
 	if c.ClientCA != "" {
-		pool, err := authorities(c.ClientCA)
+		pool, err := Authorities(c.ClientCA)
 		if err != nil {
 			return nil, fmt.Errorf("https.client_ca: %w", err)
 		}
@@ -166,8 +182,8 @@ func (c Config) tls() (*tls.Config, error) {
 	return made, nil
 }
 
-// authorities reads certificates in PEM.
-func authorities(file string) (*x509.CertPool, error) {
+// Authorities reads certificates in PEM.
+func Authorities(file string) (*x509.CertPool, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -256,7 +272,7 @@ func (s *Source) Refresh() {
 		s.log.Info("the certificate files have changed and were read again", "not_after", s.current.Load().Certificates[0].Leaf.NotAfter)
 	case err.Error() != s.wrong:
 		s.wrong = err.Error()
-		s.log.Error("the certificate files have changed and cannot be used; the certificates that were read before are shown on", "error", err)
+		s.log.Error("the certificate files have changed and cannot be used; what was read before goes on", "error", err)
 	}
 }
 

@@ -92,7 +92,7 @@ func (q *request) share(ctx context.Context, name string) error {
 	if err != nil || hours < 1 || lasts > q.h.cfg.ShareLongest || hours > 24*366 {
 		return refuse(http.StatusBadRequest, "A link cannot be shared for so long. Choose another time.")
 	}
-	f, err := q.fs.Open(ctx, name) // who may not read cannot share
+	f, err := q.unobserved().Open(ctx, name) // who may not read cannot share
 	if err != nil {
 		return q.fault(ctx, name, err)
 	}
@@ -185,6 +185,7 @@ func (q *request) shared(ctx context.Context, rest string) error {
 	if q.Method != http.MethodGet && q.Method != http.MethodHead {
 		return refuse(http.StatusMethodNotAllowed, "A link can only be opened.")
 	}
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "share", Address: q.from})
 	text, _, _ := strings.Cut(rest, "/")
 	s, err := q.openShare(ctx, text)
 	if err != nil {
