@@ -72,7 +72,7 @@ func (q *request) beginLogin(ctx context.Context, next string) error {
 	id, err := certificates.ClientCertificate(ctx, q.from, user)
 	if err != nil || id.NeedsPassword {
 		q.showLogin(http.StatusOK, loginPage{Next: next, User: user})
-		return nil
+		return nil //nolint:nilerr // the form is the answer
 	}
 	return q.proved(ctx, id, next)
 }
@@ -141,7 +141,7 @@ func (q *request) tryCode(ctx context.Context, step, next string) error {
 	if err != nil || dataErr != nil || !hmac.Equal(sum, q.h.sign("code", text)) || json.Unmarshal(data, &h) != nil ||
 		h.From != q.from.String() || !q.h.now().Before(h.Until) {
 		q.showLogin(http.StatusForbidden, again)
-		return nil
+		return nil //nolint:nilerr // that is the answer
 	}
 	factor, ok := q.h.cfg.Auth.(auth.SecondFactor)
 	if !ok {
