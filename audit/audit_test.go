@@ -167,11 +167,12 @@ func TestChain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.Verb == Login {
+		switch e.Verb {
+		case Login:
 			if logins[e.User]++; e.Ref != fmt.Sprint((logins[e.User]-1)%each) {
 				t.Fatalf("login %s of %s is in the place of another", e.Ref, e.User)
 			}
-		} else if e.Verb == "download" {
+		case "download":
 			logins["downloads"]++
 		}
 	}
