@@ -1,4 +1,4 @@
-# The gateway's tasks. "make help" lists them; Go, make, git and apt are all that a machine needs.
+# The gateway's tasks. "make help" lists them; Go, make, git and apt are all that a machine needs, and npm for one of the tests.
 
 # Tools of "make lint", built from source into .cache by the Go command. Pinned: a new version may find
 # new faults, and that should be a commit of its own.

@@ -20,7 +20,9 @@ const (
 
 	headLines = 10_000 // at most so many lines without a head, of each process that writes
 	syncEvery = time.Second
-	lockTime  = 10 * time.Second // for how long another process may hold the log
+	// gatherTime is how long a line for which nobody waits lets others come.
+	gatherTime = 10 * time.Millisecond
+	lockTime   = 10 * time.Second // for how long another process may hold the log
 )
 
 // Options say where and how a log is kept.
@@ -55,9 +57,11 @@ type Log struct {
 	lines  uint64
 	closed bool
 
-	wake  chan struct{}
-	quit  chan struct{}
-	ended sync.WaitGroup
+	wake chan struct{}
+	// urgent ends the time in which more lines may come.
+	urgent chan struct{}
+	quit   chan struct{}
+	ended  sync.WaitGroup
 
 	w writer
 }
@@ -77,7 +81,7 @@ func Open(o Options) (*Log, error) {
 	if o.HeadEvery <= 0 {
 		o.HeadEvery = 10 * time.Minute
 	}
-	l := &Log{o: o, now: time.Now, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	l := &Log{o: o, now: time.Now, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), quit: make(chan struct{})}
 	l.room = sync.NewCond(&l.mu)
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
@@ -149,9 +153,9 @@ func (l *Log) add(e Entry, done chan error) error {
 	}
 	l.queue = append(l.queue, item{body, done})
 	l.queued += len(body)
-	select {
-	case l.wake <- struct{}{}:
-	default:
+	wake(l.wake)
+	if done != nil || l.o.Always || l.queued > maxBatch { // somebody waits for it, or it is enough
+		wake(l.urgent)
 	}
 	return failing
 }
@@ -221,6 +225,7 @@ func (l *Log) run() {
 			return
 		case <-l.wake:
 			if l.Err() == nil { // else at the next tick
+				l.gather()
 				l.drain()
 			}
 		case <-tick.C:
@@ -229,6 +234,24 @@ func (l *Log) run() {
 				l.fail(err)
 			}
 		}
+	}
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// gather lets more lines come, so that they share a write and its locks.
+func (l *Log) gather() {
+	t := time.NewTimer(gatherTime)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.urgent:
+	case <-l.quit:
 	}
 }
 

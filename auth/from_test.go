@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -84,5 +85,21 @@ func TestClientCertificateLogin(t *testing.T) {
 	}
 	if _, err := l.ClientCertificate(t.Context(), home, "any"); !errors.Is(err, ErrBanned) {
 		t.Errorf("from an address that is banned: %v", err)
+	}
+}
+
+// TestVouchedForWhoHasExpired: nobody can vouch for a user whose time is over.
+func TestVouchedForWhoHasExpired(t *testing.T) {
+	l := newLogins(t, 3, User{Name: "anna", Expires: time.Now().Add(-time.Minute)}, User{Name: "bert", Expires: time.Now().Add(time.Hour)})
+	if _, err := l.Vouched(t.Context(), home, "anna", "x"); !errors.Is(err, ErrDisabled) {
+		t.Errorf("one who has expired: %v", err)
+	}
+	id, err := l.Vouched(t.Context(), home, "bert", "x")
+	if err != nil || !l.Current(id) {
+		t.Errorf("one who has not: %v", err)
+	}
+	id.until = time.Now().Add(-time.Second)
+	if l.Current(id) {
+		t.Error("a session goes on after the user has expired")
 	}
 }

@@ -50,20 +50,29 @@ func (d *directory) entry() (storage.Info, bool) {
 	return info, ok
 }
 
-// checkRoom fails when the client has as many handles as it may.
-func (s *session) checkRoom() error {
-	if s.openHandles() >= s.maxHandles {
+// takeRoom counts a handle that is about to be made, or fails when the client has as many as it may.
+func (s *session) takeRoom() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open >= s.maxHandles {
 		return errTooManyHandles
 	}
+	s.open++
 	return nil
 }
 
-// register gives a handle its identity.
+func (s *session) leaveRoom() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+}
+
+// register gives a handle, which takeRoom has counted, its identity.
 func (s *session) register(h *handle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next++
-	s.open++
+	h.queue.crew = s.crew
 	h.id = string(binary.BigEndian.AppendUint64(nil, s.next))
 	s.handles[h.id] = h
 	if h.up != nil {

@@ -31,6 +31,8 @@ const (
 	maxChannels = 10
 	// maxWorkers is how many requests of one connection are carried out at a time.
 	maxWorkers = 16
+	// maxOpens is how many files one session opens at a time.
+	maxOpens = 8
 	// connectionBuffers bounds the requests that are not answered and the answers
 	// that are not taken, in bytes. A client that sends more is not read from.
 	connectionBuffers = 8 << 20

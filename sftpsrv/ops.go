@@ -32,6 +32,8 @@ func (s *session) dispatch(r *request) error {
 		s.onHandle(r, func(h *handle) *buffer { return s.fail(r, s.fsetstat(r, h)) })
 	case fxpExtended:
 		s.dispatchExtended(r)
+	case fxpOpen:
+		s.onOpen(r)
 	default:
 		s.onPath(r, func() *buffer { return s.byPath(r) })
 	}
@@ -41,8 +43,6 @@ func (s *session) dispatch(r *request) error {
 // byPath carries out a request that names a path.
 func (s *session) byPath(r *request) *buffer {
 	switch r.kind {
-	case fxpOpen:
-		return s.openFile(r)
 	case fxpOpendir:
 		return s.opendir(r)
 	case fxpLstat, fxpStat:
@@ -79,7 +79,7 @@ func (s *session) openFile(r *request) *buffer {
 		err = errBadMessage
 	}
 	if err == nil {
-		err = s.checkRoom()
+		err = s.takeRoom()
 	}
 	if err != nil {
 		return s.fail(r, err)
@@ -93,6 +93,7 @@ func (s *session) openFile(r *request) *buffer {
 		h.file, err = s.openReader(name, flags, attrs.perm())
 	}
 	if err != nil {
+		s.leaveRoom()
 		return s.fail(r, err)
 	}
 	return s.handleReply(r, h)
@@ -127,7 +128,7 @@ func (s *session) handleReply(r *request, h *handle) *buffer {
 func (s *session) opendir(r *request) *buffer {
 	name, err := r.name()
 	if err == nil {
-		err = s.checkRoom()
+		err = s.takeRoom()
 	}
 	if err != nil {
 		return s.fail(r, err)
@@ -138,6 +139,7 @@ func (s *session) opendir(r *request) *buffer {
 		err = storage.ErrNotDir
 	}
 	if err != nil {
+		s.leaveRoom()
 		return s.fail(r, err)
 	}
 	return s.handleReply(r, &handle{name: name, dir: s.openDirectory(name)})

@@ -3,8 +3,10 @@ package sftpsrv
 import "sync"
 
 // queue runs functions one after the other, in the order of push, without keeping a
-// goroutine while it is empty.
+// goroutine while it is empty. crew has to be set.
 type queue struct {
+	crew *crew
+
 	mu      sync.Mutex
 	items   []func()
 	running bool
@@ -17,7 +19,7 @@ func (q *queue) push(item func()) {
 	q.running = true
 	q.mu.Unlock()
 	if start {
-		go q.run()
+		q.crew.run(q.run)
 	}
 }
 

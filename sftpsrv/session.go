@@ -67,15 +67,18 @@ func (r *resources) release(weight int64) {
 }
 
 // session is one SFTP conversation. One goroutine reads requests and puts them into
-// queues: one queue for each handle, and one for all requests by path. Queues
-// run in parallel; a request by path stops the queues of the uploads it touches.
+// queues: one queue for each handle, and one for all requests by path, except for OPENs that
+// need not wait for one another. Queues run in parallel; a request by path stops the
+// queues of the uploads it touches.
 type session struct {
 	*resources
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	in     *bufio.Reader
 	out    *sender
+	crew   *crew
 	paths  queue
+	opens  opens
 	hangUp func() // ends the channel after a defect
 
 	running sync.WaitGroup // requests that are not answered yet
@@ -100,6 +103,8 @@ func newSession(ctx context.Context, r *resources, in io.Reader, out io.Writer) 
 		hangUp:    func() {},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	s.crew = newCrew(s.ctx.Done())
+	s.paths.crew = s.crew
 	s.out = newSender(out, r.pool, r.release)
 	return s
 }
@@ -271,7 +276,27 @@ func (s *session) fail(r *request, err error) *buffer {
 // onPath queues a request by path.
 func (s *session) onPath(r *request, operation func() *buffer) {
 	s.begin()
-	s.paths.push(func() { s.answer(r, operation) })
+	s.opens.queue()
+	s.paths.push(func() {
+		defer s.opens.done()
+		s.opens.turn()
+		s.answer(r, operation)
+	})
+}
+
+// onOpen carries out an OPEN at once, beside others, or queues it.
+func (s *session) onOpen(r *request) {
+	peek := *r
+	name, err := peek.name()
+	if err != nil || !s.opens.begin(name) {
+		s.onPath(r, func() *buffer { return s.openFile(r) })
+		return
+	}
+	s.begin()
+	s.crew.run(func() {
+		defer s.opens.end(name)
+		s.answer(r, func() *buffer { return s.openFile(r) })
+	})
 }
 
 // onHandle queues a request on a handle, which comes next in its body.

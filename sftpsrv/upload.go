@@ -50,6 +50,9 @@ func (s *session) create(name string, flags uint32, perm fs.FileMode) (*upload, 
 		return nil, storage.PathError("open", name, fs.ErrExist)
 	}
 	u := &upload{flags: flags, perm: perm, name: name, target: name, touched: s.now(), kept: s.now()}
+	if flags&openCreat != 0 && flags&openTrunc != 0 && !exclusive {
+		return u, s.anew(u)
+	}
 	info, err := s.fs.Stat(s.ctx, name)
 	if err == nil && info.IsDir() {
 		return nil, storage.PathError("open", name, storage.ErrIsDir)
@@ -69,6 +72,18 @@ func (s *session) create(name string, flags uint32, perm fs.FileMode) (*upload, 
 		_, u.anew = s.partials.find(s.ctx, name)
 	}
 	return u, s.stage(u, exclusive)
+}
+
+// anew begins an upload that has nothing of what is there, which is how most begin. It looks once.
+func (s *session) anew(u *upload) error {
+	if err := s.stage(u, false); err != nil {
+		return err
+	}
+	if info, err := storage.Replaced(s.ctx, s.fs, u.name, u.staged); err == nil {
+		u.base = &info
+	}
+	_, u.anew = s.partials.find(s.ctx, u.name)
+	return nil
 }
 
 // stage makes the staged file of u: a copy of the present file where the client

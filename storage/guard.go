@@ -38,6 +38,9 @@ type lockTokens struct{}
 
 // WithLockTokens is a context for calls of who has the tokens of these locks.
 func WithLockTokens(ctx context.Context, tokens []string) context.Context {
+	if len(tokens) == 0 && LockTokens(ctx) == nil {
+		return ctx
+	}
 	return context.WithValue(ctx, lockTokens{}, tokens)
 }
 

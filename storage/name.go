@@ -39,6 +39,14 @@ const PageName = ".gateway"
 //
 // CleanName(CleanName(x)) is CleanName(x).
 func CleanName(name string) (string, error) {
+	if plain(name) { // most are, and each goes through here several times
+		return name, nil
+	}
+	return cleaned(name)
+}
+
+// cleaned is CleanName for every name.
+func cleaned(name string) (string, error) {
 	// NFC is at most three times shorter than what it came from.
 	if len(name) > 3*MaxName {
 		return "", badName(name, "longer than %d bytes", MaxName)
@@ -68,9 +76,34 @@ func CleanName(name string) (string, error) {
 	return clean, nil
 }
 
+// plain reports whether name is certain to be clean, at a glance: printable ASCII, no element that
+// begins with a dot, and nothing to drop. The root is not.
+func plain(name string) bool {
+	if len(name) > MaxName {
+		return false
+	}
+	depth, start := 1, 0 // of the element
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '/':
+			if i == start || i-start > MaxElement {
+				return false
+			}
+			depth, start = depth+1, i+1
+		case c < ' ' || c >= 0x7f, c == '.' && i == start:
+			return false
+		}
+	}
+	last := len(name) - start
+	return last > 0 && last <= MaxElement && depth <= MaxDepth
+}
+
 // ValidElement reports whether element can stand in a clean name as it is:
 // what a listing may show, since a client could not name anything else.
 func ValidElement(element string) bool {
+	if plain(element) && !strings.Contains(element, "/") {
+		return true
+	}
 	return element != "" && element != "." && !strings.Contains(element, "/") &&
 		utf8.ValidString(element) && norm.NFC.IsNormalString(element) && elementFault(element) == ""
 }

@@ -42,6 +42,9 @@ func TestCleanName(t *testing.T) {
 		if again, err := CleanName(got); err != nil || again != got {
 			t.Errorf("CleanName(%.60q) again is %.60q, %v", got, again, err)
 		}
+		if got, err := cleaned(in); err != nil || got != want {
+			t.Errorf("cleaned(%.60q) = %.60q, %v, want %.60q", in, got, err, want)
+		}
 	}
 }
 
@@ -60,6 +63,9 @@ func TestCleanNameRefuses(t *testing.T) {
 		PageName, "/" + PageName + "/x", "a/" + PageName, ".Gateway", ".gateway.", ".gateway ", "\uff0egateway", ".gate\u200dway",
 		".gateway\ufe0f-staging", "\u115f.gateway-staging",
 	} {
+		if plain(in) {
+			t.Errorf("plain(%.60q)", in)
+		}
 		if got, err := CleanName(in); !errors.Is(err, ErrName) {
 			t.Errorf("CleanName(%.60q) = %q, %v, want ErrName", in, got, err)
 		} else if len(err.Error()) > 500 {
@@ -73,6 +79,9 @@ func FuzzCleanName(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
+		if name, err := cleaned(in); plain(in) && (err != nil || name != in) {
+			t.Fatalf("%q is taken for clean and is %q, %v", in, name, err)
+		}
 		name, err := CleanName(in)
 		if err != nil {
 			if !errors.Is(err, ErrName) {

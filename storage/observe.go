@@ -271,6 +271,11 @@ type observedUpload struct {
 	err  atomic.Pointer[error] // the first that a write failed with
 }
 
+// Replaced implements Replacer.
+func (u *observedUpload) Replaced(ctx context.Context) (Info, error) {
+	return Replaced(ctx, u.v.View, u.t.Event.Name, u.Upload)
+}
+
 func (u *observedUpload) WriteAt(p []byte, off int64) (int, error) {
 	n, err := u.Upload.WriteAt(p, off)
 	u.t.bytes.Add(int64(n))

@@ -141,6 +141,20 @@ type Upload interface {
 	Abort(ctx context.Context) error
 }
 
+// Replacer is an Upload that knows what was published under its name when it was begun.
+type Replacer interface {
+	// Replaced fails with fs.ErrNotExist where there was nothing, as Stat does.
+	Replaced(ctx context.Context) (Info, error)
+}
+
+// Replaced is what was at name when the upload u to it was begun, or is there now if u does not know.
+func Replaced(ctx context.Context, tree FS, name string, u Upload) (Info, error) {
+	if r, ok := u.(Replacer); ok {
+		return r.Replaced(ctx)
+	}
+	return tree.Stat(ctx, name)
+}
+
 // CreateOptions says what is about to be uploaded.
 type CreateOptions struct {
 	// Owner is who uploads; suspended uploads are listed by it. May be "".

@@ -65,7 +65,7 @@ func (v *Observed) throttledFile(ctx context.Context, f File) File {
 	return &throttledFile{f, ctx, v.down}
 }
 
-func (v *Observed) throttledUpload(ctx context.Context, u Upload) Upload {
+func (v *Observed) throttledUpload(ctx context.Context, u *observedUpload) Upload {
 	if len(v.up) == 0 {
 		return u
 	}
@@ -86,7 +86,7 @@ func (f *throttledFile) ReadAt(p []byte, off int64) (int, error) {
 }
 
 type throttledUpload struct {
-	Upload
+	*observedUpload
 	ctx context.Context //nolint:containedctx // as in throttledFile
 	up  []*Bandwidth
 }
@@ -94,7 +94,7 @@ type throttledUpload struct {
 // WriteAt implements io.WriterAt. The bytes are there already; that the next ones are not taken slows the client down.
 func (u *throttledUpload) WriteAt(p []byte, off int64) (int, error) {
 	waitAll(u.ctx, u.up, len(p))
-	return u.Upload.WriteAt(p, off)
+	return u.observedUpload.WriteAt(p, off)
 }
 
 func waitAll(ctx context.Context, all []*Bandwidth, n int) {

@@ -135,6 +135,19 @@ func (u *viewUpload) fail(op string, err error) error {
 	return PathError(op, u.s.name, err)
 }
 
+// Replaced implements Replacer. Who may not learn the name learns nothing, as by Stat.
+func (u *viewUpload) Replaced(ctx context.Context) (Info, error) {
+	info, err := Replaced(ctx, u.s.mount.FS, u.s.inner, u.inner)
+	if err == nil && !u.s.sees() && !u.v.own.has(u.s.name) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	_, info.Name = Split(u.s.name)
+	return info, nil
+}
+
 func (u *viewUpload) WriteAt(p []byte, off int64) (int, error) {
 	if err := u.room.grow(context.Background(), off+int64(len(p))); err != nil {
 		return 0, u.fail("write", err)
@@ -202,7 +215,7 @@ func (u *viewUpload) Commit(ctx context.Context, o CommitOptions) (Info, error) 
 	case err == nil:
 		u.room.settle(u.s.mount.counted(info.Size))
 		u.v.quota.freed() // if it replaced a file
-		u.v.own.add(u.s.name)
+		u.v.uploaded(u.s)
 		_, info.Name = Split(u.s.name)
 	case !CommitRetryable(err):
 		_ = u.inner.Abort(context.WithoutCancel(ctx)) // a refusal of the view's own; else it does nothing
@@ -215,6 +228,13 @@ func (u *viewUpload) Abort(ctx context.Context) error {
 	err := u.inner.Abort(ctx)
 	u.room.release()
 	return u.fail("abort", err)
+}
+
+// uploaded remembers the name for who could not see it otherwise.
+func (v *View) uploaded(s spot) {
+	if !s.sees() {
+		v.own.add(s.name)
+	}
 }
 
 // Copy implements Copier, within one mount whose backend does; between mounts
@@ -263,7 +283,7 @@ func (v *View) copy(ctx context.Context, src, dst spot, o CommitOptions) (Info, 
 	if err == nil {
 		r.settle(dst.mount.counted(info.Size))
 		v.quota.freed() // if it replaced a file
-		v.own.add(dst.name)
+		v.uploaded(dst)
 		_, info.Name = Split(dst.name)
 	}
 	return info, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"gateway/tests/servers"
@@ -59,6 +60,15 @@ func newBrowser(t testing.TB, base string) *browser {
 		}
 	})
 	console := chromedp.Console(tab)
+	dialogs := chromedp.Events(tab, page.JavascriptDialogOpening) // "Leave this page?"
+	listening.Go(func() {
+		for _, err := range dialogs {
+			if err != nil {
+				return
+			}
+			_, _ = chromedp.Call(tab, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: true}) // else what waits for it fails
+		}
+	})
 	listening.Go(func() {
 		for m, err := range console {
 			if err != nil {

@@ -281,3 +281,50 @@ func TestCertificateByName(t *testing.T) {
 		}
 	}
 }
+
+// browse asks as a browser does, with cookies, and says where it ended.
+func (s *serving) browse(t *testing.T, jar string, args ...string) string {
+	t.Helper()
+	all := append([]string{"-sS", "-k", "-L", "-b", jar, "-c", jar, "-H", "Accept: text/html", "-o", "/dev/null", "-w", "%{http_code} %{url_effective}"}, args...)
+	return strings.ReplaceAll(clientResult(t, "curl", "", all...).out, s.url(""), "/")
+}
+
+// TestPageByCertificate: the page takes a client certificate for a login, and keeps a session to it and to the addresses of its user.
+func TestPageByCertificate(t *testing.T) {
+	ca := newAuthority(t, "ours")
+	keys := "  client_ca: " + ca.file + "\n  client_certificates: optional\n"
+	s, config := tlsLab(t, ca, keys)
+	s.addUser("bert", "another horse battery", s.keyFile)
+	pair := ca.named("anna", "")
+	with := []string{"--cert", pair[0], "--key", pair[1]}
+	jar := filepath.Join(t.TempDir(), "jar")
+	want := func(what, end string, args ...string) {
+		t.Helper()
+		if got := s.browse(t, jar, args...); got != end {
+			t.Errorf("%s: %s, want %s", what, got, end)
+		}
+	}
+	form := func(user, password string) []string {
+		return []string{"--data-urlencode", "user=" + user, "--data-urlencode", "password=" + password, s.url(".gateway/login")}
+	}
+	want("without anything", "200 /.gateway/login", s.url(""))
+	want("with the certificate", "200 /", append(with, s.url(""))...)
+	want("with the cookie alone", "200 /.gateway/login", s.url(""))
+	want("with both", "200 /", append(with, s.url(""))...)
+	jar += "-left"
+	want("after the end", "200 /.gateway/login?said=out", append(with, s.url(".gateway/login")+"?said=out")...)
+	jar += "2"
+	want("another user's password", "200 /", append(with, form("bert", "another horse battery")...)...)
+	want("and the session stays", "200 /", s.url(""))
+	file := filepath.Join(s.data, "users", "bert.yaml")
+	writeFile(t, file, append(readAll(t, file), "allow_from: [127.0.0.5]\n"...))
+	want("a login from elsewhere", "403 /.gateway/login", form("bert", "another horse battery")...)
+	want("a login from where it is allowed", "200 /", append([]string{"--interface", "127.0.0.5"}, form("bert", "another horse battery")...)...)
+	want("its cookie from there", "200 /", "--interface", "127.0.0.5", s.url(""))
+	want("its cookie from elsewhere", "200 /.gateway/login", "--interface", "127.0.0.6", s.url(""))
+
+	s.reload(t, config, strings.Replace(string(readAll(t, config)), "optional", "required", 1), "was read again")
+	jar += "3"
+	want("another user's password where the certificate decides", "403 /.gateway/login", append(append(with, "--interface", "127.0.0.5"), form("bert", "another horse battery")...)...)
+	want("the certificate where it decides", "200 /", append(with, s.url(""))...)
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -23,6 +24,9 @@ const (
 	loginTTL   = time.Minute // how long a checked password is believed
 	maxLogins  = 4096        // of them are remembered
 	loginLimit = time.Minute // one check may take
+	// recheckTime is how old what auth.Rechecker said may be: for so long a user who was
+	// disabled, removed or changed is still let in.
+	recheckTime = time.Second
 )
 
 // login identifies the user by HTTP Basic (RFC 7617).
@@ -89,7 +93,7 @@ func (q *request) refuseLogin(err error) error {
 
 // loginCache remembers for a minute that a password was right, since Basic sends
 // it with every request and checking it costs a memory-hard hash. It asks an
-// auth.Rechecker each time whether the user was changed since; with any other
+// auth.Rechecker each recheckTime whether the user was changed since; with any other
 // Authenticator a user who is disabled or changes the password is let in for up to
 // that minute.
 // It holds no password: the key is an HMAC of it under a key of this process.
@@ -97,6 +101,7 @@ type loginCache struct {
 	check   func(ctx context.Context, from netip.Addr, user, password string) (*session, error)
 	current func(auth.Identity) bool
 	key     [32]byte
+	macs    sync.Pool // of hash.Hash: HMACs under key
 	now     func() time.Time
 	flight  singleflight.Group
 
@@ -108,6 +113,7 @@ type loginKey [sha256.Size]byte
 
 type cachedLogin struct {
 	session *session
+	checked time.Time // when it was last current
 	expires time.Time
 }
 
@@ -163,23 +169,45 @@ func guarded(ctx context.Context, check func(context.Context) (*session, error))
 
 // keyOf is the key of a login by what was given for it; kind tells one way of logging in from the others.
 func (c *loginCache) keyOf(kind string, given ...string) (k loginKey) {
-	mac := hmac.New(sha256.New, c.key[:])
-	for _, s := range append([]string{kind}, given...) {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		mac.Write(n[:])
-		mac.Write([]byte(s))
+	mac, ok := c.macs.Get().(hash.Hash)
+	if !ok {
+		mac = hmac.New(sha256.New, c.key[:])
 	}
+	defer c.macs.Put(mac)
+	mac.Reset()
+	text := make([]byte, 0, 256)
+	text = appendCounted(text, kind)
+	for _, s := range given {
+		text = appendCounted(text, s)
+	}
+	mac.Write(text)
+	clear(text)
 	mac.Sum(k[:0])
 	return k
+}
+
+func appendCounted(to []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint64(to, uint64(len(s))), s...)
 }
 
 func (c *loginCache) cached(k loginKey) (*session, bool) {
 	c.mu.Lock()
 	e, ok := c.entries[k]
 	c.mu.Unlock()
-	if !ok || !c.now().Before(e.expires) || !c.current(e.session.id) {
+	now := c.now()
+	switch {
+	case !ok || !now.Before(e.expires):
 		return nil, false
+	case now.Sub(e.checked) < recheckTime:
+		return e.session, true
+	case !c.current(e.session.id):
+		return nil, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries[k] == e { // else another login has taken its place, or none
+		e.checked = now
+		c.entries[k] = e
 	}
 	return e.session, true
 }
@@ -201,5 +229,5 @@ func (c *loginCache) put(k loginKey, s *session) {
 		}
 		delete(c.entries, old)
 	}
-	c.entries[k] = cachedLogin{session: s, expires: now.Add(loginTTL)}
+	c.entries[k] = cachedLogin{session: s, expires: now.Add(loginTTL)} // checked by the next request: the file was read before the hash
 }

@@ -239,12 +239,20 @@ func TestChangedUserIsCheckedAgain(t *testing.T) {
 		c = &changing{fakeAuth: o.Auth.(*fakeAuth)}
 		o.Auth = c
 	}})
+	now := time.Now()
+	s.handler.logins.now = func() time.Time { return now }
 	get := step{method: "GET", path: "/", want: 200}
 	s.run(get, get)
 	if n := s.auth.checks.Load(); n != 1 {
 		t.Errorf("%d checks", n)
 	}
 	c.changed.Store(true)
+	now = now.Add(recheckTime - 1)
+	s.run(get)
+	if n := s.auth.checks.Load(); n != 1 {
+		t.Errorf("%d checks: within a second it is not asked again", n)
+	}
+	now = now.Add(1)
 	s.run(get)
 	if n := s.auth.checks.Load(); n != 2 {
 		t.Errorf("%d checks", n)

@@ -186,7 +186,7 @@ func byteSequence(s string) ([]byte, bool) {
 // known (RFC 9530 section 4). It is a wish: one that cannot be read is none.
 func wantedDigest(header http.Header) (best algorithm, ok bool) {
 	members, ok := parseDictionary(strings.Join(header.Values("Want-Repr-Digest"), ","))
-	if !ok {
+	if !ok || len(members) == 0 {
 		return best, false
 	}
 	weights := map[string]int{}

@@ -40,9 +40,7 @@ func (q *request) get(ctx context.Context) error {
 	if info.ETag != "" {
 		hd.Set("ETag", quoteETag(info))
 	}
-	hd.Set("Cache-Control", "private, no-cache")
-	// Files are other people's: what is in them must not act as this server's page.
-	hd.Set("Content-Security-Policy", "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'")
+	q.h.file.set(hd)
 	if active(kind) {
 		hd.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": info.Name}))
 	}
@@ -53,6 +51,9 @@ func (q *request) get(ctx context.Context) error {
 	}
 	if err := q.offerDigest(ctx, f); err != nil {
 		return err
+	}
+	if q.Header.Get("Range") == "" { // many ranges can have more bytes between them than the file
+		q.w.gather(q.Request, info.Size)
 	}
 	return serveBytes(ctx, q.w, q.Request, f)
 }
@@ -110,16 +111,21 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+const octetStream = "application/octet-stream"
+
 // contentType goes by the extension alone; content is never sniffed.
 func contentType(name string) string {
 	if t := mime.TypeByExtension(path.Ext(name)); t != "" {
 		return t
 	}
-	return "application/octet-stream"
+	return octetStream
 }
 
 // active reports whether a browser would run what a file of this type contains.
 func active(kind string) bool {
+	if kind == octetStream {
+		return false
+	}
 	t, _, err := mime.ParseMediaType(kind)
 	return err != nil || strings.HasPrefix(t, "multipart/") ||
 		strings.HasSuffix(t, "/html") || strings.HasSuffix(t, "/xml") || strings.HasSuffix(t, "+xml") ||

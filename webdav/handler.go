@@ -76,14 +76,16 @@ const (
 
 // Handler serves WebDAV. Safe for concurrent use.
 type Handler struct {
-	cfg    Config
-	log    *slog.Logger
-	logins *loginCache
-	sums   *sumCache
-	locks  state.Locks
-	origin *http.CrossOriginProtection
-	now    func() time.Time
-	counts counts
+	cfg          Config
+	log          *slog.Logger
+	logins       *loginCache
+	sums         *sumCache
+	buffers      *bufferPool
+	always, file fixedHeaders // of every answer; of one with a file
+	locks        state.Locks
+	origin       *http.CrossOriginProtection
+	now          func() time.Time
+	counts       counts
 
 	clients atomic.Pointer[Clients] // nil: certificates log nobody in
 }
@@ -112,10 +114,19 @@ func New(cfg Config) (*Handler, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{
-		cfg:    cfg,
-		log:    log,
-		locks:  cfg.Locks,
-		sums:   newSumCache(),
+		cfg:     cfg,
+		log:     log,
+		locks:   cfg.Locks,
+		sums:    newSumCache(),
+		buffers: newBufferPool(),
+		always: newFixedHeaders(
+			[2]string{"X-Content-Type-Options", "nosniff"},
+			[2]string{"Cross-Origin-Resource-Policy", "same-origin"},
+			[2]string{"Referrer-Policy", "same-origin"}),
+		file: newFixedHeaders(
+			[2]string{"Cache-Control", "private, no-cache"},
+			// Files are other people's: what is in them must not act as this server's page.
+			[2]string{"Content-Security-Policy", "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"}),
 		now:    time.Now,
 		origin: http.NewCrossOriginProtection(),
 		counts: counts{open: make(map[netip.Prefix]int)},
@@ -187,10 +198,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rw, body := h.paced(w, r)
-	// A copy: net/http looks at the body of its own to see that a client still waits for
-	// 100 Continue, and would wait for bytes that will not come.
-	r = r.WithContext(r.Context())
-	r.Body = body
+	r = body.of(r)
 	q := &request{Request: r, h: h, w: rw, from: remoteAddr(r), session: &session{}}
 	started := time.Now()
 	defer func() {
@@ -214,10 +222,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (q *request) serve(ctx context.Context) error {
-	hd := q.w.Header()
-	hd.Set("X-Content-Type-Options", "nosniff")
-	hd.Set("Cross-Origin-Resource-Policy", "same-origin")
-	hd.Set("Referrer-Policy", "same-origin")
+	q.h.always.set(q.w.Header())
 	if q.Method == http.MethodOptions {
 		return q.options()
 	}
@@ -242,6 +247,29 @@ func (q *request) serve(ctx context.Context) error {
 		return err
 	}
 	return serve(storage.WithLockTokens(ctx, q.tokens))
+}
+
+// fixedHeaders are headers of answers that never change. They are put in as they are, each request
+// with the same slices, which net/http copies.
+type fixedHeaders []struct {
+	name string // canonical
+	text []string
+}
+
+func newFixedHeaders(pairs ...[2]string) (f fixedHeaders) {
+	for _, p := range pairs {
+		f = append(f, struct {
+			name string
+			text []string
+		}{http.CanonicalHeaderKey(p[0]), []string{p[1]}})
+	}
+	return f
+}
+
+func (f fixedHeaders) set(hd http.Header) {
+	for _, h := range f {
+		hd[h.name] = h.text[:1:1] // what is added goes elsewhere
+	}
 }
 
 // options answers without a login: Windows asks before it has a password, and

@@ -21,15 +21,20 @@ func newIdleConns(after time.Duration) *idleConns {
 	return &idleConns{after: after, timers: make(map[net.Conn]*time.Timer)}
 }
 
-// state is the http.Server.ConnState.
+// state is told of each change of a connection's state: http.Server.ConnState.
 func (i *idleConns) state(c net.Conn, s http.ConnState) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if t := i.timers[c]; t != nil {
-		t.Stop()
-		delete(i.timers, c)
-	}
-	if s == http.StateIdle {
+	t := i.timers[c]
+	switch {
+	case s == http.StateIdle && t == nil:
 		i.timers[c] = time.AfterFunc(i.after, func() { _ = c.Close() })
+	case s == http.StateIdle:
+		t.Reset(i.after)
+	case t != nil:
+		t.Stop()
+	}
+	if s == http.StateClosed || s == http.StateHijacked {
+		delete(i.timers, c)
 	}
 }

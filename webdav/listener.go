@@ -146,14 +146,19 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	}
 }
 
-// countedConn is a connection that is counted until it is closed.
+// countedConn is a connection that is counted until it is closed, and gathers what is written where it is told to.
 type countedConn struct {
 	net.Conn
 	leave func()
+	gathered
 }
 
 // Close implements net.Conn.
 func (c *countedConn) Close() error {
 	defer c.leave()
+	c.last(c.Conn)
 	return c.Conn.Close()
 }
+
+// Write implements net.Conn.
+func (c *countedConn) Write(p []byte) (int, error) { return c.write(c.Conn, p) }

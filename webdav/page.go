@@ -22,9 +22,7 @@ type Page interface {
 func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) {
 	rw, body := h.paced(w, r)
 	defer body.finish()
-	r = r.WithContext(r.Context())
-	r.Body = body
-	h.cfg.Page.ServeHTTP(rw, r)
+	h.cfg.Page.ServeHTTP(rw, body.of(r))
 }
 
 // CertificateUser is the user whom the client certificate of a request names, "" if none does; required says that

@@ -21,13 +21,22 @@ func (h *Handler) NewHTTPServer() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
+	idle := newIdleConns(h.cfg.IdleTimeout)
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: h.cfg.ReadHeaderTimeout,
-		ConnState:         newIdleConns(h.cfg.IdleTimeout).state,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
-		Protocols:         protocols,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, gatheringConn(c))
+		},
+		ConnState: func(c net.Conn, s http.ConnState) {
+			if s == http.StateIdle { // an answer has been written whole
+				gatheringConn(c).end(h.cfg.ProgressTimeout)
+			}
+			idle.state(c, s)
+		},
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		Protocols:      protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxConcurrentStreams,
 			MaxReadFrameSize:              maxFrameSize,

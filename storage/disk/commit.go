@@ -23,7 +23,7 @@ func (u *upload) Commit(ctx context.Context, o storage.CommitOptions) (storage.I
 	}
 	info, err := u.commit(ctx, o)
 	if err != nil && storage.CommitRetryable(err) {
-		_ = u.f.Chmod(0o600) // as Resume needs it; the folder is closed to others anyway
+		_, u.mode = u.f.Chmod(partMode), unknownMode // as Resume needs it; the folder is closed to others anyway
 		return storage.Info{}, u.fail("commit", err)
 	}
 	if err != nil {
@@ -37,34 +37,17 @@ func (u *upload) Commit(ctx context.Context, o storage.CommitOptions) (storage.I
 // steps leaves the old file or the new one, and only leftovers that a sweep knows.
 func (u *upload) commit(ctx context.Context, o storage.CommitOptions) (storage.Info, error) {
 	d := u.d
-	noReplace := o.IfNoneMatch || u.o.Exclusive
 	s := &seal{}
 	defer s.release()
 	if err := u.ready(ctx, &o, s); err != nil {
 		return storage.Info{}, err
 	}
 	d.o.step("ready")
-	p, err := d.target(u.name, noReplace)
+	p, err := u.place(ctx, s, o)
+	if p != nil {
+		defer p.close()
+	}
 	if err != nil {
-		return storage.Info{}, err
-	}
-	defer p.close()
-	if !noReplace { // else the publish itself refuses to replace
-		unlock, err := d.lock(ctx, p)
-		if err != nil {
-			return storage.Info{}, err
-		}
-		defer unlock()
-	}
-
-	old, err := d.conditions(ctx, p, o.IfMatch, noReplace)
-	if err != nil {
-		return storage.Info{}, err
-	}
-	if err := u.finish(ctx, s, p, old, o); err != nil {
-		return storage.Info{}, err
-	}
-	if err := d.publish(u.id, p, noReplace); err != nil {
 		return storage.Info{}, err
 	}
 	s.release() // readers may be waiting
@@ -82,6 +65,54 @@ func (u *upload) commit(ctx context.Context, o storage.CommitOptions) (storage.I
 		return storage.Info{}, err
 	}
 	return describe(u.name, entry{info, false}), nil
+}
+
+// place moves the staged file to where it is published.
+func (u *upload) place(ctx context.Context, s *seal, o storage.CommitOptions) (*place, error) {
+	d := u.d
+	noReplace := o.IfNoneMatch || u.o.Exclusive
+	p, err := d.place(u.name)
+	if err != nil {
+		return nil, err
+	}
+	if !noReplace {
+		info, err := p.dir.lstat(p.base)
+		if errors.Is(err, fs.ErrNotExist) && o.IfMatch == "" && !d.o.noRenameat2 {
+			if err := u.placeNew(ctx, s, p, o); !errors.Is(err, unix.EEXIST) && !noFlags(err) {
+				return p, err
+			}
+		}
+		if err != nil || !info.IsDir() && !info.Mode().IsRegular() {
+			if p, err = d.target(p); err != nil {
+				return p, err
+			}
+		}
+		// Without this the publish itself refuses to replace.
+		unlock, err := d.lock(ctx, p)
+		if err != nil {
+			return p, err
+		}
+		defer unlock()
+	}
+	old, err := d.conditions(ctx, p, o.IfMatch, noReplace)
+	if err == nil {
+		err = u.finish(ctx, s, p, old, o)
+	}
+	if err == nil {
+		err = d.publish(u.id, p, noReplace)
+	}
+	return p, err
+}
+
+// placeNew is place for a name under which nothing is. That is decided by the rename, so that no lock is needed: EEXIST if
+// something has come, or an error of noFlags where it cannot be.
+func (u *upload) placeNew(ctx context.Context, s *seal, p *place, o storage.CommitOptions) error {
+	if err := u.finish(ctx, s, p, entry{}, o); err != nil {
+		return err
+	}
+	return control(u.d.stagingDir, func(staging int) error {
+		return rename(staging, u.id+partSuffix, p.dir.fd, p.base, unix.RENAME_NOREPLACE)
+	})
 }
 
 // finish makes the staged file what is to be published. If its bytes were hashed
@@ -142,16 +173,10 @@ func (u *upload) ready(ctx context.Context, o *storage.CommitOptions, s *seal) e
 	return u.hash(ctx, s, o.SHA256)
 }
 
-// target is where an upload to name goes: to the file that a link there leads to,
-// unless nothing may be there at all.
-func (d *Disk) target(name string, noReplace bool) (*place, error) {
-	p, err := d.place(name)
-	if err != nil || noReplace {
-		return p, err
-	}
+// target is where an upload to p goes: to the file that a link there leads to. It closes p if that is elsewhere.
+func (d *Disk) target(p *place) (*place, error) {
 	if _, err := d.lookAt(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.close()
-		return nil, err
+		return p, err
 	}
 	return d.follow(p)
 }
@@ -198,8 +223,11 @@ func (u *upload) dress(p *place, old entry, modTime time.Time) error {
 			return err
 		}
 	}
-	if err := u.f.Chmod(mode); err != nil {
-		return err
+	if mode != u.mode {
+		if err := u.f.Chmod(mode); err != nil {
+			return err
+		}
+		u.mode = mode
 	}
 	at, err := unix.TimeToTimespec(modTime)
 	if err != nil {

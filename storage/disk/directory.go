@@ -89,19 +89,6 @@ func (d *Disk) lstat(path string) (fs.FileInfo, error) {
 	return &fileInfo{filepath.Base(path), statT(&s)}, nil
 }
 
-// openFile opens what is at path for reading, without waiting for the other end of a pipe.
-func (d *Disk) openFile(path string) (*os.File, error) {
-	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
-	fd, ok, err := d.beneath(path, flags)
-	if !ok {
-		return d.root.OpenFile(path, flags, 0)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), filepath.Base(path)), nil
-}
-
 // walkTo is openDir in steps.
 func (d *Disk) walkTo(path string) (fd int, err error) {
 	root, err := subRoot(d.root, path)
@@ -114,6 +101,11 @@ func (d *Disk) walkTo(path string) (fd int, err error) {
 		return -1, err
 	}
 	defer f.Close()
+	return duplicate(f)
+}
+
+// duplicate gives a descriptor of its own for what f has open.
+func duplicate(f *os.File) (fd int, err error) {
 	err = control(f, func(open int) (err error) {
 		fd, err = unix.FcntlInt(uintptr(open), unix.F_DUPFD_CLOEXEC, 0)
 		return err

@@ -268,34 +268,14 @@ func (d *Disk) Open(ctx context.Context, name string) (storage.File, error) {
 	if e.IsDir() {
 		return nil, d.fail("open", name, storage.ErrIsDir)
 	}
-	f, err := d.openFile(path)
-	if err != nil {
-		return nil, d.failReading("open", name, err)
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() { // replaced since we looked
+	f, stat, err := d.openFile(path)
+	if err == nil && !stat.Mode().IsRegular() { // replaced since we looked
+		_ = f.Close()
 		err = errHidden
 	}
 	if err != nil {
-		f.Close()
 		return nil, d.failReading("open", name, err)
 	}
-	return &file{f, describe(name, entry{info, e.link}), d}, nil
+	f.info = describe(name, entry{stat, e.link})
+	return f, nil
 }
-
-// file is an open file. Files are replaced, never written in place, so the open
-// descriptor keeps its one version.
-type file struct {
-	f    *os.File
-	info storage.Info
-	d    *Disk
-}
-
-func (f *file) Info() storage.Info { return f.info }
-
-func (f *file) ReadAt(p []byte, off int64) (int, error) {
-	n, err := f.f.ReadAt(p, off)
-	return n, f.d.failIO("read", f.info.Name, err)
-}
-
-func (f *file) Close() error { return f.d.failIO("close", f.info.Name, f.f.Close()) }

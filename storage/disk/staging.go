@@ -101,17 +101,35 @@ func flock(f *os.File, how int) error {
 // partTries is how often newPart may be overtaken by sweeps.
 const partTries = 10
 
+// The permission bits of a staged file: what Resume needs, and what no file has.
+const (
+	partMode    fs.FileMode = 0o600
+	unknownMode fs.FileMode = fs.ModeIrregular
+)
+
+// stagedMode is what the staged file of a new file with the bits perm is made with: those, so that they need not be set
+// when it is published, if it can be resumed with them. The staging folder is closed to others.
+func (d *Disk) stagedMode(perm fs.FileMode) fs.FileMode {
+	if perm = perm.Perm(); perm == 0 {
+		perm = d.o.FileMode.Perm()
+	}
+	if perm&partMode != partMode {
+		return partMode
+	}
+	return perm
+}
+
 // newPart makes a staged file and locks it. A sweep may see it in between and
-// take it for abandoned; then another is made.
-func (d *Disk) newPart() (id string, f *os.File, err error) {
+// take it for abandoned; then another is made. mode is what the umask has left of perm.
+func (d *Disk) newPart(perm fs.FileMode) (id string, f *os.File, mode fs.FileMode, err error) {
 	for range partTries {
 		id = uploadid.New()
-		if f, err = d.makePart(id + partSuffix); err != nil {
-			return "", nil, err
+		if f, err = d.makePart(id+partSuffix, perm); err != nil {
+			return "", nil, 0, err
 		}
-		err = d.ownPart(f)
+		mode, err = d.ownPart(f)
 		if err == nil {
-			return id, f, nil
+			return id, f, mode, nil
 		}
 		f.Close()
 		if !errors.Is(err, storage.ErrBusy) && !errors.Is(err, fs.ErrNotExist) {
@@ -119,15 +137,15 @@ func (d *Disk) newPart() (id string, f *os.File, err error) {
 		}
 	}
 	_ = d.removeStaged(id + partSuffix)
-	return "", nil, err
+	return "", nil, 0, err
 }
 
 // makePart is os.Root's OpenFile without asking whether the file can be waited for.
-func (d *Disk) makePart(name string) (f *os.File, err error) {
+func (d *Disk) makePart(name string, perm fs.FileMode) (f *os.File, err error) {
 	fd := -1
 	err = control(d.stagingDir, func(staging int) error {
 		return again(func() (err error) {
-			fd, err = unix.Openat(staging, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+			fd, err = unix.Openat(staging, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(perm))
 			return err
 		})
 	})
@@ -147,7 +165,7 @@ func (d *Disk) openPart(id string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.ownPart(f); err != nil {
+	if _, err := d.ownPart(f); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -157,21 +175,21 @@ func (d *Disk) openPart(id string) (*os.File, error) {
 // ownPart locks f and makes sure that it is still nothing but a staged file: with
 // two names it was published by a process that died before it could take away the
 // first, and to write to it would be to write into the published file.
-func (d *Disk) ownPart(f *os.File) error {
+func (d *Disk) ownPart(f *os.File) (mode fs.FileMode, err error) {
 	if err := flock(f, unix.LOCK_EX); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = storage.ErrBusy
 		}
-		return err
+		return 0, err
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if links(info) != 1 || !info.Mode().IsRegular() {
-		return fs.ErrNotExist
+		return 0, fs.ErrNotExist
 	}
-	return nil
+	return info.Mode().Perm(), nil
 }
 
 // sidecar is the content of id.json.

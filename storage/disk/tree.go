@@ -206,7 +206,10 @@ func (d *Disk) rename(ctx context.Context, from, to string, o storage.RenameOpti
 func (d *Disk) move(ctx context.Context, src, dst *place, moved entry, replace bool) error {
 	old, err := d.lookAt(dst)
 	if errors.Is(err, fs.ErrNotExist) {
-		return d.moveToNew(src, dst)
+		if err = d.moveToNew(src, dst); !replace || !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		old, err = d.lookAt(dst) // an upload was published there, which takes no lock
 	}
 	if err != nil {
 		return err

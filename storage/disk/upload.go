@@ -53,11 +53,15 @@ func (d *Disk) create(ctx context.Context, name string, o storage.CreateOptions)
 	if err := hasRoom(p.dir.fd, o.Size); err != nil {
 		return nil, err
 	}
-	id, f, err := d.newPart()
+	id, f, mode, err := d.newPart(d.stagedMode(o.ModePerm))
 	if err != nil {
 		return nil, err
 	}
 	u := newUpload(d, id, name, f, o)
+	u.mode = mode
+	if exists {
+		u.old = describe(name, e)
+	}
 	if o.Hashed && !o.Edit {
 		u.fence = d.fence(f)
 	}
@@ -95,9 +99,11 @@ type upload struct {
 	o    storage.CreateOptions
 
 	mu           sync.RWMutex
-	f            *os.File // nil when closed
-	checkpointed bool     // there is a sidecar
-	fence        *seal    // since the file was made; nil without one, and once it was used
+	f            *os.File     // nil when closed
+	mode         fs.FileMode  // the permission bits of the staged file; unknownMode
+	old          storage.Info // what was there when it was begun; without a name: nothing
+	checkpointed bool         // there is a sidecar
+	fence        *seal        // since the file was made; nil without one, and once it was used
 	size         atomic.Int64
 	// failed is the lowest offset at which a write failed. What comes after it
 	// cannot be trusted to be whole: it is neither published nor kept.
@@ -106,8 +112,16 @@ type upload struct {
 
 const neverFailed = math.MaxInt64
 
+// Replaced implements storage.Replacer.
+func (u *upload) Replaced(context.Context) (storage.Info, error) {
+	if u.old.Name == "" {
+		return storage.Info{}, fs.ErrNotExist
+	}
+	return u.old, nil
+}
+
 func newUpload(d *Disk, id, name string, f *os.File, o storage.CreateOptions) *upload {
-	u := &upload{d: d, id: id, name: name, f: f, o: o}
+	u := &upload{d: d, id: id, name: name, f: f, o: o, mode: unknownMode}
 	u.failed.Store(neverFailed)
 	return u
 }

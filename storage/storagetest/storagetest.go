@@ -32,6 +32,7 @@ func Test(t *testing.T, newFS func(t *testing.T) storage.FS) {
 		{"BigList", testBigList},
 		{"Errors", testErrors},
 		{"Create", testCreate},
+		{"Replaced", testReplaced},
 		{"Conditions", testConditions},
 		{"Attributes", testAttributes},
 		{"ETag", testETag},

@@ -53,6 +53,27 @@ func testCreate(t *testing.T, fsys storage.FS) {
 	wantErr(t, "read more than allowed", err, storage.ErrTooLarge)
 }
 
+// testReplaced: an upload knows what was there when it was begun, and not what came since.
+func testReplaced(t *testing.T, fsys storage.FS) {
+	ctx := t.Context()
+	fresh := begin(t, fsys, "a", "new", storage.CreateOptions{})
+	defer fresh.Abort(ctx)
+	if _, known := fresh.(storage.Replacer); !known {
+		return // it asks Stat
+	}
+	old := put(t, fsys, "a", "old")
+	_, err := storage.Replaced(ctx, fsys, "a", fresh)
+	wantErr(t, "replaced, where nothing was", err, fs.ErrNotExist)
+	over := begin(t, fsys, "a", "newer", storage.CreateOptions{})
+	defer over.Abort(ctx)
+	put(t, fsys, "a", "newest")
+	info, err := storage.Replaced(ctx, fsys, "a", over)
+	noErr(t, "replaced", err)
+	if info.Name != "a" || info.Size != old.Size || info.ETag != old.ETag {
+		t.Errorf("replaced: %+v, want %+v", info, old)
+	}
+}
+
 func testConditions(t *testing.T, fsys storage.FS) {
 	ctx := t.Context()
 	_, err := begin(t, fsys, "f", "x", unknown).Commit(ctx, storage.CommitOptions{IfMatch: "other"})

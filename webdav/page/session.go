@@ -173,9 +173,17 @@ func (q *request) enter(ctx context.Context) error {
 	if q.session, err = q.h.sessions.find(ctx, q.from, c.Value); err != nil {
 		return err
 	}
-	if user, required := q.h.cfg.Certificate(q.Request); required && user != q.User {
+	user, required := q.h.cfg.Certificate(q.Request)
+	if user == q.User {
+		return nil
+	}
+	if required {
 		q.session = nil
 		return refuse(http.StatusForbidden, "Your client certificate is another user's. Close the browser and begin anew.")
+	}
+	if strings.HasPrefix(q.By, auth.ByClientCertificate) { // what it began with may be revoked: it is good only together with that
+		q.session = nil
+		return errNoSession
 	}
 	return nil
 }

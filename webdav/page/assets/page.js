@@ -77,6 +77,20 @@ const human = (n) => {
   return `${u && n < 10 ? n.toFixed(1) : Math.round(n)} ${units[u]}`;
 };
 
+// begun are uploads that are not whole, by what tells a file from others: whoever drops it again, after the page was closed,
+// goes on with it. The browser keeps the newest 50.
+const begun = {
+  all() {
+    try { return JSON.parse(localStorage.getItem("gateway-begun")) ?? []; } catch { return []; }
+  },
+  keep(list) {
+    try { localStorage.setItem("gateway-begun", JSON.stringify(list.slice(-50))); } catch { /* then it begins anew */ }
+  },
+  get(key) { return this.all().find(([k]) => k === key)?.[1] ?? ""; },
+  set(key, url) { this.keep([...this.all().filter(([k]) => k !== key), [key, url]]); },
+  end(key) { this.keep(this.all().filter(([k]) => k !== key)); },
+};
+
 // Refused is an answer of the server that trying again does not change.
 class Refused extends Error {
   constructor(status, text) { super(text); this.status = status; }
@@ -85,6 +99,7 @@ class Refused extends Error {
 class Upload {
   constructor(queue, file, path) {
     Object.assign(this, { queue, file, path, state: "waiting", offset: 0, url: "", replace: false, tries: 0 });
+    this.key = JSON.stringify([queue.user, queue.folder, path, file.size, file.lastModified]);
     this.row = document.createElement("li");
     this.row.innerHTML = '<span></span><progress max="1" value="0"></progress><span class="state"></span><span class="do"></span>';
     $("span", this.row).textContent = path;
@@ -145,6 +160,7 @@ class Upload {
         this.set("gone");
         this.request?.abort();
         this.wake?.();
+        begun.end(this.key);
         if (this.url) this.send("DELETE", this.url, {}).catch(() => { /* it expires */ });
         this.row.remove();
         this.queue.drop(this);
@@ -156,7 +172,9 @@ class Upload {
     this.set("sending");
     while (this.state === "sending") {
       try {
+        this.url ||= begun.get(this.key);
         if (!this.url) await this.create(); else await this.goOn();
+        if (this.complete) begun.end(this.key);
         if (this.state === "sending" && this.complete) this.set("done");
       } catch (err) {
         await this.failed(err);
@@ -168,6 +186,7 @@ class Upload {
     if (this.state !== "sending") return;
     if (err instanceof Refused) {
       if (err.status === 404 && this.url) { // expired: from the beginning
+        begun.end(this.key);
         Object.assign(this, { url: "", offset: 0 });
         return;
       }
@@ -200,7 +219,10 @@ class Upload {
       const answer = await this.send("POST", base, headers, whole ? this.file : null);
       this.offset = Number(answer.getResponseHeader("Upload-Offset"));
       this.complete = this.offset === this.file.size;
-      if (!this.complete) this.url = answer.getResponseHeader("Location");
+      if (!this.complete) {
+        this.url = answer.getResponseHeader("Location");
+        begun.set(this.key, this.url);
+      }
     } catch (err) {
       if (err.status !== 501 || whole) throw err;
       await this.once(); // this storage keeps nothing to go on with
@@ -261,6 +283,7 @@ class Queue {
     this.box = box;
     this.list = $("ul", box);
     this.folder = box.dataset.folder;
+    this.user = box.dataset.user;
     this.all = [];
     this.running = 0;
     this.sent = 0;
