@@ -257,7 +257,7 @@ func (q *request) copy(ctx context.Context, work *work, up storage.Upload, offse
 			kept = now
 		}
 	}
-	return offset, nil //nolint:nilerr // what has come is good, and how far it is is told
+	return offset, nil //nolint:nilerr // the connection broke: what came is kept
 }
 
 // suspend keeps what has come.
