@@ -55,6 +55,7 @@ type record struct {
 	failures int
 	last     time.Time
 	until    time.Time // banned until
+	learned  time.Time // when the database last said so; zero: it did not
 }
 
 // NewGuard returns a guard that knows of no failures.
@@ -96,7 +97,7 @@ func (g *Guard) Allowed(from netip.Addr) error {
 func (g *Guard) readBans(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, bansTime)
 	defer cancel()
-	began := time.Now()
+	began, asked := time.Now(), g.now()
 	list, err := g.shared.Banned(ctx)
 	took := time.Since(began)
 	if err != nil {
@@ -107,6 +108,9 @@ func (g *Guard) readBans(ctx context.Context) {
 	g.reading = false
 	g.readAt = g.now().Add(max(bansEvery, bansPortion*took))
 	g.makeRoom(g.now())
+	if err == nil {
+		g.forgetLifted(list, asked)
+	}
 	for _, f := range list {
 		network, err := netip.ParsePrefix(f.Network)
 		// To make room for each would take long; Decide asks for what is left out.
@@ -125,7 +129,7 @@ func (g *Guard) learn(network netip.Prefix, f state.Failures) *record {
 		r.last = now
 	}
 	if f.Banned > 0 {
-		r.until = now.Add(f.Banned)
+		r.until, r.learned = now.Add(f.Banned), now
 	}
 	return r
 }
@@ -188,7 +192,7 @@ func (g *Guard) count(network netip.Prefix) time.Duration {
 	f := state.Failures{Count: r.failures}.Another(now.Sub(r.last), state.FailureLimits(*g.limits.Load()))
 	r.failures, r.last = f.Count, now
 	if f.Banned > 0 {
-		r.until = now.Add(f.Banned)
+		r.until, r.learned = now.Add(f.Banned), time.Time{}
 	}
 	return delayAfter(r.failures)
 }

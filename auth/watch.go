@@ -44,8 +44,18 @@ func Tell(ctx context.Context, a Authenticator, e LoginEvent) {
 	}
 }
 
-// SetWatch has watch told of logins. Call it before the first of them.
-func (l *Logins) SetWatch(watch func(context.Context, LoginEvent)) { l.watch = watch }
+// AddWatch has watch told of logins too. Call it before the first of them.
+func (l *Logins) AddWatch(watch func(context.Context, LoginEvent)) {
+	before := l.watch
+	if before == nil {
+		l.watch = watch
+		return
+	}
+	l.watch = func(ctx context.Context, e LoginEvent) {
+		before(ctx, e)
+		watch(ctx, e)
+	}
+}
 
 // Told implements Watcher.
 func (l *Logins) Told(ctx context.Context, e LoginEvent) {

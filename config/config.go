@@ -35,6 +35,7 @@ type Config struct {
 	Storages map[string]Storage `yaml:"storages"`
 	SFTP     SFTP               `yaml:"sftp"`
 	HTTPS    HTTPS              `yaml:"https"`
+	Admin    Admin              `yaml:"admin"`
 	Page     Page               `yaml:"page"`
 	Logins   Logins             `yaml:"logins"`
 	Log      Log                `yaml:"log"`
@@ -101,6 +102,7 @@ func Default() Config {
 		Data:   "gateway-data",
 		SFTP:   SFTP{Listener: Listener{Listen: "127.0.0.1:2022"}},
 		HTTPS:  HTTPS{Listener: Listener{Listen: "127.0.0.1:8443"}},
+		Admin:  Admin{Listen: "127.0.0.1:9443"},
 		Logins: Logins{Failures: 10, Window: 10 * time.Minute, Ban: 15 * time.Minute},
 		Log:    Log{Level: "info", Format: "text"},
 		Audit:  defaultAudit(),
@@ -255,6 +257,7 @@ func (c Config) validate(raw []byte) error {
 	checkListen("sftp", c.SFTP.Listener)
 	checkListen("https", c.HTTPS.Listener)
 	c.SFTP.validate(bad)
+	c.Admin.validate(c, bad)
 	c.Page.validate(bad)
 	if _, port, _ := net.SplitHostPort(c.SFTP.Listen); c.SFTP.Listen == c.HTTPS.Listen && port != "0" && !c.SFTP.Off && !c.HTTPS.Off {
 		bad("https.listen", "%q is the address of sftp too; give each its own port", c.HTTPS.Listen)

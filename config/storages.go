@@ -131,7 +131,7 @@ func namesOrNone(names []string) string {
 // itself in the data folder. Links are followed as far as the folders are there.
 func (c Config) exposes(path string) bool {
 	path = resolved(path)
-	for _, own := range []string{c.UsersDir(), c.KeysDir(), c.StateFile(), c.MountsDir(), c.ACMEDir(), c.AuditDir()} {
+	for _, own := range []string{c.UsersDir(), c.AdminsDir(), c.KeysDir(), c.StateFile(), c.MountsDir(), c.ACMEDir(), c.AuditDir()} {
 		own = resolved(own)
 		if path == own || inside(own, path) || inside(path, own) {
 			return true

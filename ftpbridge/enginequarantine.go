@@ -34,6 +34,7 @@ type Quarantine struct {
 	DestName string
 	Verifier string                      // as MigrateOptions.Verifier
 	Signer   *integrity.ProvenanceSigner // as MigrateOptions.Signer
+	Why      string                      // the reason of who decides; "" for none
 	Now      func() time.Time            // nil is time.Now
 }
 
@@ -144,7 +145,7 @@ func (q Quarantine) release(ctx context.Context, f *Quarantined, by string) erro
 		put()
 		return err
 	}
-	f.Reason = fmt.Sprintf("%s%s; it was held back because %s", releasedWords, printable(by), f.Reason)
+	f.Reason = fmt.Sprintf("%s%s; it was held back because %s", releasedWords, q.decided(by), f.Reason)
 	f.Updated = p.now()
 	d := integrity.Decision{Verdict: integrity.Verdict(f.Verdict), Publish: true, Reason: f.Reason}
 	_, folder, _ := strings.Cut(f.Job.Destination, ":")
@@ -162,6 +163,14 @@ func (q Quarantine) release(ctx context.Context, f *Quarantined, by string) erro
 	f.Token, f.Offset, pub.Published = "", 0, p.now()
 	f.Phase = state.Published
 	return q.Store.Publish(context.WithoutCancel(ctx), f.File, pub)
+}
+
+// decided is who decided, and why.
+func (q Quarantine) decided(by string) string {
+	if q.Why == "" {
+		return printable(by)
+	}
+	return printable(by) + ", who says: " + printable(q.Why)
 }
 
 func (q Quarantine) resumer() (storage.Resumer, error) {
@@ -216,6 +225,6 @@ func (q Quarantine) reject(ctx context.Context, f *Quarantined, by string) error
 		now = q.Now
 	}
 	f.Phase, f.Token, f.Offset, f.Updated = state.Rejected, "", 0, now()
-	f.Reason = fmt.Sprintf("rejected by %s; it was held back because %s", printable(by), f.Reason)
+	f.Reason = fmt.Sprintf("rejected by %s; it was held back because %s", q.decided(by), f.Reason)
 	return q.Store.PutFiles(context.WithoutCancel(ctx), f.File)
 }

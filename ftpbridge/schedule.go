@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"gateway/internal/pause"
 	"gateway/state"
 )
 
@@ -120,19 +119,22 @@ func jitter(name string, due time.Time, interval time.Duration) time.Duration {
 // ScheduledJob is a job that a Scheduler runs.
 type ScheduledJob struct {
 	Name     string
-	Schedule Schedule
+	Schedule Schedule // nil: it runs only when it is asked for
 	// Last reads what became of the latest run, by whomever.
 	Last func(context.Context) (LastRun, error)
+	// Held reads whether an operator keeps it from running by its schedule. nil: nobody does.
+	Held func(context.Context) (bool, error)
 	// Run runs it once, and reports and logs what comes of it. Its error is
 	// state.ErrClaimed if somebody else runs it just now.
 	Run func(context.Context) error
 }
 
-// Scheduler runs jobs when they are due: never one of them twice at once, and at
-// most MaxRunsAtOnce of them.
+// Scheduler runs jobs when they are due, and when its Control is asked to: never one of them twice at
+// once, and at most MaxRunsAtOnce of them.
 type Scheduler struct {
-	Jobs   []ScheduledJob
-	Logger *slog.Logger // nil is silent
+	Jobs    []ScheduledJob
+	Control *Control     // nil: nothing is asked for
+	Logger  *slog.Logger // nil is silent
 	// Room is what bounds those that run at once, where several Schedulers share it: one that is
 	// replaced ends its last runs beside its successor. nil: MaxRunsAtOnce of its own.
 	Room chan struct{}
@@ -155,31 +157,32 @@ func (s Scheduler) RunUntil(ctx, begin context.Context) {
 	defer context.AfterFunc(ctx, cancel)()
 	var wg sync.WaitGroup
 	for _, j := range s.Jobs {
-		wg.Go(func() { s.runJob(ctx, begin, j) })
+		control, done := s.Control.add(j.Name)
+		wg.Go(func() {
+			defer done()
+			s.runJob(ctx, begin, j, control)
+		})
 	}
 	wg.Wait()
 }
 
-func (s Scheduler) runJob(ctx, begin context.Context, j ScheduledJob) {
+func (s Scheduler) runJob(ctx, begin context.Context, j ScheduledJob, c *controlled) {
 	notBefore, failures := time.Now(), 0
 	for {
-		last, err := j.Last(begin)
-		due := NextRun(j.Name, j.Schedule, last)
-		if begin.Err() != nil {
-			return
-		}
-		if err != nil {
-			s.Logger.Error("what is known of a job cannot be read", "job", j.Name, "error", err)
-			due = time.Now().Add(readAgain)
-		}
+		due := s.due(begin, j)
 		if due.Before(notBefore) {
 			due = notBefore
 		}
+		if begin.Err() != nil {
+			return
+		}
 		s.Logger.Debug("job waits", "job", j.Name, "due", due)
-		if wait := time.Until(due); wait > 0 {
-			if pause.For(begin, min(wait, readAgain)) != nil {
-				return
-			}
+		wait := time.Until(due)
+		asked, err := c.wait(begin, min(wait, readAgain))
+		if err != nil {
+			return
+		}
+		if asked == nil && wait > 0 {
 			continue // another node may have run it meanwhile, or have died while it did
 		}
 		select {
@@ -188,20 +191,64 @@ func (s Scheduler) runJob(ctx, begin context.Context, j ScheduledJob) {
 			return
 		}
 		began := time.Now()
-		err = j.Run(ctx)
+		err = s.runOnce(ctx, j, c)
 		<-s.Room
+		if asked != nil {
+			asked <- err
+		}
 		busy := errors.Is(err, state.ErrClaimed)
 		if err != nil && !busy {
 			failures++
 		} else {
 			failures = 0
 		}
-		// Whatever the store says, a job is not run again and again without a pause.
-		again := readAgain
-		if busy {
-			again = busyAgain
-		}
-		interval := max(j.Schedule.Next(began).Sub(began), time.Second)
-		notBefore = began.Add(max(min(interval, again), pauseAfter(interval, failures)))
+		notBefore = began.Add(rest(j.Schedule, began, busy, failures))
 	}
+}
+
+// due is when a job is to run next; far off if that is not known, or an operator holds it.
+func (s Scheduler) due(ctx context.Context, j ScheduledJob) time.Time {
+	later := time.Now().Add(readAgain)
+	if j.Schedule == nil {
+		return later
+	}
+	if j.Held != nil {
+		if held, err := j.Held(ctx); held || err != nil {
+			s.told(ctx, j, err)
+			return later
+		}
+	}
+	last, err := j.Last(ctx)
+	if err != nil {
+		s.told(ctx, j, err)
+		return later
+	}
+	return NextRun(j.Name, j.Schedule, last)
+}
+
+func (s Scheduler) told(ctx context.Context, j ScheduledJob, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.Logger.Error("what is known of a job cannot be read", "job", j.Name, "error", err)
+	}
+}
+
+// runOnce runs a job under the eyes of who may stop it.
+func (s Scheduler) runOnce(ctx context.Context, j ScheduledJob, c *controlled) error {
+	run, done := s.Control.runs(ctx, c)
+	defer done()
+	defer s.untilHeld(run, j, func() { s.Control.Stop(j.Name) })()
+	return j.Run(run)
+}
+
+// rest is for how long a job is not run again, whatever the store says of it.
+func rest(schedule Schedule, began time.Time, busy bool, failures int) time.Duration {
+	if schedule == nil {
+		return 0
+	}
+	again := readAgain
+	if busy {
+		again = busyAgain
+	}
+	interval := max(schedule.Next(began).Sub(began), time.Second)
+	return max(min(interval, again), pauseAfter(interval, failures))
 }

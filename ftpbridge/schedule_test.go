@@ -264,3 +264,147 @@ func TestRunUntil(t *testing.T) {
 		}
 	})
 }
+
+// TestControl: an operator runs a job now, and stops it.
+func TestControl(t *testing.T) {
+	start := func(t *testing.T, jobs ...ScheduledJob) (*Control, func()) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		s, ended := Scheduler{Jobs: jobs, Control: NewControl()}, make(chan struct{})
+		go func() { defer close(ended); s.Run(ctx) }()
+		synctest.Wait()
+		return s.Control, func() { cancel(); <-ended }
+	}
+	t.Run("without a schedule", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{takes: time.Minute, err: state.ErrClaimed}
+			c, stop := start(t, f.job(t, nil))
+			defer stop()
+			time.Sleep(48 * time.Hour)
+			equal(t, len(f.begun), 0)
+			ended, err := c.Run("job")
+			if err == nil {
+				err = <-ended
+			}
+			if !errors.Is(err, state.ErrClaimed) || len(f.begun) != 1 {
+				t.Errorf("%v, %d runs", err, len(f.begun))
+			}
+			if _, err := c.Run("none"); !errors.Is(err, ErrUnknownJob) {
+				t.Error(err)
+			}
+			equal(t, c.Stop("job"), false)
+			equal(t, c.Stop("none"), false)
+		})
+	})
+	t.Run("now, and then as scheduled", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{takes: 10 * time.Minute, last: LastRun{Started: time.Now(), Finished: time.Now()}}
+			c, stop := start(t, f.job(t, every(4*time.Hour)))
+			defer stop()
+			time.Sleep(time.Hour)
+			if _, err := c.Run("job"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			equal(t, c.Running("job"), true)
+			if _, err := c.Run("job"); !errors.Is(err, ErrJobRuns) {
+				t.Errorf("it is run twice: %v", err)
+			}
+			time.Sleep(8 * time.Hour)
+			equal(t, c.Running("job"), false)
+			var hours []int
+			for _, d := range f.begun {
+				hours = append(hours, int(d/time.Hour))
+			}
+			equal(t, hours, []int{1, 5})
+		})
+	})
+	t.Run("held", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{takes: time.Hour}
+			var held atomic.Bool
+			j := f.job(t, every(2*time.Hour))
+			j.Held = func(context.Context) (bool, error) { return held.Load(), nil }
+			c, stop := start(t, j)
+			defer stop()
+			equal(t, c.Running("job"), true) // it never ran, and was due at once
+			held.Store(true)                 // on another node
+			time.Sleep(heldAgain + time.Second)
+			equal(t, c.Running("job"), false)
+			time.Sleep(9 * time.Hour)
+			equal(t, len(f.begun), 1)
+			held.Store(false)
+			time.Sleep(readAgain + time.Second)
+			equal(t, c.Running("job"), true)
+			equal(t, c.Stop("job"), true)
+			synctest.Wait()
+			equal(t, c.Running("job"), false)
+		})
+	})
+	t.Run("what is held runs when it is asked for", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeJob{}
+			j := f.job(t, every(time.Hour))
+			j.Held = func(context.Context) (bool, error) { return true, nil }
+			c, stop := start(t, j)
+			defer stop()
+			ended, err := c.Run("job")
+			if err == nil {
+				err = <-ended
+			}
+			if err != nil || len(f.begun) != 1 {
+				t.Errorf("%v, %d runs", err, len(f.begun))
+			}
+		})
+	})
+}
+
+// TestControlOfReplaced: one Control knows the run that a Scheduler which was replaced ends, and its successor's jobs.
+func TestControlOfReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewControl()
+		run := func(begin context.Context, names ...string) (ended chan struct{}) {
+			ended = make(chan struct{})
+			var jobs []ScheduledJob
+			for _, name := range names {
+				jobs = append(jobs, ScheduledJob{
+					Name: name, Last: func(context.Context) (LastRun, error) { return LastRun{}, nil },
+					Run: func(ctx context.Context) error { return pause.For(ctx, time.Hour) },
+				})
+			}
+			go func() {
+				defer close(ended)
+				Scheduler{Jobs: jobs, Control: c}.RunUntil(t.Context(), begin)
+			}()
+			synctest.Wait()
+			return ended
+		}
+		begin, replace := context.WithCancel(t.Context())
+		old := run(begin, "a", "gone")
+		if _, err := c.Run("a"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		replace()
+		end, stop := context.WithCancel(t.Context())
+		next := run(end, "a", "new")
+		if _, err := c.Run("a"); !errors.Is(err, ErrJobRuns) {
+			t.Errorf("its run goes on: %v", err)
+		}
+		if _, err := c.Run("gone"); !errors.Is(err, ErrUnknownJob) {
+			t.Errorf("the successor does not have it: %v", err)
+		}
+		equal(t, c.Stop("a"), true)
+		<-old
+		synctest.Wait()
+		equal(t, c.Running("a"), false)
+		if _, err := c.Run("a"); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		equal(t, c.Running("a"), true)
+		equal(t, c.Stop("a"), true)
+		stop()
+		<-next
+	})
+}

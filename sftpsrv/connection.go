@@ -35,6 +35,9 @@ type connection struct {
 	asked      atomic.Int64  // when a keepalive was sent that is not answered; 0: none
 	alive      sync.WaitGroup
 
+	serial string                   // names it to who watches
+	about  atomic.Pointer[loggedIn] // nil until the login
+
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	commands map[*command]struct{}
@@ -43,7 +46,7 @@ type connection struct {
 
 func newConnection(s *Server, with *settings, raw net.Conn, from netip.Addr, place *ticket, log *slog.Logger) *connection {
 	return &connection{
-		server: s, with: with, raw: raw, from: from, place: place, log: log,
+		server: s, with: with, raw: raw, from: from, place: place, log: log, serial: s.newSerial(),
 		sessions: make(map[*session]struct{}), commands: make(map[*command]struct{}),
 	}
 }
@@ -73,7 +76,7 @@ func (c *connection) serve() {
 	}()
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	defer cancel()
-	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "sftp", Address: c.from})
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "sftp", Address: c.from, Session: c.serial})
 	conn, channels, requests, err := c.handshake(ctx)
 	if err != nil {
 		return // logged by handshake
@@ -91,6 +94,7 @@ func (c *connection) serve() {
 	}
 	c.log.Info("login", "client", string(conn.ClientVersion()))
 	began := time.Now()
+	c.about.Store(&loggedIn{user: shared.user, client: string(conn.ClientVersion()), since: began})
 	c.alive.Go(func() { c.serveRequests(conn, requests) })
 	c.announce(conn)
 	c.alive.Go(func() { c.watch(ctx, conn) })

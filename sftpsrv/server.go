@@ -131,6 +131,7 @@ type Server struct {
 	buffered *semaphore.Weighted
 	admit    admission
 	open     claims
+	serials  atomic.Uint64 // of connections
 
 	ctx    context.Context // of everything that is done for clients
 	cancel context.CancelFunc

@@ -52,6 +52,11 @@ type Bans interface {
 	FailuresOf(ctx context.Context, network string) (Failures, error)
 	// ForgetFailures ends the count of a network, but no ban.
 	ForgetFailures(ctx context.Context, network string) error
+	// Ban bans a network from now on, whatever was counted, in place of the ban it has. ErrInvalid without
+	// a network, or if d is not above 0.
+	Ban(ctx context.Context, network string, d time.Duration) error
+	// LiftBan ends the ban of a network and forgets its failures; ErrNotFound if it is not banned.
+	LiftBan(ctx context.Context, network string) error
 	// Banned returns those that are banned, at most MaxNetworks.
 	Banned(ctx context.Context) ([]Failures, error)
 }

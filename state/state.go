@@ -272,6 +272,7 @@ type EvidenceStore interface {
 // Store is all of it.
 type Store interface {
 	Ledger
+	Holds
 	Catalogue
 	History
 	EvidenceStore

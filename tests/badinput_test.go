@@ -311,7 +311,7 @@ func TestPortTaken(t *testing.T) {
 	for _, front := range []string{"sftp", "https"} {
 		other := map[string]string{"sftp": "https", "https": "sftp"}[front]
 		config := filepath.Join(t.TempDir(), "gateway.yaml")
-		writeFile(t, config, fmt.Appendf(nil, "%s:\n  listen: %s\n%s:\n  listen: 127.0.0.1:0\n", front, taken.Addr(), other))
+		writeFile(t, config, fmt.Appendf(nil, "%s:\n  listen: %s\n%s:\n  listen: 127.0.0.1:0\nadmin:\n  off: true\n", front, taken.Addr(), other))
 		r := l.run("serve", "--config", config)
 		r.refused(t, taken.Addr().String(), "in use", front+".listen")
 		if r.out != "" {
@@ -402,7 +402,7 @@ func TestFullDisk(t *testing.T) {
 		}
 	})
 	config := filepath.Join(t.TempDir(), "gateway.yaml")
-	writeFile(t, config, []byte("storages:\n  default:\n    path: "+small+"\nsftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\n"))
+	writeFile(t, config, []byte("storages:\n  default:\n    path: "+small+"\nsftp:\n  listen: 127.0.0.1:0\nadmin: {listen: '127.0.0.1:0'}\nhttps:\n  listen: 127.0.0.1:0\n"))
 	root := filepath.Join(t.TempDir(), "root")
 	writeFile(t, filepath.Join(root, "small.txt"), []byte("small"))
 	writeFile(t, filepath.Join(root, "big.bin"), make([]byte, 20<<20))

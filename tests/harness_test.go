@@ -125,6 +125,8 @@ func finish(t testing.TB, cmd *exec.Cmd) result {
 type serving struct {
 	*lab
 	sftp, https    string // host:port
+	admin          string // host:port of the operator's page; "" if it is off
+	adminPassword  string // of the first administrator, if it was made at this start
 	user, password string
 	keyFile        string // private key that may log in
 	cmd            *exec.Cmd
@@ -135,6 +137,8 @@ type serving struct {
 var (
 	sftpLine  = regexp.MustCompile(`SFTP +(\S+)`)
 	httpsLine = regexp.MustCompile(`HTTPS +https://(\S+)/`)
+	adminLine = regexp.MustCompile(`Admin +https://(\S+)/`)
+	firstLine = regexp.MustCompile(`^  admin  (\S+)$`)
 )
 
 // newKey makes a key to log in with; its other half is beside it, in the file with ".pub".
@@ -156,7 +160,7 @@ func (l *lab) serve() *serving {
 		l.addUser(s.user, s.password, s.keyFile)
 	}
 	config := filepath.Join(l.t.TempDir(), "gateway.yaml")
-	if err := os.WriteFile(config, []byte("sftp:\n  listen: 127.0.0.1:0\n"+l.sftpKeys+"https:\n  listen: 127.0.0.1:0\nlog:\n  level: "+cmp.Or(l.level, "debug")+"\n"+l.storages), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("sftp:\n  listen: 127.0.0.1:0\n"+l.sftpKeys+"admin: {listen: '127.0.0.1:0'}\nhttps:\n  listen: 127.0.0.1:0\nlog:\n  level: "+cmp.Or(l.level, "debug")+"\n"+l.storages), 0o600); err != nil {
 		l.t.Fatal(err)
 	}
 	s.start(config)
@@ -197,6 +201,12 @@ func (s *serving) start(config string) {
 		}
 		if m := httpsLine.FindStringSubmatch(sc.Text()); m != nil {
 			s.https = m[1]
+		}
+		if m := adminLine.FindStringSubmatch(sc.Text()); m != nil {
+			s.admin = m[1]
+		}
+		if m := firstLine.FindStringSubmatch(sc.Text()); m != nil {
+			s.adminPassword = m[1]
 		}
 		if strings.HasPrefix(sc.Text(), "Stop with") {
 			break

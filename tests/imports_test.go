@@ -64,12 +64,13 @@ func allowed() map[string][]string {
 		"sftpsrv":     {"auth", "storage", "state", "internal/durable"},
 		"webdav":      {"auth", "storage", "state", "internal/durable"},
 		"webdav/page": {"webdav", "auth", "storage", "state"},
+		"admin":       {"auth", "storage", "config", "internal/durable"},
 		"ftpbridge":   append(slices.Clone(contracts), "internal/pause"),
 		// What it found, as files.
 		"ftpbridge/report": {"ftpbridge", "state", "integrity", "internal/durable"},
 
 		// What puts them together.
-		"cmd/gateway": append(contracts, "audit", "events", "auth/oidc", "config", "docs", "sftpsrv", "webdav", "webdav/page", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
+		"cmd/gateway": append(contracts, "audit", "events", "auth/oidc", "config", "docs", "sftpsrv", "webdav", "webdav/page", "admin", "ftpbridge", "ftpbridge/report", "internal/durable", "internal/certificate",
 			"internal/ingress", "internal/completion", "internal/manpage",
 			"storage/disk", "storage/s3", "state/sqlite", "state/postgres"),
 

@@ -45,7 +45,7 @@ func TestProxyProtocol(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "gateway.yaml")
 	sftp, https := servers.FreePort(t), servers.FreePort(t)
 	const access = "  proxy_protocol: [127.0.0.2]\n  deny: [127.0.0.7]\n"
-	writeFile(t, config, fmt.Appendf(nil, "data: %s\nsftp:\n  listen: 127.0.0.1:%d\n%shttps:\n  listen: 127.0.0.1:%d\n%slogins:\n  failures: 3\n", l.data, sftp, access, https, access))
+	writeFile(t, config, fmt.Appendf(nil, "data: %s\nadmin: {off: true}\nsftp:\n  listen: 127.0.0.1:%d\n%shttps:\n  listen: 127.0.0.1:%d\n%slogins:\n  failures: 3\n", l.data, sftp, access, https, access))
 	s := l.serveFile(config)
 	for i, send := range []string{"send-proxy", "send-proxy-v2"} {
 		t.Run(send, func(t *testing.T) {
@@ -111,7 +111,7 @@ func (s *serving) converse(t *testing.T, address, say string) string {
 func TestAllowAndDeny(t *testing.T) {
 	l := newLab(t)
 	config := filepath.Join(t.TempDir(), "gateway.yaml")
-	const text = "data: %s\nsftp:\n  listen: 127.0.0.1:0\n  allow: [127.0.0.0/29]\n  deny: [%s]\nhttps:\n  listen: 127.0.0.1:0\n  deny: [127.0.0.3, '2001:db8::/32']\n"
+	const text = "data: %s\nadmin: {off: true}\nsftp:\n  listen: 127.0.0.1:0\n  allow: [127.0.0.0/29]\n  deny: [%s]\nhttps:\n  listen: 127.0.0.1:0\n  deny: [127.0.0.3, '2001:db8::/32']\n"
 	writeFile(t, config, fmt.Appendf(nil, text, l.data, "127.0.0.2"))
 	s := l.serveFile(config)
 	file := filepath.Join(l.data, "users", s.user+".yaml")

@@ -84,6 +84,8 @@ sftp:
   listen: 127.0.0.1:0
 https:
   listen: 127.0.0.1:0
+admin:
+  listen: 127.0.0.1:0
 log:
   format: json
 sources:

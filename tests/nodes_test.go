@@ -49,6 +49,8 @@ sftp:
   listen: 127.0.0.1:0
 https:
   listen: 127.0.0.1:0
+admin:
+  listen: 127.0.0.1:0
 log:
   level: debug
 %s%s`, postgresState(db), more))

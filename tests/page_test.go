@@ -40,7 +40,7 @@ func newPageLab(t *testing.T, o servers.ProxyOptions) *pageLab {
 	p := &pageLab{serving: &serving{lab: newLab(t), user: "anna", password: "correct horse battery"}}
 	p.addUser(p.user, p.password, newKey(t))
 	p.config = filepath.Join(t.TempDir(), "gateway.yaml")
-	if err := os.WriteFile(p.config, []byte("sftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: "+at+"\nlog:\n  level: debug\n"), 0o600); err != nil {
+	if err := os.WriteFile(p.config, []byte("sftp:\n  listen: 127.0.0.1:0\nadmin: {off: true}\nhttps:\n  listen: "+at+"\nlog:\n  level: debug\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.start(p.config)

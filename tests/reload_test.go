@@ -43,7 +43,7 @@ func TestReload(t *testing.T) {
 	writeFile(t, filepath.Join(ftp.Root, "from-ftp.txt"), []byte("legacy"))
 	l := newLab(t)
 	config := filepath.Join(t.TempDir(), "gateway.yaml")
-	const text = "data: %s\nsftp:\n  listen: 127.0.0.1:0\n%shttps:\n  listen: 127.0.0.1:0\n  certificate: %s\n  key: %s\n"
+	const text = "data: %s\nsftp:\n  listen: 127.0.0.1:0\n%sadmin: {off: true}\nhttps:\n  listen: 127.0.0.1:0\n  certificate: %s\n  key: %s\n"
 	writeFile(t, config, fmt.Appendf(nil, text, l.data, "", cert, key))
 	writeFile(t, filepath.Join(filepath.Dir(config), "ftp.password"), []byte(ftp.Pass+"\n"))
 	s := l.serveFile(config)
@@ -108,7 +108,7 @@ func TestCertificateFilesChange(t *testing.T) {
 	second, secondKey := ca.server("second", "localhost")
 	l := newLab(t)
 	config := filepath.Join(t.TempDir(), "gateway.yaml")
-	writeFile(t, config, fmt.Appendf(nil, "sftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\n  certificate: %s\n  key: %s\n", cert, key))
+	writeFile(t, config, fmt.Appendf(nil, "sftp:\n  listen: 127.0.0.1:0\nadmin: {off: true}\nhttps:\n  listen: 127.0.0.1:0\n  certificate: %s\n  key: %s\n", cert, key))
 	s := l.serveFile(config)
 	mustDo(t, os.Rename(second, cert)) // and not its key yet
 	waitFor(t, "the mistake in the log", func() bool { return strings.Contains(s.log.String(), "what was read before goes on") })

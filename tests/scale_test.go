@@ -29,7 +29,7 @@ func scaleLab(b *testing.B, store *servers.S3, more ...string) *serving {
 	b.Helper()
 	l := newLab(b)
 	front := "sftp:\n  listen: 127.0.0.1:0\n  connections: 20000\n  connections_per_address: 20000\n" +
-		"https:\n  listen: 127.0.0.1:0\n  connections: 20000\n  connections_per_address: 20000\n"
+		"admin: {listen: '127.0.0.1:0'}\nhttps:\n  listen: 127.0.0.1:0\n  connections: 20000\n  connections_per_address: 20000\n"
 	if store != nil {
 		secret := filepath.Join(b.TempDir(), "secret")
 		if err := os.WriteFile(secret, []byte(store.SecretKey), 0o600); err != nil {

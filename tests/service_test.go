@@ -61,7 +61,7 @@ func TestServiceManager(t *testing.T) {
 			m := listenNotify(t, name)
 			l := newLab(t)
 			config := filepath.Join(t.TempDir(), "gateway.yaml")
-			if err := os.WriteFile(config, []byte("sftp: {listen: '127.0.0.1:0'}\nhttps: {listen: '127.0.0.1:0'}\n"), 0o600); err != nil {
+			if err := os.WriteFile(config, []byte("sftp: {listen: '127.0.0.1:0'}\nhttps: {listen: '127.0.0.1:0'}\nadmin: {listen: '127.0.0.1:0'}\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			cmd := l.command("serve", "--config", config)

@@ -48,7 +48,7 @@ func stopInUploads(t *testing.T, timeout string) *stopping {
 	t.Helper()
 	l, dir := newLab(t), t.TempDir()
 	p := &stopping{config: filepath.Join(dir, "gateway.yaml"), local: filepath.Join(dir, "big"), content: randomBytes(rand.New(rand.NewPCG(5, 5)), 8<<20)}
-	writeFile(t, p.config, fmt.Appendf(nil, "data: %s\nshutdown_timeout: %s\nsftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\n", l.data, timeout))
+	writeFile(t, p.config, fmt.Appendf(nil, "data: %s\nshutdown_timeout: %s\nsftp:\n  listen: 127.0.0.1:0\nadmin: {off: true}\nhttps:\n  listen: 127.0.0.1:0\n", l.data, timeout))
 	writeFile(t, p.local, p.content)
 	p.serving = l.serveFile(p.config)
 

@@ -45,7 +45,7 @@ func TestACME(t *testing.T) {
 			pebble := servers.StartPebble(t, http, alpn)
 			l := newLab(t)
 			config := filepath.Join(t.TempDir(), "gateway.yaml")
-			writeFile(t, config, fmt.Appendf(nil, "data: %s\nsftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:%d\n%s  acme:\n    domains: [%s]\n    agree: true\n    directory: %s\n    ca_file: %s\n%s",
+			writeFile(t, config, fmt.Appendf(nil, "data: %s\nadmin: {off: true}\nsftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:%d\n%s  acme:\n    domains: [%s]\n    agree: true\n    directory: %s\n    ca_file: %s\n%s",
 				l.data, https, c.clients, host, pebble.Directory, pebble.CAFile, c.config))
 			s := l.serveFile(config)
 			waitFor(t, "the certificate", func() bool { return strings.Contains(s.log.String(), "a certificate was had by ACME") })
@@ -95,7 +95,7 @@ func tlsLab(t *testing.T, ca *authority, keys string) (s *serving, config string
 	cert, key := ca.server("server", "localhost")
 	l := newLab(t)
 	config = filepath.Join(t.TempDir(), "gateway.yaml")
-	writeFile(t, config, fmt.Appendf(nil, "data: %s\nsftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\n  certificate: %s\n  key: %s\n%s", l.data, cert, key, keys))
+	writeFile(t, config, fmt.Appendf(nil, "data: %s\nsftp:\n  listen: 127.0.0.1:0\nadmin: {off: true}\nhttps:\n  listen: 127.0.0.1:0\n  certificate: %s\n  key: %s\n%s", l.data, cert, key, keys))
 	return l.serveFile(config), config
 }
 

@@ -86,6 +86,7 @@ type Handler struct {
 	origin       *http.CrossOriginProtection
 	now          func() time.Time
 	counts       counts
+	conns        *connections
 
 	clients atomic.Pointer[Clients] // nil: certificates log nobody in
 }
@@ -130,6 +131,7 @@ func New(cfg Config) (*Handler, error) {
 		now:    time.Now,
 		origin: http.NewCrossOriginProtection(),
 		counts: counts{open: make(map[netip.Prefix]int)},
+		conns:  newConnections(),
 	}
 	h.SetLimits(Limits{MaxConnections: cfg.MaxConnections, MaxPerAddress: cfg.MaxPerAddress, ShutdownTimeout: cfg.ShutdownTimeout})
 	h.logins = newLoginCache(h.checkLogin, time.Now)
@@ -246,6 +248,9 @@ func (q *request) serve(ctx context.Context) error {
 	if err := q.checkIf(ctx); err != nil {
 		return err
 	}
+	id, done := LoggedIn(q.Request, q.id.User.Name, "webdav", "")
+	defer done()
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "webdav", Address: q.from, Session: id})
 	return serve(storage.WithLockTokens(ctx, q.tokens))
 }
 

@@ -26,13 +26,14 @@ func (h *Handler) NewHTTPServer() *http.Server {
 		Handler:           h,
 		ReadHeaderTimeout: h.cfg.ReadHeaderTimeout,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, gatheringConn(c))
+			return h.conns.begin(context.WithValue(ctx, connKey{}, gatheringConn(c)), c)
 		},
 		ConnState: func(c net.Conn, s http.ConnState) {
 			if s == http.StateIdle { // an answer has been written whole
 				gatheringConn(c).end(h.cfg.ProgressTimeout)
 			}
 			idle.state(c, s)
+			h.conns.state(c, s)
 		},
 		MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog:       slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),

@@ -134,7 +134,7 @@ func (g *gateway) startAudit(logins *auth.Logins) error {
 		return err
 	}
 	w := auditWatch{g: g, log: log}
-	logins.SetWatch(w.login)
+	logins.AddWatch(w.login)
 	g.observers = append(g.observers, w)
 	return nil
 }

@@ -41,6 +41,7 @@ type cli struct {
 	Ls          lsCmd          `cmd:"" help:"List a folder of an FTP or SFTP server."`
 	Probe       probeCmd       `cmd:"" help:"Find out what an FTP server is and how to migrate from it."`
 	User        userCmd        `cmd:"" help:"Add, change, list and remove users."`
+	Admin       adminCmd       `cmd:"" help:"Administrators of the operator's page, and tokens of its API."`
 	Report      reportCmd      `cmd:"" help:"Check the signed report of a migration."`
 	Explain     explainCmd     `cmd:"" help:"Say why a file was published or not."`
 	Verify      verifyCmd      `cmd:"" help:"Judge local files by a policy, or examine again what is published."`

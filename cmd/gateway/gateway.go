@@ -47,6 +47,7 @@ type gateway struct {
 	quotas  *quotas
 	changes *underway
 	level   *slog.LevelVar // of log
+	runs    *liveRuns
 }
 
 // open builds it; the folders and the database are made at first use.
@@ -59,6 +60,7 @@ func (e *env) open() (*gateway, error) {
 		cfg:      cfg,
 		level:    new(slog.LevelVar),
 		quotas:   new(quotas),
+		runs:     new(liveRuns),
 		audit:    new(auditing),
 		changes:  new(underway),
 		sessions: new(sessions), bandwidths: new(bandwidths),

@@ -13,6 +13,7 @@ import (
 // it is its own too. Which evidence was accepted is known to all.
 type nodeState struct {
 	state.Ledger
+	state.Holds
 	state.Catalogue
 	state.History
 	state.EvidenceStore
@@ -47,7 +48,7 @@ func (g *gateway) openLedgers(ctx context.Context) error {
 			return err
 		}
 		g.ledgers[name] = &nodeState{
-			Ledger: g.watchLedger(own), Catalogue: own, History: g.state, EvidenceStore: g.state,
+			Ledger: g.watchLedger(own), Holds: own, Catalogue: own, History: g.state, EvidenceStore: g.state,
 			Locks: g.state, Bans: g.state, Properties: g.state, Quotas: g.state, Outbox: g.state, Sessions: g.state, Shares: g.state, Codes: g.state, own: own,
 		}
 	}

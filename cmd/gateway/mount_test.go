@@ -56,6 +56,7 @@ type served struct {
 
 const servedConfig = `sftp: {listen: "127.0.0.1:0"}
 https: {listen: "127.0.0.1:0"}
+admin: {listen: "127.0.0.1:0"}
 `
 
 // serveMounted runs a gateway with this configuration beside its addresses. The
@@ -263,7 +264,7 @@ func TestRealMountServed(t *testing.T) {
 			t.Errorf("%q: %s", args, out)
 		}
 	}
-	if out := s.run(exitFailed, "migrate", "legacy"); !strings.Contains(out, "gateway.yaml:6: sources.legacy: it is only mounted") {
+	if out := s.run(exitFailed, "migrate", "legacy"); !strings.Contains(out, "gateway.yaml:7: sources.legacy: it is only mounted") {
 		t.Error(out)
 	}
 	s.run(exitOK, "quarantine", "list")
@@ -361,7 +362,7 @@ sources:
 	if _, err := s.sftp.ReadDir("/old"); err == nil {
 		t.Error("it is listed without a password")
 	}
-	if log := s.log.String(); !strings.Contains(log, "gateway.yaml:7: sources.legacy") || !strings.Contains(log, "secret") {
+	if log := s.log.String(); !strings.Contains(log, "gateway.yaml:8: sources.legacy") || !strings.Contains(log, "secret") {
 		t.Errorf("the log does not say why: %s", log)
 	}
 	if err := os.WriteFile("secret", []byte(server.Pass), 0o600); err != nil {

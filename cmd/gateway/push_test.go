@@ -8,11 +8,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gateway/auth"
+	"gateway/ftpbridge"
 	"gateway/sftpsrv"
 	"gateway/storage"
 	"gateway/tests/servers"
@@ -22,7 +24,7 @@ import (
 // fingerprint of its host key.
 func startSFTP(t *testing.T, e *env) (addr, fingerprint string) {
 	t.Helper()
-	if err := os.WriteFile("gateway.yaml", []byte("sftp:\n  listen: 127.0.0.1:0\nhttps:\n  off: true\n"), 0o600); err != nil {
+	if err := os.WriteFile("gateway.yaml", []byte("sftp:\n  listen: 127.0.0.1:0\nhttps:\n  off: true\nadmin:\n  off: true\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	quiet := *e
@@ -158,14 +160,15 @@ func TestRealPushConfigured(t *testing.T) {
 	}
 	g := openGateway(t, e)
 	jobs, err := g.scheduler()
-	if err != nil || len(jobs.Jobs) != 1 {
+	partner := slices.IndexFunc(jobs.Jobs, func(j ftpbridge.ScheduledJob) bool { return j.Name == "push partner" })
+	if err != nil || scheduled(jobs.Jobs) != 1 || partner < 0 || jobs.Jobs[partner].Schedule == nil {
 		t.Fatalf("%+v, %v", jobs.Jobs, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	ended := make(chan struct{})
 	go func() { defer close(ended); jobs.Run(ctx) }()
 	for ctx.Err() == nil {
-		if last, err := jobs.Jobs[0].Last(ctx); err != nil || !last.Finished.IsZero() {
+		if last, err := jobs.Jobs[partner].Last(ctx); err != nil || !last.Finished.IsZero() {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)

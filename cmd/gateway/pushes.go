@@ -91,7 +91,7 @@ func (g *gateway) pushJob(name string) (configuredJob, error) {
 	schedule, err := g.cfg.Pushes[name].Schedule()
 	return configuredJob{
 		name: name, action: ftpbridge.ActionPush,
-		source: ftpbridge.Destination(from.storage, from.name), destination: dest.Redacted(), schedule: schedule,
+		source: ftpbridge.Destination(from.storage, from.name), destination: dest.Redacted(), schedule: schedule, when: whenText(g.cfg.Pushes[name].When),
 		check: checkPushFiles(g.cfg, name),
 		run:   func(ctx context.Context) error { return g.runPush(ctx, name) },
 	}, err
@@ -113,6 +113,9 @@ func (g *gateway) runPush(ctx context.Context, name string) error {
 		return err
 	}
 	o.Logger, o.Dest.Logger, o.Quiet = log, log, true
+	event, done := g.runs.begin(configuredJob{name: name, action: ftpbridge.ActionPush}.id())
+	defer done()
+	o.Progress = event
 	report, err := ftpbridge.Push(ctx, o)
 	if errors.Is(err, state.ErrClaimed) && report.Started.IsZero() {
 		log.Debug("push did not begin: another run of it is under way")

@@ -74,7 +74,8 @@ type quarantineCmd struct {
 
 // quarantined is a file of the quarantine, as it is named on a command line.
 type quarantined struct {
-	File string `arg:"" help:"ID from the list, or a path, or STORAGE:PATH." complete:"place"`
+	File   string `arg:"" help:"ID from the list, or a path, or STORAGE:PATH." complete:"place"`
+	Reason string `help:"Why; it is kept with the file." placeholder:"TEXT"`
 }
 
 func (g *gateway) quarantine(storage string) ftpbridge.Quarantine {
@@ -165,7 +166,7 @@ func (r *quarantined) decide(e *env, done string, sign bool, act decision) error
 	}
 	for _, name := range names {
 		q := g.quarantine(name)
-		q.Signer = signer
+		q.Signer, q.Why = signer, r.Reason
 		f, err := act(q, e.ctx, path, operator())
 		if errors.Is(err, ftpbridge.ErrNotQuarantined) {
 			continue

@@ -109,7 +109,7 @@ func (s *serving) prepare(c config.Config) (p prepared, err error) {
 	if p.jobs, err = p.g.scheduler(); err != nil {
 		return p, err
 	}
-	p.jobs.Room = s.jobs.Room
+	p.jobs.Room, p.jobs.Control = s.jobs.Room, s.jobs.Control
 	keys, err := loadHostKeys(c)
 	if err != nil {
 		return p, err

@@ -14,7 +14,8 @@ type configuredJob struct {
 	name, action        string // the action of a migration is ""
 	source, destination string // what the ledger calls its ends
 	schedule            config.Schedule
-	check               error // what is wrong with it, and may be put right while the gateway runs
+	when                string // the schedule in words; "" for none
+	check               error  // what is wrong with it, and may be put right while the gateway runs
 	run                 func(context.Context) error
 }
 
@@ -68,23 +69,31 @@ func (g *gateway) sourceJob(name string) (configuredJob, error) {
 	}
 	schedule, err := s.Schedule()
 	return configuredJob{
-		name: name, source: src.Redacted(), destination: ftpbridge.Destination(to.storage, to.name), schedule: schedule,
+		name: name, source: src.Redacted(), destination: ftpbridge.Destination(to.storage, to.name), schedule: schedule, when: whenText(s.When),
 		check: checkSourceFiles(g.cfg, name),
 		run:   func(ctx context.Context) error { return g.runSource(ctx, name) },
 	}, err
 }
 
-// scheduler runs the jobs that have a schedule. A mistake in one is found now, not
-// in the night.
+// whenText is a schedule in words.
+func whenText(w config.When) string {
+	switch {
+	case w.Every != 0:
+		return "every " + w.Every.String()
+	case w.Cron != "":
+		return "cron " + w.Cron
+	}
+	return ""
+}
+
+// scheduler runs the jobs by their schedules, and when an operator asks for it. A mistake in one is found
+// now, not in the night.
 func (g *gateway) scheduler() (ftpbridge.Scheduler, error) {
 	s := ftpbridge.Scheduler{Logger: g.log}
 	jobs, err := g.configuredJobs()
 	for _, j := range jobs {
-		if j.schedule == nil {
-			continue
-		}
 		// Its files may be there in time, and are no reason to serve nobody.
-		if j.check != nil {
+		if j.check != nil && j.schedule != nil {
 			g.log.Error("a job cannot run yet", "job", j.id(), "error", j.check)
 		}
 		s.Jobs = append(s.Jobs, ftpbridge.ScheduledJob{
@@ -92,6 +101,14 @@ func (g *gateway) scheduler() (ftpbridge.Scheduler, error) {
 			Last: func(ctx context.Context) (ftpbridge.LastRun, error) {
 				last, _, _, err := j.last(ctx, g.state)
 				return last, err
+			},
+			Held: func(ctx context.Context) (bool, error) {
+				_, job, _, err := j.last(ctx, g.state)
+				if err != nil {
+					return false, err
+				}
+				hold, err := g.hold(ctx, job.ID)
+				return hold != nil, err
 			},
 		})
 	}

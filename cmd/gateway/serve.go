@@ -54,7 +54,10 @@ func (serveCmd) Run(e *env) error {
 	}
 	var first string
 	if s.manager == nil { // else standard output is a log, which is no place for a password
-		if first, err = g.firstUser(e.ctx); err != nil {
+		if first, err = g.firstUser(e.ctx); err == nil {
+			err = s.firstAdmin(e.ctx)
+		}
+		if err != nil {
 			return errors.Join(err, s.closeListeners())
 		}
 	}
@@ -90,9 +93,11 @@ type serving struct {
 	doors      doors
 
 	sftp, https net.Listener // nil: off
+	admin       operatorSide
 }
 
 func newServing(g *gateway) (*serving, error) {
+	recent := g.keepRecent()
 	guard := auth.NewSharedGuard(context.Background(), guardLimits(g.cfg), g.state, g.log)
 	logins, err := auth.NewLogins(g.users, guard, g.log)
 	if err != nil {
@@ -113,9 +118,14 @@ func newServing(g *gateway) (*serving, error) {
 	}
 	s := &serving{g: g, logins: logins, guard: guard}
 	s.cfg.Store(&g.cfg)
+	s.admin.recent = recent
+	if err := s.openAdmin(); err != nil {
+		return nil, err
+	}
 	if s.jobs, err = g.scheduler(); err != nil {
 		return nil, err
 	}
+	s.jobs.Control = s.admin.control
 	s.jobs.Room = make(chan struct{}, ftpbridge.MaxRunsAtOnce)
 	if s.keys, err = loadHostKeys(g.cfg); err != nil {
 		return nil, err
@@ -180,12 +190,15 @@ func (s *serving) listen() error {
 	if s.https, err = open("https", s.g.cfg.HTTPS.Listen, s.g.cfg.HTTPS.Off); err != nil {
 		return errors.Join(err, s.closeListeners())
 	}
+	if s.admin.listener, err = open("admin", s.g.cfg.Admin.Listen, s.g.cfg.Admin.Off); err != nil {
+		return errors.Join(err, s.closeListeners())
+	}
 	return s.putDoors()
 }
 
 func (s *serving) closeListeners() error {
 	var errs []error
-	for _, l := range []net.Listener{s.sftp, s.https} {
+	for _, l := range []net.Listener{s.sftp, s.https, s.admin.listener} {
 		if l != nil {
 			errs = append(errs, l.Close())
 		}
@@ -233,11 +246,12 @@ func (s *serving) announce(e *env, password string) {
 			fmt.Fprintf(&b, "         and by ACME for %s\n", strings.Join(domains, "\n                         "))
 		}
 	}
+	s.announceAdmin(&b)
 	if password != "" {
 		fmt.Fprintf(&b, "\nA first user was made; the password is shown only this once:\n\n  %s  %s\n", firstUserName, password)
 		s.announceCommands(&b)
 	}
-	if n := len(s.jobs.Jobs); n > 0 {
+	if n := scheduled(s.jobs.Jobs); n > 0 {
 		fmt.Fprintf(&b, "\n%d migrations and pushes run by schedule; see: gateway jobs\n", n)
 	}
 	if s.loopbackOnly() {
@@ -274,7 +288,7 @@ func reachable(host string) string {
 }
 
 func (s *serving) loopbackOnly() bool {
-	for _, l := range []net.Listener{s.sftp, s.https} {
+	for _, l := range []net.Listener{s.sftp, s.https, s.admin.listener} {
 		if l == nil {
 			continue
 		}
@@ -335,6 +349,13 @@ func (s *serving) run(ctx context.Context) error {
 		h.SetClients(s.webClients(s.g.cfg.HTTPS))
 		s.handler = h
 		start("https", func(ctx context.Context) error { return h.Serve(ctx, s.https, s.certs.TLS()) })
+	}
+	if s.admin.listener != nil {
+		serve, err := s.newAdmin()
+		if err != nil {
+			return err
+		}
+		start("admin", serve)
 	}
 	wg.Go(func() { every(ctx, sweepEvery, s.g.sweep) })
 	wg.Go(func() { every(ctx, recoverEvery, s.g.recoverRenames) })

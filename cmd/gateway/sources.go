@@ -166,6 +166,9 @@ func (g *gateway) runSource(ctx context.Context, name string) error {
 	}
 	o.Logger, o.Source.Logger = log, log
 	g.share(name, &o)
+	event, done := g.runs.begin(configuredJob{name: name}.id())
+	defer done()
+	o.Progress = event
 	report, err := ftpbridge.Migrate(ctx, o)
 	if errors.Is(err, state.ErrClaimed) && report.Started.IsZero() {
 		log.Debug("migration did not begin: another run of it is under way")

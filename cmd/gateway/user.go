@@ -199,11 +199,16 @@ func (userListCmd) Run(e *env) error {
 	for _, u := range list {
 		var mounts []string
 		for _, m := range u.Mounts {
-			mounts = append(mounts, fmt.Sprintf("%s=%s:/%s (%s)", m.Path, storageName(m.Storage), strings.Trim(m.Folder, "/"), m.Permissions))
+			mounts = append(mounts, mountText(m))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, loginKinds(u), quota(u.Quota), strings.Join(mounts, " "))
 	}
 	return errors.Join(w.Flush(), mistakes)
+}
+
+// mountText is where a mount leads and what may be done there.
+func mountText(m auth.Mount) string {
+	return fmt.Sprintf("%s=%s:/%s (%s)", m.Path, storageName(m.Storage), strings.Trim(m.Folder, "/"), m.Permissions)
 }
 
 func loginKinds(u auth.User) string {

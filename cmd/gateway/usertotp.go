@@ -27,6 +27,11 @@ func (c *userTOTPCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	return c.change(e, users)
+}
+
+// change is Run for users, and for administrators.
+func (c *userTOTPCmd) change(e *env, users *auth.Users) error {
 	u, err := users.Get(e.ctx, c.Name)
 	if err != nil {
 		return noSuchUser(c.Name, err)

@@ -69,7 +69,7 @@ func startGateway(t *testing.T, key string, root func(string) string) *peer {
 	files := root("gateway")
 	data := filepath.Join(filepath.Dir(files), "data")
 	config := filepath.Join(t.TempDir(), "gateway.yaml")
-	text := fmt.Sprintf("sftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\nstorages:\n  default:\n    path: %s\n", files)
+	text := fmt.Sprintf("sftp:\n  listen: 127.0.0.1:0\nadmin: {off: true}\nhttps:\n  listen: 127.0.0.1:0\nstorages:\n  default:\n    path: %s\n", files)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -268,6 +268,8 @@ func (q *request) serve(ctx context.Context) error {
 
 // origin is the context of what a session does.
 func (q *request) origin(ctx context.Context) context.Context {
+	_, done := webdav.LoggedIn(q.Request, q.session.User, "page", q.session.ID)
+	context.AfterFunc(q.Context(), done)
 	return storage.WithOrigin(ctx, storage.Origin{Protocol: "page", Address: q.from, Session: q.session.ID[:12]})
 }
 

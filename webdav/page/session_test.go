@@ -60,7 +60,7 @@ func TestLogin(t *testing.T) {
 func TestLoginsAreTold(t *testing.T) {
 	s := newSite(t)
 	var told []string
-	s.logins.SetWatch(func(ctx context.Context, e auth.LoginEvent) {
+	s.logins.AddWatch(func(ctx context.Context, e auth.LoginEvent) {
 		o := storage.OriginOf(ctx)
 		told = append(told, fmt.Sprint(e.Kind, " ", e.User, " ", e.By, " ", o.Protocol, " ", o.Session != "", " ", e.From.IsLoopback()))
 	})

@@ -1,0 +1,606 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gateway/auth"
+	"gateway/state/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const password = "correct horse battery"
+
+// passwordHash is made once: it takes a while.
+var passwordHash = sync.OnceValues(func() (string, error) { return auth.HashPassword(password) })
+
+// hostile is a name as an attacker would choose it.
+const hostile = "<script>alert(1)</script>\u202egnp.exe\x1b[2J"
+
+// parts is a gateway that remembers what it was told to do.
+type parts struct {
+	mu   sync.Mutex
+	done []string
+	fail error
+}
+
+func (p *parts) did(format string, args ...any) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fail != nil {
+		return p.fail
+	}
+	p.done = append(p.done, fmt.Sprintf(format, args...))
+	return nil
+}
+
+func (p *parts) take() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := strings.Join(p.done, "; ")
+	p.done = nil
+	return s
+}
+
+var at = time.Date(2026, 2, 28, 23, 59, 59, 0, time.UTC)
+
+func (p *parts) Sessions() []Session {
+	return []Session{{ID: "ssh-1", User: hostile, Address: "192.0.2.7", Protocol: "sftp", Client: hostile, Since: at, Active: at, Doing: hostile}}
+}
+func (p *parts) CloseSession(_ context.Context, id string) error { return p.did("close %s", id) }
+
+func (p *parts) Jobs(context.Context) ([]Job, error) {
+	next := at
+	run := Run{Started: at, Finished: at.Add(time.Hour), Result: "incomplete", Error: hostile, Published: 3, Quarantined: 1}
+	return []Job{
+		{ID: "source-old", Name: "old", Kind: "migration", Source: "ftp://h/" + hostile, Destination: "default:old", State: JobRunning, Schedule: "every 1h", Configured: true, Last: &run,
+			Progress: &Progress{Started: at, Files: 10, Bytes: 1000, DoneFiles: 3, DoneBytes: 300, Rate: 5, Left: 140, Held: 1, Failed: 1, Rates: []int64{1, 5}, Current: []FileProgress{{Path: hostile, Size: 100, Offset: 7}}}},
+		{ID: "push-out", Name: "out", Kind: "push", State: JobHeld, HeldBy: hostile, Schedule: "cron 1 2 * * *", Configured: true},
+		{ID: "source-wait", Name: "wait", Kind: "migration", State: JobWaiting, Schedule: "every 1h", Configured: true, Next: &next},
+		{ID: "job-7", Kind: "mount", State: JobIdle},
+	}, nil
+}
+
+func (p *parts) Job(ctx context.Context, id string) (Job, error) {
+	all, _ := p.Jobs(ctx)
+	for _, j := range all {
+		if j.ID == id {
+			if j.Last != nil {
+				j.Runs = []Run{*j.Last}
+			}
+			j.Files = map[string]Count{"published": {Files: 3, Bytes: 300}}
+			return j, nil
+		}
+	}
+	return Job{}, fmt.Errorf("%w: no job %q", ErrNotFound, id)
+}
+func (p *parts) RunJob(_ context.Context, id, by string) error { return p.did("run %s by %s", id, by) }
+func (p *parts) StopJob(_ context.Context, id, by string) error {
+	return p.did("stop %s by %s", id, by)
+}
+func (p *parts) ResumeJob(_ context.Context, id, by string) error {
+	return p.did("resume %s by %s", id, by)
+}
+
+func (p *parts) LedgerFiles(context.Context) (map[string]int64, error) {
+	return map[string]int64{"published": 3, "quarantined": 1}, nil
+}
+
+func (p *parts) Held(context.Context) ([]Held, error) {
+	return []Held{
+		{ID: "abc123", Storage: "default", Path: hostile, Source: "ftp://h/", Size: 5, SHA256: strings.Repeat("ab", 32), Verdict: "unverified", Reason: hostile, Since: at, Releases: true},
+		{ID: "bad", Storage: "default", Path: "bad.bin", Verdict: "bad", Reason: "digest", Since: at},
+	}, nil
+}
+
+func (p *parts) HeldFile(ctx context.Context, storage, id string) (Held, error) {
+	all, _ := p.Held(ctx)
+	for _, h := range all {
+		if h.ID == id && h.Storage == storage {
+			h.Evidence = hostile
+			return h, nil
+		}
+	}
+	return Held{}, fmt.Errorf("%w: %q is not in quarantine", ErrNotFound, id)
+}
+
+func (p *parts) Release(_ context.Context, storage, id, by, reason string) error {
+	return p.did("release %s %s by %s: %s", storage, id, by, reason)
+}
+
+func (p *parts) Reject(_ context.Context, storage, id, by, reason string) error {
+	return p.did("reject %s %s by %s: %s", storage, id, by, reason)
+}
+func (p *parts) Banned(context.Context) ([]Ban, error) { return []Ban{{"2001:db8::/64", 90}}, nil }
+func (p *parts) Ban(_ context.Context, network string, d time.Duration) error {
+	return p.did("ban %s %s", network, d)
+}
+func (p *parts) LiftBan(_ context.Context, network string) error { return p.did("lift %s", network) }
+func (p *parts) StorageUse(context.Context) ([]Storage, error) {
+	return []Storage{{Name: "default", Kind: "folder", Place: "/files", Total: 100, Available: 40}, {Name: "s3", Kind: "bucket", Total: -1, Available: -1, Error: hostile}}, nil
+}
+
+func (p *parts) Users(context.Context) ([]User, error) {
+	return []User{{Name: "anna", Login: "password", Mounts: []string{"/"}, Quota: 100, Used: 30}, {Name: "bob", Disabled: true, Mounts: []string{}, Used: -1}}, errors.New("broken.yaml:1: " + hostile)
+}
+
+func (p *parts) DisableUser(_ context.Context, name string, disabled bool) error {
+	return p.did("disable %s %v", name, disabled)
+}
+
+func (p *parts) Certificates() []Certificate {
+	return []Certificate{{Names: []string{"files.example.org"}, Issuer: "CN=x", NotAfter: at, DaysLeft: 3, SHA256: strings.Repeat("0f", 32)}}
+}
+func (p *parts) HostKeys() []string { return []string{"ssh-ed25519 SHA256:abc"} }
+
+// lab is a server over TLS with an administrator "anna".
+type lab struct {
+	t      *testing.T
+	url    string
+	parts  *parts
+	srv    *Server
+	users  *auth.Users
+	tokens *Tokens
+	acts   []Act
+	client *http.Client // keeps cookies, follows nothing
+}
+
+func newLab(t *testing.T, change func(*Config)) *lab {
+	t.Helper()
+	l := &lab{t: t, parts: &parts{}}
+	dir := t.TempDir()
+	var err error
+	if l.users, err = auth.OpenUsers(dir); err != nil {
+		t.Fatal(err)
+	}
+	hash, err := passwordHash()
+	if err == nil {
+		err = l.users.Put(t.Context(), auth.User{Name: "anna", PasswordHash: hash})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	guard := auth.NewGuard(auth.GuardLimits{Failures: 3, Window: time.Hour, Ban: time.Hour})
+	logins, err := auth.NewLogins(l.users, guard, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.tokens, err = OpenTokens(dir + "/tokens"); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	c := Config{
+		Auth: logins, Tokens: l.tokens, Logger: quiet, Recent: NewRecent(slog.DiscardHandler),
+		Parts: Parts{Sessions: l.parts, Jobs: l.parts, Quarantine: l.parts, Bans: l.parts, Storages: l.parts, Users: l.parts, Certificates: l.parts,
+			Ready:  []Check{{Name: "state", Test: func(context.Context) error { return nil }}},
+			Outbox: func(context.Context) (int64, int64, error) { return 4, 1, nil }},
+		Audit: func(_ context.Context, a Act) {
+			mu.Lock()
+			defer mu.Unlock()
+			l.acts = append(l.acts, a)
+		},
+	}
+	slog.New(c.Recent).Error(hostile, "name", hostile)
+	if change != nil {
+		change(&c)
+	}
+	if l.srv, err = New(c); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewTLSServer(l.srv)
+	t.Cleanup(server.Close)
+	l.url = server.URL
+	l.client = server.Client()
+	l.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	l.client.Jar, _ = cookiejar.New(nil)
+	return l
+}
+
+// answer is a response that was read.
+type answer struct {
+	*http.Response
+	body string
+}
+
+func (l *lab) do(method, path, body string, header ...string) answer {
+	l.t.Helper()
+	r, err := http.NewRequestWithContext(l.t.Context(), method, l.url+path, strings.NewReader(body))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	a, err := l.client.Do(r)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return answer{a, string(text)}
+}
+
+func (l *lab) form(path string, values url.Values, header ...string) answer {
+	l.t.Helper()
+	return l.do("POST", path, values.Encode(), append(header, "Content-Type", "application/x-www-form-urlencoded")...)
+}
+
+func (l *lab) logIn() {
+	l.t.Helper()
+	l.want(l.form("/login", url.Values{"name": {"anna"}, "password": {password}}), http.StatusSeeOther)
+}
+
+func (l *lab) want(a answer, status int) answer {
+	l.t.Helper()
+	if a.StatusCode != status {
+		l.t.Fatalf("%s %s: %s, want %d\n%s", a.Request.Method, a.Request.URL.Path, a.Status, status, a.body)
+	}
+	return a
+}
+
+var csrfField = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
+
+func (l *lab) csrf() string {
+	l.t.Helper()
+	m := csrfField.FindStringSubmatch(l.want(l.do("GET", "/bans", ""), http.StatusOK).body)
+	if m == nil {
+		l.t.Fatal("no csrf token on the page")
+	}
+	return m[1]
+}
+
+func (l *lab) token(t Token, lifetime time.Duration) (header []string) {
+	l.t.Helper()
+	secret, err := l.tokens.Create(l.t.Context(), t, lifetime)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return []string{"Authorization", "Bearer " + secret}
+}
+
+func (l *lab) lastAct() Act {
+	l.t.Helper()
+	if len(l.acts) == 0 {
+		l.t.Fatal("no act was told")
+	}
+	return l.acts[len(l.acts)-1]
+}
+
+func TestLogin(t *testing.T) {
+	l := newLab(t, nil)
+	a := l.want(l.do("GET", "/jobs?x=1", ""), http.StatusSeeOther)
+	if got := a.Header.Get("Location"); got != "/login?to=%2Fjobs%3Fx%3D1" {
+		t.Errorf("sent to %q", got)
+	}
+	l.want(l.do("GET", "/login", ""), http.StatusOK)
+	a = l.want(l.form("/login", url.Values{"name": {"anna"}, "password": {"wrong"}}), http.StatusForbidden)
+	if len(a.Cookies()) > 0 || !strings.Contains(a.body, `role="alert"`) {
+		t.Errorf("a wrong password: cookies %v\n%s", a.Cookies(), a.body)
+	}
+	if act := l.lastAct(); act.What != "login" || act.Err == nil || act.By != "anna" || act.Address != "127.0.0.1" {
+		t.Errorf("told %+v", act)
+	}
+	a = l.want(l.form("/login", url.Values{"name": {"anna"}, "password": {password}, "to": {"/jobs"}}), http.StatusSeeOther)
+	if got := a.Header.Get("Location"); got != "/jobs" {
+		t.Errorf("sent to %q", got)
+	}
+	c := a.Header.Get("Set-Cookie")
+	for _, part := range []string{"__Host-", "HttpOnly", "Secure", "SameSite=Strict", "Path=/"} {
+		if !strings.Contains(c, part) || strings.Contains(c, "Domain") {
+			t.Errorf("cookie %q lacks %s, or has a domain", c, part)
+		}
+	}
+	l.want(l.do("GET", "/", ""), http.StatusOK)
+	l.want(l.do("GET", "/login", ""), http.StatusSeeOther)
+	l.want(l.form("/logout", url.Values{"csrf": {l.csrf()}}), http.StatusSeeOther)
+	l.want(l.do("GET", "/", ""), http.StatusSeeOther)
+	for range 3 {
+		l.form("/login", url.Values{"name": {"nobody"}, "password": {"wrong"}})
+	}
+	l.want(l.form("/login", url.Values{"name": {"anna"}, "password": {password}}), http.StatusTooManyRequests)
+}
+
+func TestSessionEnds(t *testing.T) {
+	l := newLab(t, nil)
+	now := time.Now()
+	l.srv.sessions.now = func() time.Time { return now }
+	ended := func(why string) {
+		t.Helper()
+		if a := l.do("GET", "/", ""); a.StatusCode != http.StatusSeeOther {
+			t.Errorf("%s: the session goes on: %s", why, a.Status)
+		}
+	}
+	l.logIn()
+	now = now.Add(loginIdle - time.Minute)
+	l.want(l.do("GET", "/", "", "X-Refresh", "1"), http.StatusOK) // by the script, which keeps nothing alive
+	now = now.Add(2 * time.Minute)
+	ended("nobody was there")
+	l.logIn()
+	for range int(loginLongest/loginIdle)*2 + 1 {
+		now = now.Add(loginIdle / 2)
+		l.do("GET", "/", "")
+	}
+	ended("it is too old")
+	l.logIn()
+	u, err := l.users.Get(t.Context(), "anna")
+	if err == nil {
+		u.PasswordHash, err = auth.HashPassword("another one")
+	}
+	if err == nil {
+		err = l.users.Put(t.Context(), u)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended("the password was changed")
+}
+
+func TestSessionsAreBounded(t *testing.T) {
+	l := newLoginSessions(time.Now, func(auth.Identity) bool { return true })
+	first := l.begin(auth.Identity{})
+	for range maxLogins {
+		l.begin(auth.Identity{})
+	}
+	if n := l.count(); n != maxLogins {
+		t.Errorf("%d sessions, want %d", n, maxLogins)
+	}
+	if l.find(first, true) != nil {
+		t.Error("the oldest is still there")
+	}
+}
+
+func TestForms(t *testing.T) {
+	l := newLab(t, nil)
+	l.logIn()
+	csrf := l.csrf()
+	for _, c := range []struct {
+		path   string
+		values url.Values
+		want   string
+	}{
+		{"/jobs/source-old/run", nil, "run source-old by anna"},
+		{"/jobs/source-old/stop", nil, "stop source-old by anna"},
+		{"/jobs/push-out/resume", nil, "resume push-out by anna"},
+		{"/quarantine/default/abc123/release", url.Values{"reason": {"checked by phone"}}, "release default abc123 by anna: checked by phone"},
+		{"/quarantine/default/abc123/reject", url.Values{"reason": {"spam"}}, "reject default abc123 by anna: spam"},
+		{"/quarantine/default/abc123/release", url.Values{"reason": {" "}}, ""},
+		{"/sessions/ssh-1/close", nil, "close ssh-1"},
+		{"/bans", url.Values{"network": {"192.0.2.7"}, "minutes": {"60"}}, "ban 192.0.2.7 1h0m0s"},
+		{"/bans", url.Values{"network": {"192.0.2.7"}, "minutes": {"-1"}}, ""},
+		{"/bans", url.Values{"network": {"192.0.2.7"}, "minutes": {"many"}}, ""},
+		{"/bans/lift", url.Values{"network": {"2001:db8::/64"}}, "lift 2001:db8::/64"},
+		{"/users/anna/disable", nil, "disable anna true"},
+		{"/users/anna/enable", nil, "disable anna false"},
+	} {
+		l.want(l.form(c.path, c.values), http.StatusForbidden)
+		l.want(l.form(c.path, with(c.values, "csrf", "wrong")), http.StatusForbidden)
+		good := with(c.values, "csrf", csrf)
+		l.want(l.form(c.path, good, "Sec-Fetch-Site", "cross-site"), http.StatusForbidden)
+		l.want(l.form(c.path, good, "Origin", "https://evil.example"), http.StatusForbidden)
+		if did := l.parts.take(); did != "" {
+			t.Fatalf("%s without a good token did: %s", c.path, did)
+		}
+		l.want(l.form(c.path, good), http.StatusSeeOther)
+		if did := l.parts.take(); did != c.want {
+			t.Errorf("%s did %q, want %q", c.path, did, c.want)
+		}
+		if act := l.lastAct(); act.By != "anna" || (act.Err == nil) != (c.want != "") || act.What == "" || act.Object == "" {
+			t.Errorf("%s told %+v", c.path, act)
+		}
+	}
+}
+
+func with(v url.Values, key, value string) url.Values {
+	out := url.Values{key: {value}}
+	for k, all := range v {
+		out[k] = all
+	}
+	return out
+}
+
+// TestSaid: what became of an act is shown once, and not to the script.
+func TestSaid(t *testing.T) {
+	l := newLab(t, nil)
+	l.logIn()
+	l.parts.fail = fmt.Errorf("%w: it was proved bad <b>", ErrConflict)
+	l.form("/quarantine/default/bad/release", url.Values{"csrf": {l.csrf()}, "reason": {"x"}})
+	if a := l.do("GET", "/quarantine", "", "X-Refresh", "1"); strings.Contains(a.body, "proved bad") {
+		t.Error("the script took it")
+	}
+	if a := l.do("GET", "/quarantine/default/bad", ""); !strings.Contains(a.body, `role="alert">Not done: not as things stand: it was proved bad &lt;b&gt;`) {
+		t.Errorf("it is not said:\n%s", a.body)
+	}
+	if a := l.do("GET", "/quarantine", ""); strings.Contains(a.body, `role="alert"`) {
+		t.Error("it is said twice")
+	}
+}
+
+var (
+	inline   = regexp.MustCompile(`(?i)<style|<script(?:>| [^>]*>[^<])|\sstyle=|\son[a-z]+=|javascript:`)
+	controls = regexp.MustCompile("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]")
+)
+
+// TestPages: each page renders, with names that an attacker chose, and keeps to the policy.
+func TestPages(t *testing.T) {
+	l := newLab(t, nil)
+	l.logIn()
+	for _, path := range []string{
+		"/", "/jobs", "/jobs/source-old", "/jobs/push-out", "/jobs/job-7", "/quarantine", "/quarantine/default/abc123", "/quarantine/default/bad",
+		"/sessions", "/bans", "/storage", "/users", "/certificates", "/log", "/tokens",
+	} {
+		a := l.want(l.do("GET", path, ""), http.StatusOK)
+		if strings.Contains(a.body, "<script>alert") || inline.MatchString(a.body) || controls.MatchString(a.body) {
+			t.Errorf("%s: what is hostile, or against the policy, is in it: %q", path, inline.FindString(a.body)+controls.FindString(a.body))
+		}
+		if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: policy %q", path, csp)
+		}
+		if a.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s may be cached", path)
+		}
+		if strings.Count(a.body, "<h1>") != 1 || !strings.Contains(a.body, `lang="en"`) {
+			t.Errorf("%s: not one heading, or no language", path)
+		}
+	}
+	for _, path := range []string{"/jobs/none", "/quarantine/default/none", "/quarantine/none/abc123", "/nowhere", "/static/layout.html", "/static/..%2ftemplates%2flayout.html"} {
+		l.want(l.do("GET", path, ""), http.StatusNotFound)
+	}
+	for _, file := range []string{"admin.css", "admin.js", "icon.svg"} {
+		l.want(l.do("GET", "/static/"+file, ""), http.StatusOK)
+	}
+}
+
+func TestTokens(t *testing.T) {
+	l := newLab(t, nil)
+	ctx := t.Context()
+	full, reader := l.token(Token{Name: "deploy"}, 0), l.token(Token{Name: "mon", ReadOnly: true}, time.Hour)
+	l.want(l.do("GET", "/api/v1/jobs", "", reader...), http.StatusOK)
+	l.want(l.do("POST", "/api/v1/jobs/source-old/run", "", reader...), http.StatusForbidden)
+	l.want(l.do("GET", "/", "", full...), http.StatusForbidden)
+	l.want(l.do("POST", "/api/v1/jobs/source-old/run", "", full...), http.StatusNoContent)
+	if did := l.parts.take(); did != "run source-old by token deploy" {
+		t.Errorf("did %q", did)
+	}
+	for _, bad := range []Token{{Name: "deploy"}, {Name: "Über"}, {Name: "../x"}, {Name: ""}} {
+		if _, err := l.tokens.Create(ctx, bad, 0); err == nil {
+			t.Errorf("token %q was made", bad.Name)
+		}
+	}
+	l.tokens.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
+	for range 5 { // who goes on with a token that has ended is not banned
+		l.want(l.do("GET", "/api/v1/jobs", "", reader...), http.StatusUnauthorized)
+	}
+	if err := l.tokens.Revoke("deploy"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.tokens.Revoke("none"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("revoke of nothing: %v", err)
+	}
+	l.want(l.do("GET", "/api/v1/jobs", "", full...), http.StatusUnauthorized)
+	list, err := l.tokens.List(ctx)
+	if err != nil || len(list) != 2 || list[0].Name != "deploy" || list[0].Revoked.IsZero() || !list[1].ReadOnly {
+		t.Errorf("list %+v, %v", list, err)
+	}
+	again := l.token(Token{Name: "deploy"}, 0) // a revoked name may be used again
+	l.want(l.do("GET", "/api/v1/jobs", "", again...), http.StatusOK)
+	for _, guess := range []string{"x", "gwadm_deploy_GUESS", "gwadm_none_GUESS"} {
+		l.want(l.do("GET", "/api/v1/jobs", "", "Authorization", "Bearer "+guess), http.StatusUnauthorized)
+	}
+	l.want(l.do("GET", "/api/v1/jobs", "", again...), http.StatusUnauthorized) // the address is banned by now
+}
+
+func TestReady(t *testing.T) {
+	l := newLab(t, func(c *Config) {
+		c.Ready = append(c.Ready, Check{Name: "storage s3", Test: func(context.Context) error { return errors.New("secret place") }})
+	})
+	a := l.want(l.do("GET", "/readyz", ""), http.StatusServiceUnavailable)
+	if strings.Contains(a.body, "secret place") || !strings.Contains(a.body, "storage s3") {
+		t.Errorf("to nobody in particular: %s", a.body)
+	}
+	if a = l.do("GET", "/readyz", "", l.token(Token{Name: "mon", ReadOnly: true}, 0)...); !strings.Contains(a.body, "secret place") {
+		t.Errorf("to an operator: %s", a.body)
+	}
+	l.want(l.do("GET", "/healthz", ""), http.StatusOK)
+}
+
+// TestReadyWaitsForNobody: a check that hangs and heeds no context.
+func TestReadyWaitsForNobody(t *testing.T) {
+	hung := make(chan struct{})
+	defer close(hung)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := within(ctx, func(context.Context) error { <-hung; return nil }); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	l := newLab(t, nil)
+	token := l.token(Token{Name: "x"}, 0)
+	for body, status := range map[string]int{
+		`{"reason": "ok"}`:         http.StatusNoContent,
+		`{"reason": ""}`:           http.StatusBadRequest,
+		``:                         http.StatusBadRequest,
+		`{"reason": "ok"} {}`:      http.StatusBadRequest,
+		`{"reason": "ok", "x": 1}`: http.StatusBadRequest,
+		`{"reason": "` + strings.Repeat("x", maxReason+1) + `"}`: http.StatusBadRequest,
+		`{"reason": "` + strings.Repeat("x", maxBody) + `"}`:     http.StatusRequestEntityTooLarge,
+	} {
+		a := l.do("POST", "/api/v1/quarantine/default/abc123/release", body, token...)
+		if a.StatusCode != status {
+			t.Errorf("%.40s: %s, want %d: %s", body, a.Status, status, a.body)
+		}
+		var p Problem
+		if status != http.StatusNoContent && (json.Unmarshal([]byte(a.body), &p) != nil || p.Status != status || p.Detail == "") {
+			t.Errorf("%.40s: problem %q", body, a.body)
+		}
+	}
+}
+
+func TestPprof(t *testing.T) {
+	off := newLab(t, nil)
+	off.want(off.do("GET", "/debug/pprof/", "", off.token(Token{Name: "x"}, 0)...), http.StatusNotFound)
+	on := newLab(t, func(c *Config) { c.Pprof = true })
+	on.want(on.do("GET", "/debug/pprof/", ""), http.StatusUnauthorized)
+	on.want(on.do("GET", "/debug/pprof/goroutine", "", on.token(Token{Name: "mon", ReadOnly: true}, 0)...), http.StatusForbidden)
+	on.want(on.do("GET", "/debug/pprof/goroutine?debug=1", "", on.token(Token{Name: "x"}, 0)...), http.StatusOK)
+}
+
+func TestLocalPath(t *testing.T) {
+	for to, want := range map[string]string{
+		"": "/", "/jobs?x=1": "/jobs?x=1", "//evil.example": "/", "https://evil.example": "/", "/\\evil.example": "/", "jobs": "/",
+		"javascript:alert(1)": "/", "/a\r\nX: y": "/", "/%zz": "/",
+	} {
+		if got := localPath(to); got != want {
+			t.Errorf("%q: %q, want %q", to, got, want)
+		}
+	}
+}
+
+// TestSecondFactor: an administrator with a second factor gives a code with the password; a code is good once.
+func TestSecondFactor(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), t.TempDir()+"/state.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	l := newLab(t, func(c *Config) { c.Auth.(*auth.Logins).SetCodes(db) })
+	u, err := l.users.Get(t.Context(), "anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recovery []string
+	u.TOTP, recovery = auth.NewTOTP("anna")
+	if err := l.users.Put(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	try := func(code string, want int) {
+		t.Helper()
+		l.want(l.form("/login", url.Values{"name": {"anna"}, "password": {password}, "code": {code}}), want)
+		l.client.Jar, _ = cookiejar.New(nil)
+	}
+	try("", http.StatusForbidden)
+	try(recovery[0], http.StatusSeeOther)
+	try(recovery[0], http.StatusForbidden)
+	try(recovery[1], http.StatusSeeOther)
+}

@@ -1,0 +1,472 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"gateway/admin"
+	"gateway/audit"
+	"gateway/auth"
+	"gateway/config"
+	"gateway/ftpbridge"
+	"gateway/sftpsrv"
+	"gateway/state"
+	"gateway/storage"
+)
+
+// firstAdminName is who may log in to the operator's page before others are made.
+const firstAdminName = "admin"
+
+// operatorSide is what the operator's page needs of serve.
+type operatorSide struct {
+	listener net.Listener // nil: off
+	control  *ftpbridge.Control
+	admins   *auth.Users
+	logins   *auth.Logins
+	tokens   *admin.Tokens
+	watch    *admin.Watch
+	recent   *admin.Recent
+	password string // of the first administrator, if it was made now
+}
+
+// keepRecent has the operator's page show the latest warnings of the log.
+func (g *gateway) keepRecent() *admin.Recent {
+	recent := admin.NewRecent(g.log.Handler())
+	g.log = slog.New(recent)
+	return recent
+}
+
+// openAdmin opens who may log in to the operator's page, and watches the users.
+func (s *serving) openAdmin() (err error) {
+	s.admin.control = ftpbridge.NewControl()
+	if s.g.cfg.Admin.Off {
+		return nil
+	}
+	a := &s.admin
+	a.watch = admin.NewWatch()
+	s.g.observers = append(s.g.observers, a.watch)
+	s.logins.AddWatch(a.countLogin)
+	if a.admins, err = auth.OpenUsers(s.g.cfg.AdminsDir()); err != nil {
+		return err
+	}
+	if a.tokens, err = openTokens(s.g.cfg); err != nil {
+		return err
+	}
+	if a.logins, err = auth.NewLogins(a.admins, s.guard, s.g.log.With("front", "admin")); err != nil {
+		return err
+	}
+	a.logins.SetCodes(adminCodes{s.g.state})
+	return nil
+}
+
+// adminCodes keeps the codes of administrators apart from those of users of the same name.
+type adminCodes struct{ codes state.Codes }
+
+// TryCode implements state.Codes.
+func (c adminCodes) TryCode(ctx context.Context, name string) (int, time.Duration, error) {
+	return c.codes.TryCode(ctx, "administrator "+name)
+}
+
+// UseCode implements state.Codes.
+func (c adminCodes) UseCode(ctx context.Context, name, code string, step int64) error {
+	return c.codes.UseCode(ctx, "administrator "+name, code, step)
+}
+
+func openTokens(c config.Config) (*admin.Tokens, error) {
+	return admin.OpenTokens(filepath.Join(c.AdminsDir(), "tokens"))
+}
+
+// firstAdmin makes an administrator where there is none.
+func (s *serving) firstAdmin(ctx context.Context) error {
+	if s.admin.listener == nil {
+		return nil
+	}
+	all, mistakes := s.admin.admins.List(ctx)
+	switch {
+	case mistakes != nil:
+		s.g.log.Error("files of administrators cannot be used; they cannot log in", "error", mistakes)
+		return nil
+	case len(all) > 0:
+		return nil
+	}
+	password := auth.GeneratePassword()
+	hash, err := auth.HashPassword(password)
+	if err != nil {
+		return err
+	}
+	s.admin.password = password
+	return s.admin.admins.Put(ctx, auth.User{Name: firstAdminName, PasswordHash: hash})
+}
+
+// announceAdmin says where the operator's page is.
+func (s *serving) announceAdmin(b *strings.Builder) {
+	if s.admin.listener == nil {
+		return
+	}
+	fmt.Fprintf(b, "  Admin  https://%s/\n", s.admin.listener.Addr())
+	if s.https == nil {
+		fmt.Fprintf(b, "         certificate %s\n", sha256Lines(certificateSum(s.certs)))
+	}
+	if s.admin.password != "" {
+		fmt.Fprintf(b, "\nAn administrator was made; the password is shown only this once:\n\n  %s  %s\n", firstAdminName, s.admin.password)
+	}
+}
+
+// countLogin counts what became of a login of a user.
+func (a *operatorSide) countLogin(ctx context.Context, e auth.LoginEvent) {
+	if e.Kind == auth.LoggedIn || e.Kind == auth.LoginRefused {
+		a.watch.LoggedIn(storage.OriginOf(ctx).Protocol, e.Kind == auth.LoggedIn)
+	}
+}
+
+// noteAct writes an act of the operator into the audit log.
+func (g *gateway) noteAct(ctx context.Context, a admin.Act) {
+	o := storage.OriginOf(ctx)
+	e := audit.Entry{Verb: audit.Admin, Result: audit.OK, User: a.By, Address: o.Address, Protocol: "admin", Ref: a.What, Path: a.Object, Reason: a.Reason}
+	switch a.What {
+	case "login":
+		e.Verb, e.Ref = audit.Login, ""
+	case "logout":
+		e.Verb, e.Ref = audit.Logout, ""
+	}
+	if a.Err != nil {
+		e.Result, e.Reason = audit.Failed, a.Err.Error()
+		for _, refused := range []error{admin.ErrNotFound, admin.ErrConflict, admin.ErrInvalid, auth.ErrCredentials, auth.ErrBanned, auth.ErrDisabled} {
+			if errors.Is(a.Err, refused) {
+				e.Result = audit.Refused
+			}
+		}
+	}
+	if !errors.Is(a.Err, auth.ErrBanned) { // for which there is a line already, and there may be very many
+		g.note(e)
+	}
+}
+
+// scheduled counts the jobs that run by themselves.
+func scheduled(jobs []ftpbridge.ScheduledJob) (n int) {
+	for _, j := range jobs {
+		if j.Schedule != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// newAdmin makes the operator's page; serve runs it.
+func (s *serving) newAdmin() (serve func(context.Context) error, err error) {
+	a, c := &s.admin, s.g.cfg.Admin
+	srv, err := admin.New(admin.Config{
+		Auth: a.logins, Tokens: a.tokens, Watch: a.watch, Recent: a.recent, Logger: s.g.log.With("front", "admin"),
+		MetricsOpen: c.MetricsOpen, Pprof: c.Pprof, Version: buildVersion(),
+		Parts: admin.Parts{
+			Sessions: operatorSessions{s}, Jobs: operatorJobs{s.now, a.control}, Quarantine: operatorQuarantine{s.g}, Bans: operatorBans{s.guard, s.g.state},
+			Storages: operatorStorages{s.g}, Users: operatorUsers{s.g, operatorSessions{s}},
+			Certificates: operatorCertificates{s},
+			Ready:        s.readyChecks(),
+			Outbox:       s.g.state.CountDeliveries,
+		},
+		Audit: s.g.noteAct,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return srv.Serve(ctx, a.listener, s.adminTLS()) }, nil
+}
+
+// now is the gateway with the configuration that is in force.
+func (s *serving) now() *gateway {
+	g := *s.g
+	g.cfg = *s.cfg.Load()
+	return &g
+}
+
+// adminTLS has the certificates of HTTPS, and asks clients for none of their own.
+func (s *serving) adminTLS() *tls.Config {
+	c := s.certs.TLS()
+	present := c.GetConfigForClient
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		made, err := present(hello)
+		if err != nil {
+			return nil, err
+		}
+		made = made.Clone()
+		made.ClientAuth, made.ClientCAs = tls.NoClientCert, nil
+		return made, nil
+	}
+	return c
+}
+
+func buildVersion() admin.Version {
+	v := admin.Version{Version: "(unknown)", Go: runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v.Version = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v.Revision = s.Value[:min(12, len(s.Value))]
+			}
+		}
+	}
+	return v
+}
+
+// readyChecks are what serve needs in order to serve: the database, the storages, the listeners.
+func (s *serving) readyChecks() []admin.Check {
+	checks := []admin.Check{{Name: "state", Test: func(ctx context.Context) error {
+		_, err := s.g.state.FailuresOf(ctx, "192.0.2.0/32") // of a network that is nobody's (RFC 5737)
+		return err
+	}}}
+	for _, name := range s.g.folders() {
+		checks = append(checks, admin.Check{Name: "storage " + name, Test: func(ctx context.Context) error {
+			_, err := s.g.storages[name].Stat(ctx, "")
+			return err
+		}})
+	}
+	if s.sftp != nil {
+		checks = append(checks, admin.Check{Name: "sftp", Test: func(ctx context.Context) error {
+			l := s.cfg.Load().SFTP.Listener
+			l.Listen = s.sftp.Addr().String()
+			return checkSSH(ctx, l)
+		}})
+	}
+	if s.https != nil {
+		checks = append(checks, admin.Check{Name: "https", Test: func(ctx context.Context) error {
+			h := s.cfg.Load().HTTPS
+			h.Listen = s.https.Addr().String()
+			return checkHTTPS(ctx, h)
+		}})
+	}
+	return checks
+}
+
+// operatorSessions shows who is connected, and closes connections.
+type operatorSessions struct{ s *serving }
+
+// Sessions implements admin.Sessions.
+func (o operatorSessions) Sessions() []admin.Session {
+	var list []admin.Session
+	if o.s.sftpServer != nil {
+		for _, v := range o.s.sftpServer.Sessions() {
+			list = append(list, admin.Session{
+				ID: v.ID, User: v.User, Address: v.Address.String(), Protocol: "sftp", Client: v.Client, Since: v.Since, Active: v.Active,
+				Doing: sftpDoing(v),
+			})
+		}
+	}
+	if o.s.handler != nil {
+		for _, v := range o.s.handler.Sessions() {
+			s := admin.Session{ID: v.ID, User: v.User, Address: v.Address.String(), Protocol: v.Protocol, Client: v.Client, Since: v.Since, Active: v.Active}
+			if len(v.Login) > 12 {
+				s.Login = v.Login[:12] // as the page says in storage.Origin
+			}
+			if v.Requests > 0 {
+				s.Doing = v.Doing
+			}
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func sftpDoing(v sftpsrv.Session) string {
+	var parts []string
+	if v.Files > 0 {
+		parts = append(parts, fmt.Sprintf("%d files or folders open", v.Files))
+	}
+	if v.Commands > 0 {
+		parts = append(parts, fmt.Sprintf("%d commands", v.Commands))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// CloseSession implements admin.Sessions.
+func (o operatorSessions) CloseSession(ctx context.Context, id string) error {
+	if o.s.sftpServer != nil && o.s.sftpServer.CloseSession(id) {
+		return nil
+	}
+	if o.s.handler != nil {
+		if closed, ok := o.s.handler.CloseSession(id); ok {
+			return o.s.g.state.EndSession(ctx, closed.Login) // of "" there is none, which is no error
+		}
+	}
+	return fmt.Errorf("%w: no session %.64q; it may have ended", admin.ErrNotFound, id)
+}
+
+// operatorBans shows and changes the bans.
+type operatorBans struct {
+	guard *auth.Guard
+	state state.Bans
+}
+
+// Banned implements admin.Bans.
+func (o operatorBans) Banned(ctx context.Context) ([]admin.Ban, error) {
+	list, err := o.state.Banned(ctx)
+	bans := make([]admin.Ban, 0, len(list))
+	for _, f := range list {
+		bans = append(bans, admin.Ban{Network: f.Network, Seconds: int64(f.Banned / time.Second)})
+	}
+	return bans, err
+}
+
+// Ban implements admin.Bans.
+func (o operatorBans) Ban(ctx context.Context, network string, d time.Duration) error {
+	p, err := auth.ParseNetwork(network)
+	if err != nil {
+		return fmt.Errorf("%w: %w", admin.ErrInvalid, err)
+	}
+	return o.guard.Ban(ctx, p, d)
+}
+
+// LiftBan implements admin.Bans.
+func (o operatorBans) LiftBan(ctx context.Context, network string) error {
+	p, err := auth.ParseNetwork(network)
+	if err != nil {
+		return fmt.Errorf("%w: %w", admin.ErrInvalid, err)
+	}
+	err = o.guard.LiftBan(ctx, p)
+	if errors.Is(err, state.ErrNotFound) {
+		return fmt.Errorf("%w: %s is not banned", admin.ErrNotFound, p)
+	}
+	return err
+}
+
+// operatorStorages shows the storages.
+type operatorStorages struct{ g *gateway }
+
+// StorageUse implements admin.Storages.
+func (o operatorStorages) StorageUse(ctx context.Context) ([]admin.Storage, error) {
+	var list []admin.Storage
+	for _, name := range o.g.cfg.StorageNames() {
+		s := admin.Storage{Name: name, Kind: "folder", Place: storagePlace(o.g.cfg, name), Total: -1, Available: -1}
+		switch c := o.g.cfg.Storages[name]; {
+		case c.Source != "":
+			s.Kind = "mount"
+		case c.S3 != nil:
+			s.Kind = "bucket"
+		}
+		if r, ok := o.g.storages[name].(storage.SpaceReporter); ok && s.Kind != "mount" {
+			space, err := r.Space(ctx, "")
+			switch {
+			case err == nil:
+				s.Total, s.Available = space.Total, space.Available
+			case !errors.Is(err, errors.ErrUnsupported):
+				s.Error = err.Error()
+			}
+		}
+		list = append(list, s)
+	}
+	return list, ctx.Err()
+}
+
+// operatorUsers shows the users and disables them.
+type operatorUsers struct {
+	g        *gateway
+	sessions operatorSessions
+}
+
+// usageTime bounds the counting of what one user keeps.
+const usageTime = 5 * time.Second
+
+// Users implements admin.Users.
+func (o operatorUsers) Users(ctx context.Context) ([]admin.User, error) {
+	users, mistakes := o.g.users.List(ctx)
+	var list []admin.User
+	for _, u := range users {
+		v := admin.User{Name: u.Name, Login: loginKinds(u), Disabled: u.Disabled, Quota: int64(u.Quota), Used: -1, Mounts: []string{}}
+		for _, m := range u.Mounts {
+			v.Mounts = append(v.Mounts, mountText(m))
+		}
+		if u.Quota > 0 {
+			v.Used = o.used(ctx, u)
+		}
+		list = append(list, v)
+	}
+	return list, mistakes
+}
+
+// used is how many bytes of a quota are used; -1: that cannot be told in time.
+func (o operatorUsers) used(ctx context.Context, u auth.User) int64 {
+	ctx, cancel := context.WithTimeout(ctx, usageTime)
+	defer cancel()
+	tree, err := o.g.view(ctx, auth.Identity{User: u})
+	if err != nil {
+		return -1
+	}
+	counter, ok := tree.(interface {
+		Usage(ctx context.Context) (used, limit int64, err error)
+	})
+	if !ok {
+		return -1
+	}
+	used, _, err := counter.Usage(ctx)
+	if err != nil {
+		return -1
+	}
+	return used
+}
+
+// DisableUser implements admin.Users. The open sessions of a user who is disabled are closed.
+func (o operatorUsers) DisableUser(ctx context.Context, name string, disabled bool) error {
+	u, err := o.g.users.Get(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: no user %.64q", admin.ErrNotFound, name)
+	}
+	if err != nil {
+		return err
+	}
+	u.Disabled = disabled
+	if err := o.g.users.Put(ctx, u); err != nil {
+		return err
+	}
+	for _, s := range o.sessions.Sessions() {
+		if disabled && s.User == name {
+			_ = o.sessions.CloseSession(ctx, s.ID) // it may have ended by itself
+		}
+	}
+	return nil
+}
+
+// operatorCertificates shows the certificates that are in use just now.
+type operatorCertificates struct{ s *serving }
+
+// Certificates implements admin.Certificates.
+func (o operatorCertificates) Certificates() []admin.Certificate {
+	var list []admin.Certificate
+	for _, c := range o.s.certs.Shown() {
+		names := append([]string{}, c.DNSNames...)
+		for _, ip := range c.IPAddresses {
+			names = append(names, ip.String())
+		}
+		list = append(list, admin.Certificate{
+			Names: names, Issuer: c.Issuer.String(), SelfSigned: string(c.RawIssuer) == string(c.RawSubject),
+			NotAfter: c.NotAfter, DaysLeft: daysUntil(c.NotAfter), SHA256: fmt.Sprintf("%x", sha256.Sum256(c.Raw)),
+		})
+	}
+	return list
+}
+
+func daysUntil(t time.Time) int {
+	d := time.Until(t)
+	if d < 0 {
+		d -= 24*time.Hour - 1 // down
+	}
+	return int(d / (24 * time.Hour))
+}
+
+// HostKeys implements admin.Certificates.
+func (o operatorCertificates) HostKeys() []string {
+	if o.s.sftp == nil {
+		return nil
+	}
+	return sftpsrv.Fingerprints(o.s.keys.used)
+}
