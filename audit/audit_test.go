@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -164,11 +167,12 @@ func TestChain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.Verb == Login {
+		switch e.Verb {
+		case Login:
 			if logins[e.User]++; e.Ref != fmt.Sprint((logins[e.User]-1)%each) {
 				t.Fatalf("login %s of %s is in the place of another", e.Ref, e.User)
 			}
-		} else if e.Verb == "download" {
+		case "download":
 			logins["downloads"]++
 		}
 	}
@@ -344,5 +348,68 @@ func TestCutWhileStopped(t *testing.T) {
 	r := verifyDir(t, dir, VerifyOptions{Keys: public(key)})
 	if r.Total != 1 || !strings.Contains(r.Faults[0].What, "lines 2 to 7 are missing") || len(r.Notes) != 1 {
 		t.Errorf("faults %v, notes %v", r.Faults, r.Notes)
+	}
+}
+
+// TestCannotBeWritten takes away the room in files, until more waits than is kept in memory, and gives it back: the
+// lines are in their order, none twice, and one says how many are lost.
+func TestCannotBeWritten(t *testing.T) {
+	signal.Ignore(syscall.SIGXFSZ)
+	defer signal.Reset(syscall.SIGXFSZ)
+	dir, key := t.TempDir(), testKey(t)
+	l := openLog(t, Options{Dir: dir, Key: key})
+	write(t, l, Entry{Verb: Start})
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 10_000, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	var failed, refused int
+	const n = 3000
+	for i := range n {
+		if err := l.Write(Entry{Verb: Login, Ref: fmt.Sprint(i), Reason: strings.Repeat("x", 4000)}); err != nil {
+			failed++
+		}
+	}
+	_, lost := l.Counts()
+	refused = int(lost)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if l.Err() == nil || failed < n-5 || refused == 0 || refused > n/2 {
+		t.Errorf("%d of %d writes failed, %d are lost; the log says %v", failed, n, refused, l.Err())
+	}
+	for deadline := time.Now().Add(time.Minute); l.Err() != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the log is not written though it can be")
+		}
+	}
+	write(t, l, Entry{Verb: Stop})
+	closeLog(t, l)
+	r := verifyDir(t, dir, VerifyOptions{Keys: public(key)})
+	wantGood(t, r)
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0].What, fmt.Sprintf("%d lines could not be written", refused)) {
+		t.Errorf("notes %v, want that %d are lost", r.Notes, refused)
+	}
+	files, _ := Files(dir)
+	last, count := -1, 0
+	for e, err := range Entries(files) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Verb != Login {
+			continue
+		}
+		i, err := strconv.Atoi(e.Ref)
+		if err != nil || i <= last {
+			t.Fatalf("entry %s comes behind %d", e.Ref, last)
+		}
+		last = i
+		count++
+	}
+	if count != n-refused {
+		t.Errorf("%d lines, want %d", count, n-refused)
 	}
 }

@@ -3,7 +3,7 @@ package auth
 import (
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // HMAC-SHA-1 is what authenticator apps have (RFC 6238)
+	"crypto/sha1" // HMAC-SHA-1 is what authenticator apps have (RFC 6238)
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base32"

@@ -170,7 +170,7 @@ func (d *Dispatcher) deliver(until, ctx context.Context, h *Hook) (pause time.Du
 		}
 		if err := h.Deliver.Deliver(ctx, told); err != nil {
 			if ctx.Err() != nil {
-				return 0, nil // it is told again
+				return 0, nil //nolint:nilerr // it was interrupted, and is told again
 			}
 			return 0, d.failed(ctx, h, list[0], err)
 		}
@@ -230,5 +230,5 @@ func waitAfter(tries int) time.Duration {
 	if tries < 12 {
 		wait = min(firstWait<<tries, maxWait)
 	}
-	return wait/2 + rand.N(wait/2)
+	return wait/2 + rand.N(wait/2) //nolint:gosec // nobody gains by knowing it
 }

@@ -418,3 +418,87 @@ func TestCheckURL(t *testing.T) {
 		}
 	}
 }
+
+// TestGivenUpByTime: who cannot be reached is given up when it took too long, and not at the first try.
+func TestGivenUpByTime(t *testing.T) {
+	box := openBox(t)
+	to := &told{fail: func(Event) error { return errors.New("away") }}
+	d := &Dispatcher{Box: box, Holder: "me", Hooks: Hooks{{Name: "a", On: []Kind{Upload}, Deliver: to, GiveUp: time.Nanosecond}}, poll: 10 * time.Millisecond}
+	put(t, d.Hooks, box, Event{Kind: Upload, Path: "/1"})
+	run(t, d)
+	await(t, "it is given up", func() bool { _, dead, err := box.CountDeliveries(t.Context()); return dead == 1 && err == nil })
+	if list, err := box.Deliveries(t.Context(), true, 1); err != nil || list[0].Tries != 2 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// slow is a Deliverer that takes its time.
+type slow struct {
+	begun chan struct{}
+	let   chan struct{}
+}
+
+func (*slow) Batch() int           { return 1 }
+func (*slow) Pause() time.Duration { return 0 }
+
+func (s *slow) Deliver(ctx context.Context, _ []Event) error {
+	s.begun <- struct{}{}
+	select {
+	case <-s.let:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestStopped: what is being told when the process is stopped may end; what takes too long is told again by the next.
+func TestStopped(t *testing.T) {
+	for _, ends := range []bool{true, false} {
+		box := openBox(t)
+		s := &slow{make(chan struct{}, 1), make(chan struct{})}
+		d := &Dispatcher{Box: box, Holder: "me", Hooks: Hooks{{Name: "a", On: []Kind{Upload}, Deliver: s}}, grace: time.Minute}
+		if !ends {
+			d.grace = time.Millisecond
+		}
+		put(t, d.Hooks, box, Event{Kind: Upload, Path: "/1"})
+		put(t, d.Hooks, box, Event{Kind: Upload, Path: "/2"})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { d.Run(ctx); close(ended) }()
+		<-s.begun
+		cancel()
+		want := int64(2)
+		if ends {
+			s.let <- struct{}{}
+			want = 1
+		}
+		<-ended
+		if waiting, dead, err := box.CountDeliveries(t.Context()); waiting != want || dead != 0 || err != nil {
+			t.Errorf("ends %v: %d wait, want %d; %d are dead, %v", ends, waiting, want, dead, err)
+		}
+		if held, err := box.HoldHook(t.Context(), "a", "next", time.Minute); !held || err != nil {
+			t.Errorf("ends %v: the next cannot go on: %v, %v", ends, held, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"id":"a","event":"upload","time":"2026-11-30T00:00:00Z","path":"/a"}`))
+	f.Add([]byte("{"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := Parse(data)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(e)
+		if err != nil {
+			t.Skip() // a year beyond 9999
+		}
+		if e2, err := Parse(again); err != nil || e2.ID != e.ID || e2.Path != e.Path {
+			t.Errorf("%q is read as %+v, then %+v, %v", data, e, e2, err)
+		}
+		if s := digest([]Event{e}); strings.ContainsAny(s, "\x1b\r\x00\u202e\u009b") {
+			t.Errorf("a mail has %q", s)
+		}
+	})
+}

@@ -86,7 +86,7 @@ func (m *Mail) Deliver(ctx context.Context, list []Event) error {
 	if err != nil {
 		return fmt.Errorf("mail server %s: %w", m.Server, err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // after QUIT it is closed
 	err = m.send(c, from, list)
 	var answer *textproto.Error
 	if errors.As(err, &answer) && answer.Code >= 500 { // a permanent negative reply, RFC 5321 section 4.2.1

@@ -254,6 +254,9 @@ func TestAuditBridge(t *testing.T) {
 	if r := l.run(run...); r.code != 1 {
 		t.Fatalf("migrate: status %d\n%s%s", r.code, r.out, r.stderr)
 	}
+	if r := l.run("audit", "verify"); r.code != 0 { // though both write to it
+		t.Errorf("audit verify: status %d\n%s%s", r.code, r.out, r.stderr)
+	}
 	var held []auditLine
 	count := func() map[string]int {
 		n := map[string]int{}

@@ -3,7 +3,7 @@ package tests
 import (
 	"bufio"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // what RFC 6238 has
+	"crypto/sha1" // what RFC 6238 has
 	"encoding/base32"
 	bigendian "encoding/binary"
 	"fmt"

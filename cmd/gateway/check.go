@@ -51,6 +51,9 @@ func storagePlace(c config.Config, name string) string {
 	if s.S3 != nil {
 		return bucketPlace(s.S3)
 	}
+	if abs, err := filepath.Abs(s.Path); err == nil {
+		return abs // a relative one would say nothing to who did not start it
+	}
 	return s.Path
 }
 

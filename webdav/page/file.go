@@ -93,26 +93,41 @@ func (q *request) proof(ctx context.Context, p *filePage) (err error) {
 	return nil
 }
 
-// preview decides by the bytes, not by the name, what can be shown.
+// preview decides by the bytes, not by the name, what can be shown. Only what is shown has been read by the user.
 func (q *request) preview(ctx context.Context, p *filePage) error {
-	f, err := q.fs.Open(ctx, p.Name)
+	head, size, err := beginning(ctx, q.unobserved(), p.Name, maxText)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	head := make([]byte, min(f.Info().Size, maxText))
-	n, err := f.ReadAt(head, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if pictureType(head) != "" && size <= maxPicture {
+		p.Kind = "picture" // which the browser asks for
+		return nil
+	}
+	if _, ok := asText(head, size > maxText); !ok || size == 0 {
+		return nil
+	}
+	if head, size, err = beginning(ctx, q.fs, p.Name, maxText); err != nil {
 		return err
 	}
-	head = head[:n]
-	switch text, ok := asText(head, f.Info().Size > maxText); {
-	case pictureType(head) != "" && f.Info().Size <= maxPicture:
-		p.Kind = "picture"
-	case ok && len(head) > 0:
-		p.Kind, p.Text, p.TextCut = "text", text, f.Info().Size > maxText
-	}
+	p.Kind, p.TextCut = "text", size > maxText
+	p.Text, _ = asText(head, p.TextCut)
 	return nil
+}
+
+// beginning reads the first bytes of a file, and tells how many it has.
+func beginning(ctx context.Context, tree storage.FS, name string, limit int64) (head []byte, size int64, err error) {
+	f, err := tree.Open(ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	size = f.Info().Size
+	head = make([]byte, min(size, limit))
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, size, err
+	}
+	return head[:n], size, nil
 }
 
 // asText is what a file says, if it is text: UTF-8, or bytes of a code page of the West.

@@ -98,6 +98,40 @@ func TestDownload(t *testing.T) {
 	}
 }
 
+// watch notes what is read through a tree.
+type watch struct{ read *[]string }
+
+func (watch) Began(context.Context, *storage.Transfer) {}
+func (w watch) Ended(_ context.Context, e storage.Event) {
+	*w.read = append(*w.read, fmt.Sprint(e.Verb, " ", e.Name, " ", e.Origin.Protocol, " ", e.Origin.Session != ""))
+}
+
+// What the page reads for itself, to show a digest or to see what a file is, nobody has downloaded.
+func TestObserved(t *testing.T) {
+	var s *site
+	var read []string
+	s = newSite(t, func(c *Config) {
+		c.Open = func(ctx context.Context, id auth.Identity) (storage.FS, error) {
+			tree, err := s.view(ctx, id)
+			return storage.Observe(tree.(*storage.View), watch{&read}), err
+		}
+	})
+	s.put("binary", "a\x00b")
+	s.put("text", "a text")
+	s.put("p.png", png)
+	b := s.in("anna")
+	for path, want := range map[string]string{
+		"/": "", Prefix + "file/binary": "", Prefix + "file/p.png": "", Prefix + "picture/p.png": "download p.png page true",
+		Prefix + "file/text": "download text page true", Prefix + "download/binary": "download binary page true", Prefix + "zip/": "download",
+	} {
+		read = nil
+		b.get(path).want(http.StatusOK)
+		if got := strings.Join(read, ", "); (got == "") != (want == "") || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q was told, want %q", path, got, want)
+		}
+	}
+}
+
 func unzip(t *testing.T, data string) map[string]string {
 	t.Helper()
 	z, err := zip.NewReader(strings.NewReader(data), int64(len(data)))

@@ -69,12 +69,11 @@ func (q *request) beginLogin(ctx context.Context, next string) error {
 		q.showLogin(http.StatusOK, loginPage{Next: next, User: user})
 		return nil
 	}
-	id, err := certificates.ClientCertificate(ctx, q.from, user)
-	if err != nil || id.NeedsPassword {
-		q.showLogin(http.StatusOK, loginPage{Next: next, User: user})
-		return nil
+	if id, err := certificates.ClientCertificate(ctx, q.from, user); err == nil && !id.NeedsPassword {
+		return q.proved(ctx, id, next)
 	}
-	return q.proved(ctx, id, next)
+	q.showLogin(http.StatusOK, loginPage{Next: next, User: user})
+	return nil
 }
 
 // prove checks a password, with a client certificate before it where there is one of the user.
@@ -131,15 +130,23 @@ func (q *request) half(id auth.Identity) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(q.h.sign("code", text))
 }
 
+// parseHalf is false for what this gateway has not signed, what is of another address, or has taken too long.
+func (q *request) parseHalf(step string) (h half, ok bool) {
+	text, mac, _ := strings.Cut(step, ".")
+	sum, err := base64.RawURLEncoding.DecodeString(mac)
+	if err != nil || !hmac.Equal(sum, q.h.sign("code", text)) {
+		return h, false
+	}
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	ok = err == nil && json.Unmarshal(data, &h) == nil
+	return h, ok && h.From == q.from.String() && q.h.now().Before(h.Until)
+}
+
 // tryCode takes the code after the password. The Authenticator counts codes that are wrong.
 func (q *request) tryCode(ctx context.Context, step, next string) error {
 	again := loginPage{Next: next, Fault: "The login took too long. Begin again."}
-	text, mac, _ := strings.Cut(step, ".")
-	sum, err := base64.RawURLEncoding.DecodeString(mac)
-	data, dataErr := base64.RawURLEncoding.DecodeString(text)
-	var h half
-	if err != nil || dataErr != nil || !hmac.Equal(sum, q.h.sign("code", text)) || json.Unmarshal(data, &h) != nil ||
-		h.From != q.from.String() || !q.h.now().Before(h.Until) {
+	h, ok := q.parseHalf(step)
+	if !ok {
 		q.showLogin(http.StatusForbidden, again)
 		return nil
 	}

@@ -155,7 +155,8 @@ func (h *Handler) Serves(r *http.Request) bool {
 		}
 		return false
 	}
-	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Authorization") == "" && wantsHTML(r)
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Authorization") == "" && wantsHTML(r) &&
+		!strings.HasPrefix(r.UserAgent(), "Java/") // programs in Java ask for HTML unless told otherwise, and wait for a 401
 }
 
 func wantsHTML(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }

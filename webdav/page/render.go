@@ -27,14 +27,14 @@ var templateFiles embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"size":    func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) },
-	"bytes":   func(n int64) string { return humanize.Comma(n) },
+	"bytes":   humanize.Comma,
 	"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"day":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
 	"at":      at,
 	"folder":  func(name string) string { return webdav.Href(name, true) },
 	"asset":   assetPath,
 	"toInt64": func(n int) int64 { return int64(n) },
-	"hex":     func(b []byte) string { return hex.EncodeToString(b) },
+	"hex":     hex.EncodeToString,
 }).ParseFS(templateFiles, "templates/*.html"))
 
 // at is the path of what a verb does with a name.

@@ -233,6 +233,7 @@ func TestOtherClients(t *testing.T) {
 	s.dav("GET", "/d/f", "anna", nil, "Accept", "text/html").want(http.StatusOK).has("x")
 	s.dav("PROPFIND", "/d/", "anna", nil, "Depth", "1").want(http.StatusMultiStatus)
 	s.dav("OPTIONS", "/", "", nil).want(http.StatusOK)
+	s.dav("GET", "/d/", "", nil, "Accept", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "User-Agent", "Java/21.0.1").want(http.StatusUnauthorized)
 	for _, path := range []string{"/.gateway", "/.gateway/", "/.gateway/x", "/d/.gateway", "/.GATEWAY/x", "/%2egateway/x"} {
 		for _, method := range []string{"PUT", "MKCOL", "PROPFIND", "LOCK"} {
 			if a := s.dav(method, path, "anna", nil); a.status != http.StatusBadRequest {
@@ -373,47 +374,4 @@ func TestSessionBound(t *testing.T) {
 	}
 	s.later(believed)
 	first.get("/").want(http.StatusSeeOther)
-}
-
-// A client certificate logs in whom it names, and keeps others out where it is required.
-func TestClientCertificate(t *testing.T) {
-	named, required := "", false
-	s := newSite(t, func(c *Config) { c.Certificate = func(*http.Request) (string, bool) { return named, required } })
-	s.put("f", "shared")
-	annas := s.in("anna")
-	link := annas.shared("f", "1")
-
-	named = "anna"
-	b := s.browser()
-	to := b.get("/f").want(http.StatusSeeOther).header.Get("Location")
-	if to := b.get(to).want(http.StatusSeeOther).header.Get("Location"); to != "/f" {
-		t.Errorf("to %s", to)
-	}
-	b.get("/").want(http.StatusOK).has("anna")
-	to = b.do(Prefix + "logout").want(http.StatusSeeOther).header.Get("Location")
-	b.get(to).want(http.StatusOK).has(`value="anna"`, "You are logged out.") // and not in again
-	b.post(Prefix+"login", "user", "bert", "password", passwordOf("bert")).want(http.StatusSeeOther)
-	b.get("/").want(http.StatusOK).has("bert")
-
-	required = true
-	b.get("/").want(http.StatusForbidden).has("client certificate is another user").hasNot("box")
-	b.post(Prefix+"login", "user", "bert", "password", passwordOf("bert")).want(http.StatusForbidden)
-	annas.get("/").want(http.StatusOK)
-	named = ""
-	for _, path := range []string{"/", Prefix + "login", link} {
-		annas.get(path).want(http.StatusForbidden).has("client certificate is required").hasNot("shared")
-	}
-	annas.post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusForbidden)
-
-	u, err := s.users.Get(t.Context(), "anna")
-	must(t, err)
-	u.Require = []string{auth.ByPublicKey, auth.ByPassword}
-	must(t, s.users.Put(t.Context(), u))
-	named = "anna"
-	b = s.browser()
-	b.get(Prefix + "login").want(http.StatusOK).has(`value="anna"`)
-	b.post(Prefix+"login", "user", "anna", "password", passwordOf("bert")).want(http.StatusForbidden)
-	b.post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusSeeOther)
-	required, named = false, ""
-	s.browser().post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusForbidden)
 }

@@ -257,7 +257,7 @@ func (q *request) copy(ctx context.Context, work *work, up storage.Upload, offse
 			kept = now
 		}
 	}
-	return offset, nil
+	return offset, nil //nolint:nilerr // the connection broke: what came is kept
 }
 
 // suspend keeps what has come.

@@ -1,8 +1,10 @@
 package page
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +16,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gateway/auth"
+	"gateway/storage"
 )
 
 // sender uploads as the script does.
@@ -320,6 +325,37 @@ func TestTusOtherProcess(t *testing.T) {
 	s.stop()
 	s.start()
 	u.tus("HEAD", at, nil).want(http.StatusNotFound)
+}
+
+// forgetful is a tree that keeps no upload.
+type forgetful struct{ storage.FS }
+
+func (f forgetful) Create(ctx context.Context, name string, o storage.CreateOptions) (storage.Upload, error) {
+	u, err := f.FS.Create(ctx, name, o)
+	return forgetfulUpload{u}, err
+}
+
+type forgetfulUpload struct{ storage.Upload }
+
+func (forgetfulUpload) Checkpoint(context.Context) (storage.Token, error) {
+	return "", errors.ErrUnsupported
+}
+
+// Where a storage keeps no uploads the script is told so, and sends a file in one piece.
+func TestTusNotKept(t *testing.T) {
+	var s *site
+	s = newSite(t, func(c *Config) {
+		c.Open = func(ctx context.Context, id auth.Identity) (storage.FS, error) {
+			tree, err := s.view(ctx, id)
+			return forgetful{tree}, err
+		}
+	})
+	u := s.sender("anna")
+	u.tus("POST", "tus/", nil, "Upload-Length", "10", "Upload-Metadata", meta("name", "f")).want(http.StatusNotImplemented)
+	u.tus("POST", "tus/", strings.NewReader("whole"), "Upload-Length", "5", "Upload-Metadata", meta("name", "f"), "Content-Type", "application/offset+octet-stream").want(http.StatusCreated)
+	if s.content("f") != "whole" {
+		t.Errorf("it has %q", s.content("f"))
+	}
 }
 
 func TestTusExpires(t *testing.T) {
