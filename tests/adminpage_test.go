@@ -158,6 +158,33 @@ func TestAdminPage(t *testing.T) {
 	b.complaints()
 }
 
+// TestAdminClosesBrowser: a browser on the users' page is seen, and has to log in again once its session was closed.
+func TestAdminClosesBrowser(t *testing.T) {
+	s := newLab(t).serve()
+	o := s.operator("")
+	b := newBrowser(t, "https://"+s.https)
+	b.open("/")
+	b.fill("[name=user]", s.user)
+	b.fill("[name=password]", s.password)
+	b.waitText(s.user)
+	type session struct{ ID, User, Protocol, Client string }
+	var seen []session
+	waitFor(t, "the browser", func() bool {
+		seen = nil
+		for _, v := range get[[]session](o, "/api/v1/sessions") {
+			if v.Protocol == "page" && v.User == s.user && strings.Contains(v.Client, "Mozilla") {
+				seen = append(seen, v)
+			}
+		}
+		return len(seen) > 0
+	})
+	o.want(204, "DELETE", "/api/v1/sessions/"+seen[0].ID, "")
+	waitFor(t, "the login", func() bool { // the page believes for ten seconds what it knows
+		b.open("/")
+		return eval[bool](b, `document.querySelector("[name=password]") !== null`)
+	})
+}
+
 // TestAdminPageWithoutScript: with scripts off, and with the keyboard alone.
 func TestAdminPageWithoutScript(t *testing.T) {
 	l := newLab(t)
