@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"gateway/auth"
 	"gateway/storage"
 )
 
@@ -207,6 +208,10 @@ func (s *Server) told(ctx context.Context, a Act) {
 	log := s.log.With("by", a.By, "from", a.Address, "what", a.What, "object", a.Object)
 	if a.Reason != "" {
 		log = log.With("reason", a.Reason)
+	}
+	if errors.Is(a.Err, auth.ErrBanned) { // a banned address may ask very often, and would push all else out of Recent
+		log.Debug("operator's act was refused", "error", a.Err)
+		return
 	}
 	if a.Err != nil {
 		log.Warn("operator's act was refused or failed", "error", a.Err)
