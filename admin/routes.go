@@ -107,6 +107,9 @@ func (s *Server) guard(need access, next http.HandlerFunc) http.Handler {
 		}
 		who, err := s.whoIs(r)
 		switch {
+		case errors.Is(err, auth.ErrBanned): // else a program with a good token would be told that it is not
+			problem(w, http.StatusTooManyRequests, "there were too many failed logins from this address, so its tokens count only when the ban ends; who has logged in on the page can lift it")
+			return
 		case err != nil && need == byPage:
 			s.toLogin(w, r)
 			return
