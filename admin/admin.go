@@ -131,7 +131,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, config *tls.Config)
 	}
 	srv.TLSConfig.MinVersion = max(srv.TLSConfig.MinVersion, tls.VersionTLS12)
 	failed := make(chan error, 1)
-	go func() { failed <- srv.ServeTLS(netutil.LimitListener(ln, maxConnections), "", "") }()
+	go func() { failed <- srv.ServeTLS(netutil.LimitListener(newFairListener(ln), maxConnections), "", "") }()
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	for {

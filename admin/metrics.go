@@ -27,9 +27,10 @@ type metrics struct {
 	registry *prometheus.Registry
 	handler  http.Handler
 
-	mu    sync.Mutex
-	until time.Time
-	kept  []prometheus.Metric // of the database
+	mu        sync.Mutex
+	until     time.Time
+	kept      []prometheus.Metric // of the database
+	gathering chan struct{}       // closed when they are there; nil: nobody asks for them
 }
 
 func newMetrics(s *Server) *metrics {
@@ -133,13 +134,44 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// stored is what the database and the storages know. What cannot be read is left out, and logged.
+// stored is what the database and the storages know; nothing of them within ctx if one does not answer, such
+// as a folder on a server that is gone: the rest is told then all the more. It is asked once at a time.
 func (m *metrics) stored(ctx context.Context) []prometheus.Metric {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if time.Now().Before(m.until) {
+		defer m.mu.Unlock()
 		return m.kept
 	}
+	if m.gathering == nil {
+		m.gathering = make(chan struct{})
+		go m.keep(m.gathering)
+	}
+	done := m.gathering
+	m.mu.Unlock()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		m.s.log.Warn("some metrics cannot be told", "error", "the database or a storage does not answer; /readyz says which")
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.kept
+}
+
+// keep gathers what is stored, and then closes done.
+func (m *metrics) keep(done chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+	defer cancel()
+	list := m.gather(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kept, m.until, m.gathering = list, time.Now().Add(countsKept), nil
+	close(done)
+}
+
+// gather asks. What cannot be read is left out, and logged.
+func (m *metrics) gather(ctx context.Context) []prometheus.Metric {
 	var list []prometheus.Metric
 	var errs []error
 	note := func(err error) bool {
@@ -180,7 +212,6 @@ func (m *metrics) stored(ctx context.Context) []prometheus.Metric {
 	if err := errors.Join(errs...); err != nil {
 		s.log.Warn("some metrics cannot be told", "error", err)
 	}
-	m.kept, m.until = list, time.Now().Add(countsKept)
 	return list
 }
 

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"gateway/auth"
 	"gateway/storage"
 )
 
@@ -106,6 +107,9 @@ func (s *Server) guard(need access, next http.HandlerFunc) http.Handler {
 		}
 		who, err := s.whoIs(r)
 		switch {
+		case errors.Is(err, auth.ErrBanned): // else a program with a good token would be told that it is not
+			problem(w, http.StatusTooManyRequests, "there were too many failed logins from this address, so its tokens count only when the ban ends; who has logged in on the page can lift it")
+			return
 		case err != nil && need == byPage:
 			s.toLogin(w, r)
 			return
@@ -207,6 +211,10 @@ func (s *Server) told(ctx context.Context, a Act) {
 	log := s.log.With("by", a.By, "from", a.Address, "what", a.What, "object", a.Object)
 	if a.Reason != "" {
 		log = log.With("reason", a.Reason)
+	}
+	if errors.Is(a.Err, auth.ErrBanned) { // a banned address may ask very often, and would push all else out of Recent
+		log.Debug("operator's act was refused", "error", a.Err)
+		return
 	}
 	if a.Err != nil {
 		log.Warn("operator's act was refused or failed", "error", a.Err)

@@ -240,9 +240,20 @@ func (o operatorJobs) RunJob(ctx context.Context, id, _ string) error {
 	if err != nil {
 		return err
 	}
-	if err := o.unhold(ctx, c); err != nil && !errors.Is(err, state.ErrNotFound) {
+	held, err := o.unhold(ctx, c) // first: a run that finds the hold ends
+	if err != nil {
 		return err
 	}
+	err = o.runNow(ctx, c)
+	if held != nil && errors.Is(err, admin.ErrConflict) {
+		// The run that there is may be one that was stopped, and has not heard of it.
+		return errors.Join(err, o.now().state.HoldJob(context.WithoutCancel(ctx), *held))
+	}
+	return err
+}
+
+// runNow has a job run, and waits a moment to hear why it cannot.
+func (o operatorJobs) runNow(ctx context.Context, c *configuredJob) error {
 	ended, err := o.control.Run(c.id())
 	if errors.Is(err, ftpbridge.ErrJobRuns) {
 		return fmt.Errorf("%w: the job is running", admin.ErrConflict)
@@ -267,12 +278,20 @@ func (o operatorJobs) RunJob(ctx context.Context, id, _ string) error {
 	return nil
 }
 
-func (o operatorJobs) unhold(ctx context.Context, c *configuredJob) error {
+// unhold lets the schedule of a job go on, and returns the hold that there was; nil: there was none.
+func (o operatorJobs) unhold(ctx context.Context, c *configuredJob) (*state.Hold, error) {
 	job, err := o.now().state.OpenJob(ctx, c.source, c.destination)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return o.now().state.UnholdJob(ctx, job.ID)
+	held, err := o.now().hold(ctx, job.ID)
+	if err != nil || held == nil {
+		return nil, err
+	}
+	if err := o.now().state.UnholdJob(ctx, job.ID); err != nil && !errors.Is(err, state.ErrNotFound) {
+		return nil, err
+	}
+	return held, nil
 }
 
 // StopJob implements admin.Jobs. Other nodes read the hold.
@@ -298,8 +317,8 @@ func (o operatorJobs) ResumeJob(ctx context.Context, id, _ string) error {
 	if err != nil {
 		return err
 	}
-	err = o.unhold(ctx, c)
-	if errors.Is(err, state.ErrNotFound) {
+	held, err := o.unhold(ctx, c)
+	if err == nil && held == nil {
 		return fmt.Errorf("%w: the job is not held", admin.ErrConflict)
 	}
 	return err

@@ -63,11 +63,19 @@ func (o operatorQuarantine) Release(ctx context.Context, storage, id, by, reason
 	if err != nil {
 		return err
 	}
-	return o.decide(ctx, storage, id, func(q ftpbridge.Quarantine) error {
+	return saidLong(id, o.decide(ctx, storage, id, func(q ftpbridge.Quarantine) error {
 		q.Signer, q.Why = signer, reason
 		_, err := q.Release(ctx, id, by)
 		return err
-	})
+	}))
+}
+
+// saidLong adds what to do about a release that takes longer than a request: all of the file is read once more.
+func saidLong(id string, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: it takes longer than the page may wait, as the file is large or its storage slow; on the gateway's machine it has all the time: gateway quarantine release %s", err, id)
+	}
+	return err
 }
 
 // Reject implements admin.Quarantine.
