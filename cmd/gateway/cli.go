@@ -42,6 +42,7 @@ type cli struct {
 	Probe       probeCmd       `cmd:"" help:"Find out what an FTP server is and how to migrate from it."`
 	User        userCmd        `cmd:"" help:"Add, change, list and remove users."`
 	Admin       adminCmd       `cmd:"" help:"Administrators of the operator's page, and tokens of its API."`
+	Bans        bansCmd        `cmd:"" help:"List or lift bans of addresses whose logins failed too often."`
 	Report      reportCmd      `cmd:"" help:"Check the signed report of a migration."`
 	Explain     explainCmd     `cmd:"" help:"Say why a file was published or not."`
 	Verify      verifyCmd      `cmd:"" help:"Judge local files by a policy, or examine again what is published."`
