@@ -384,4 +384,12 @@ func TestVouched(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %v", name, id.By, err, want)
 		}
 	}
+	for by, want := range map[string]error{ByClientCertificate: nil, ByClientCertificate + "+password+code": nil, "password": ErrCredentials, "oidc:" + ByClientCertificate: ErrCredentials} {
+		if _, err := l.Vouched(t.Context(), home, "keyed", by); !errors.Is(err, want) {
+			t.Errorf("who has to prove a key, by %s: %v, want %v", by, err, want)
+		}
+	}
+	if _, err := l.Vouched(t.Context(), netip.Addr{}, "keyed", "share"); err != nil {
+		t.Errorf("what somebody who has to prove a key has shared: %v", err)
+	}
 }

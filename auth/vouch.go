@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -20,7 +21,8 @@ type Voucher interface {
 
 	// Vouched is the identity of a user who comes from an address; by says how they proved who they are. The zero
 	// Addr is for what is not done by the user themselves, and from anywhere. ErrCredentials if there is no such
-	// user, or if they may not come from there or have to prove a key, ErrDisabled if they may not log in any more.
+	// user, or if they may not come from there or have to prove a key and by is not [ByClientCertificate] (with whatever
+	// behind it), ErrDisabled if they may not log in any more.
 	Vouched(ctx context.Context, from netip.Addr, user, by string) (Identity, error)
 }
 
@@ -38,7 +40,8 @@ func (l *Logins) Vouched(ctx context.Context, from netip.Addr, user, by string) 
 		return Identity{}, ErrDisabled
 	case from.IsValid() && !u.comesFrom(from):
 		return Identity{}, errFrom
-	case u.requires(ByPublicKey): // which a browser cannot, as with a password
+	case from.IsValid() && u.requires(ByPublicKey) && !strings.HasPrefix(by, ByClientCertificate):
+		// With a certificate the key was proved; a password or a provider is not enough.
 		return Identity{}, fmt.Errorf("%w: the user has to prove a key", ErrCredentials)
 	}
 	return u.identity(by, version), nil

@@ -457,6 +457,9 @@ func auditFull(t *testing.T, s *serving, mode string) (names []string) {
 			t.Errorf("with %s a download gives %s", mode, got)
 		}
 	}
+	c := newPageClient(s)
+	c.ask(200, "/.gateway/login", "user", s.user, "password", s.password, "next", "/")
+	c.ask(map[string]int{"continue": 200, "refuse": 500}[mode], "/.gateway/share/before.txt", "hours", "1")
 	return names
 }
 

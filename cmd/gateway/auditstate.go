@@ -193,8 +193,11 @@ func (g *gateway) watchState() {
 	}
 }
 
-// AddShare implements state.Shares.
+// AddShare implements state.Shares. Who lets others in is to be known later, too.
 func (w watchedState) AddShare(ctx context.Context, v state.Share) error {
+	if err := w.ledger.g.auditReady(); err != nil {
+		return err
+	}
 	err := w.Store.AddShare(ctx, v)
 	if err == nil {
 		w.ledger.g.noteShare(ctx, audit.Share, v, "until "+v.Expires.UTC().Format(time.RFC3339))

@@ -46,6 +46,9 @@ func TestClientCertificate(t *testing.T) {
 	b.get(Prefix + "login").want(http.StatusOK).has(`value="anna"`)
 	b.post(Prefix+"login", "user", "anna", "password", passwordOf("bert")).want(http.StatusForbidden)
 	b.post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusSeeOther)
+	b.get("/").want(http.StatusOK).has("anna")
+	kept := b.shared("f", "1")
 	required, named = false, ""
+	s.browser().get(kept).want(http.StatusOK).has("anna shares this file") // though nobody proves a key to it
 	s.browser().post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).want(http.StatusForbidden)
 }

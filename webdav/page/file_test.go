@@ -180,6 +180,26 @@ func TestZip(t *testing.T) {
 	}
 }
 
+// The directory of an archive is kept in memory until its end, so that it has an end.
+func TestZipIsBounded(t *testing.T) {
+	s := newSite(t)
+	s.page.zipped = 5
+	for i := range 4 {
+		s.put(fmt.Sprintf("top/%d/f", i), "x")
+	}
+	s.put("just/1/f", "x")
+	s.put("just/2/f", "x")
+	b := s.in("anna")
+	got := unzip(t, b.get(Prefix+"zip/top").want(http.StatusOK).body)
+	note := got["NOT-IN-THIS-ARCHIVE.txt"]
+	if len(got) != 5+1 || !strings.HasPrefix(note, "top/") || !strings.Contains(note, "no more files and folders") {
+		t.Errorf("it has %v", got)
+	}
+	if got := unzip(t, b.get(Prefix+"zip/just").want(http.StatusOK).body); len(got) != 5 || got["NOT-IN-THIS-ARCHIVE.txt"] != "" {
+		t.Errorf("as many as there can be: %v", got)
+	}
+}
+
 func TestSafeElement(t *testing.T) {
 	for name, keeps := range map[string]bool{
 		"a.txt": true, "ü 日本": true, ".hidden": true, "a b (1).tar.gz": true, "CONSOLE": true, "com10": true,

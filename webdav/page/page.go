@@ -100,6 +100,7 @@ type Handler struct {
 	sums     *sums
 	uploads  *uploads
 	zips     chan struct{} // a token for each zip under way
+	zipped   int           // maxZipped
 	now      func() time.Time
 }
 
@@ -135,7 +136,7 @@ func New(cfg Config) (*Handler, error) {
 	}
 	h := &Handler{
 		cfg: cfg, log: cfg.Logger, origin: http.NewCrossOriginProtection(), now: time.Now,
-		sums: newSums(), uploads: newUploads(), zips: make(chan struct{}, maxZips),
+		sums: newSums(), uploads: newUploads(), zips: make(chan struct{}, maxZips), zipped: maxZipped,
 	}
 	h.sessions = newSessions(h)
 	return h, nil

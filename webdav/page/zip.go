@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,10 +21,13 @@ import (
 const (
 	maxZips    = 8    // archives that are made at once
 	maxLeftOut = 1000 // names that the note about what is missing has
+	// maxZipped is how many files and folders an archive has at most: its directory, which comes last, is kept in memory, and
+	// empty files cost those who made them nothing.
+	maxZipped = 100_000
 )
 
-// zip sends a folder as an archive that is made on the way: of any size (Zip64), in bounded memory. What may not be read is
-// left out, and a note in it says so. What fails in the middle breaks the connection: then the archive has no end
+// zip sends a folder as an archive that is made on the way: of any size (Zip64), in bounded memory. What may not be read, and
+// what is more than maxZipped, is left out, and a note in it says so. What fails in the middle breaks the connection: then the archive has no end
 // and does not look whole.
 func (q *request) zip(ctx context.Context, name string) error {
 	info, err := q.fs.Stat(ctx, name)
@@ -59,7 +63,7 @@ func (q *request) zip(ctx context.Context, name string) error {
 		return a.deflate, nil
 	})
 	err = a.folder(name, safeElement(last)+"/", info.ModTime, 0)
-	if err == nil {
+	if err == nil || errors.Is(err, errFull) {
 		err = a.note()
 	}
 	if err = errors.Join(err, a.w.Close()); err != nil {
@@ -81,6 +85,21 @@ type archive struct {
 	buf     []byte
 	leftOut []string
 	missing int
+	entries int
+}
+
+// errFull ends an archive that has as much as it can have.
+var errFull = refuse(http.StatusOK, "An archive has no more files and folders than are in this one: what came behind this name is not in it either. Download folders one by one.")
+
+// begin begins a file or folder of the archive.
+func (a *archive) begin(h *zip.FileHeader) (io.Writer, error) {
+	if a.entries == a.q.h.zipped {
+		a.missing++
+		a.leftOut = slices.Insert(a.leftOut, 0, h.Name+": "+errFull.Error()) // first, and however many there are
+		return nil, errFull
+	}
+	a.entries++
+	return a.w.CreateHeader(h)
 }
 
 func (a *archive) omit(name string, err error) {
@@ -99,7 +118,7 @@ func passable(err error) bool {
 func (a *archive) folder(name, path string, changed time.Time, depth int) error {
 	h := &zip.FileHeader{Name: path, Modified: changed}
 	h.SetMode(fs.ModeDir | 0o755)
-	if _, err := a.w.CreateHeader(h); err != nil {
+	if _, err := a.begin(h); err != nil {
 		return err
 	}
 	for info, err := range a.q.fs.List(a.ctx, name) {
@@ -144,7 +163,7 @@ func (a *archive) file(name, path string) error {
 	info := f.Info()
 	h := &zip.FileHeader{Name: path, Method: zip.Deflate, Modified: info.ModTime}
 	h.SetMode(0o644)
-	w, err := a.w.CreateHeader(h)
+	w, err := a.begin(h)
 	if err != nil {
 		return err
 	}
