@@ -251,6 +251,10 @@ func (h *Handler) start(ctx context.Context, w http.ResponseWriter, q *request, 
 		}
 	}
 	secret := rand.Text() + rand.Text()
+	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "page", Address: q.from, Session: sessionID(secret)[:12]})
+	if _, err := h.cfg.Open(ctx, id); err != nil { // before they are told that they are in
+		return fmt.Errorf("open the files of %q: %w", id.User.Name, err)
+	}
 	now := h.now()
 	err := h.cfg.State.AddSession(ctx, state.Session{
 		ID: sessionID(secret), User: id.User.Name, Stamp: id.User.Stamp(), By: id.By, Address: q.from.String(),
@@ -261,7 +265,6 @@ func (h *Handler) start(ctx context.Context, w http.ResponseWriter, q *request, 
 	}
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: secret, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	h.log.Info("page: login", "user", id.User.Name, "by", id.By, "remote", q.from.String())
-	ctx = storage.WithOrigin(ctx, storage.Origin{Protocol: "page", Address: q.from, Session: sessionID(secret)[:12]})
 	auth.Tell(ctx, h.cfg.Auth, auth.LoginEvent{Kind: auth.LoggedIn, From: q.from, User: id.User.Name, By: id.By})
 	return nil
 }

@@ -74,6 +74,18 @@ func TestLoginsAreTold(t *testing.T) {
 	}
 }
 
+// TestLoginWithoutRoom: who has as many sessions as they may is not told that they are in.
+func TestLoginWithoutRoom(t *testing.T) {
+	s := newSite(t, func(c *Config) {
+		c.Open = func(context.Context, auth.Identity) (storage.FS, error) { return nil, auth.ErrSessions }
+	})
+	a := s.browser().post(Prefix+"login", "user", "anna", "password", passwordOf("anna")).
+		want(http.StatusTooManyRequests).has("as many sessions open")
+	if cookie := a.header.Get("Set-Cookie"); cookie != "" {
+		t.Errorf("a cookie all the same: %s", cookie)
+	}
+}
+
 // A browser that is sent to another place after the login must not leave the server.
 func TestLocalPath(t *testing.T) {
 	for to, want := range map[string]string{
