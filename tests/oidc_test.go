@@ -113,6 +113,8 @@ func TestOIDC(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "gateway.yaml")
 	writeFile(t, config, fmt.Appendf(nil, `sftp:
   listen: 127.0.0.1:0
+admin:
+  listen: 127.0.0.1:0
 https:
   listen: %s
 logins:
