@@ -235,5 +235,5 @@ func (o operatorCertificates) HostKeys() []string {
 	if o.s.sftp == nil {
 		return nil
 	}
-	return sftpsrv.Fingerprints(o.s.keys.used)
+	return sftpsrv.Fingerprints(o.s.keys.Load().used)
 }
