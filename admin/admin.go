@@ -71,7 +71,7 @@ type Version struct {
 
 // Act is one thing that an operator did, or tried to.
 type Act struct {
-	By      string // the administrator, or "token NAME"
+	By      string // the administrator, or "token NAME"; "token" for one that nobody knows
 	Address string // where from
 	What    string // "login", "logout", "job.run", "job.stop", "job.resume", "quarantine.release", "quarantine.reject", "session.close", "ban.add", "ban.lift", "user.disable", "user.enable", "token.revoke"
 	Object  string // what it was done to: a job, file, session, network, user or token

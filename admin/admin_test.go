@@ -510,6 +510,15 @@ func TestTokens(t *testing.T) {
 	if a := l.want(l.do("GET", "/api/v1/jobs", "", again...), http.StatusTooManyRequests); !strings.Contains(a.body, "ban") {
 		t.Errorf("banned: %s", a.body)
 	}
+	var told int
+	for _, a := range l.acts {
+		if a.What == "login" && a.By == "token" && errors.Is(a.Err, ErrToken) {
+			told++
+		}
+	}
+	if told != 3 {
+		t.Errorf("the audit was told of %d guesses, want 3", told)
+	}
 }
 
 func TestReady(t *testing.T) {

@@ -200,11 +200,13 @@ func (s *Server) byToken(r *http.Request, secret string) (operator, error) {
 	if err == nil {
 		return operator{name: "token " + t.Name, readOnly: t.ReadOnly}, nil
 	}
-	s.log.Warn("token refused", "from", from, "reason", err)
 	s.cfg.Watch.LoggedIn("admin", false)
-	if !known && errors.Is(err, ErrToken) {
-		s.cfg.Auth.Failed(from)
+	if known || !errors.Is(err, ErrToken) {
+		s.log.Warn("token refused", "from", from, "reason", err)
+		return operator{}, err
 	}
+	s.cfg.Auth.Failed(from)
+	s.told(r.Context(), Act{By: "token", Address: addressText(from), What: "login", Err: err})
 	return operator{}, err
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/dustin/go-humanize"
 )
 
 // functions are those of the templates.
@@ -47,15 +49,7 @@ func bytesText(n int64) string {
 	if n < 0 {
 		return "unknown"
 	}
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, unit := float64(n)/1024, 0
-	for v >= 1024 && unit < 5 {
-		v /= 1024
-		unit++
-	}
-	return fmt.Sprintf("%.1f %ciB", v, "KMGTPE"[unit])
+	return humanize.IBytes(uint64(n))
 }
 
 func whenText(t time.Time) string {

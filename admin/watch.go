@@ -89,7 +89,7 @@ func (w *Watch) LoggedIn(protocol string, ok bool) {
 // knownProtocol bounds the values of the label.
 func knownProtocol(p string) string {
 	switch p {
-	case "sftp", "scp", "ssh", "webdav", "page", "admin":
+	case "sftp", "scp", "ssh", "webdav", "page", "share", "admin":
 		return p
 	}
 	return "other"

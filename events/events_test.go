@@ -492,7 +492,7 @@ func FuzzParse(f *testing.F) {
 		}
 		again, err := json.Marshal(e)
 		if err != nil {
-			t.Skip() // a year beyond 9999
+			return // a year beyond 9999
 		}
 		if e2, err := Parse(again); err != nil || e2.ID != e.ID || e2.Path != e.Path {
 			t.Errorf("%q is read as %+v, then %+v, %v", data, e, e2, err)

@@ -221,6 +221,9 @@ func (s *serving) start(config string) {
 	if s.sftp == "" || s.https == "" {
 		s.t.Fatalf("serve did not say where it listens\n%s", s.log)
 	}
+	if strings.HasSuffix(s.admin, ":9443") {
+		s.t.Fatalf("%s leaves the port of the operator's page to the default, which another test may have", config)
+	}
 }
 
 // output is what a program has printed so far.

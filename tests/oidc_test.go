@@ -113,6 +113,8 @@ func TestOIDC(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "gateway.yaml")
 	writeFile(t, config, fmt.Appendf(nil, `sftp:
   listen: 127.0.0.1:0
+admin:
+  listen: 127.0.0.1:0
 https:
   listen: %s
 logins:
@@ -169,6 +171,17 @@ oidc:
 		}
 	}
 	s.stop()
+	refused := map[string]int{}
+	for _, a := range l.audited() {
+		if a.Verb == "login" && a.Result == "refused" && a.Protocol == "page" {
+			refused[a.User]++
+		}
+	}
+	for _, user := range []string{"unknown", "disabled", "expired", "keyed", "elsewhere"} {
+		if refused[user] != 1 {
+			t.Errorf("the audit log has %d refused logins of %s, want 1", refused[user], user)
+		}
+	}
 	log := s.log.String()
 	for _, want := range []string{`by=oidc:acme`, "user is disabled or expired", "has to prove a key", "may not log in from this address", "not begun in this browser", "oidc=down"} {
 		if !strings.Contains(log, want) {

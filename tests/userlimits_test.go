@@ -142,7 +142,7 @@ func TestReloadBandwidth(t *testing.T) {
 	const size = 1 << 20
 	l := newLab(t)
 	config := filepath.Join(t.TempDir(), "gateway.yaml")
-	const text = "data: %s\nsftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\nlimits:\n  bandwidth:\n    up: %s\n"
+	const text = "data: %s\nsftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\nadmin:\n  listen: 127.0.0.1:0\nlimits:\n  bandwidth:\n    up: %s\n"
 	writeFile(t, config, fmt.Appendf(nil, text, l.data, "100MiB"))
 	s := l.serveFile(config)
 	w, err := s.session().Create("f")

@@ -59,9 +59,14 @@ func (h *Handler) checkLogin(ctx context.Context, from netip.Addr, user, passwor
 		err = fmt.Errorf("%w: a one-time code is needed besides", auth.ErrCredentials)
 	}
 	if err != nil {
-		auth.Tell(ctx, h.cfg.Auth, auth.LoginEvent{Kind: auth.LoginRefused, From: from, User: user, By: auth.ByPassword, Err: err})
+		h.tellRefused(ctx, from, user, auth.ByPassword, err)
 		return nil, err
 	}
+	return h.begin(ctx, from, id)
+}
+
+// begin makes the session of a user who has logged in, and tells of it.
+func (h *Handler) begin(ctx context.Context, from netip.Addr, id auth.Identity) (*session, error) {
 	s, err := h.newSession(ctx, id)
 	told := auth.LoginEvent{Kind: auth.LoggedIn, From: from, User: id.User.Name, By: id.By, Err: err}
 	if err != nil {
@@ -69,6 +74,10 @@ func (h *Handler) checkLogin(ctx context.Context, from netip.Addr, user, passwor
 	}
 	auth.Tell(ctx, h.cfg.Auth, told)
 	return s, err
+}
+
+func (h *Handler) tellRefused(ctx context.Context, from netip.Addr, user, by string, err error) {
+	auth.Tell(ctx, h.cfg.Auth, auth.LoginEvent{Kind: auth.LoginRefused, From: from, User: user, By: by, Err: err})
 }
 
 func (q *request) challenge() error {

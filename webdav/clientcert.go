@@ -65,6 +65,7 @@ func (q *request) loginByCertificate(ctx context.Context) (decided bool, err err
 	case !clients.Required && (errors.Is(err, auth.ErrCredentials) || errors.Is(err, auth.ErrDisabled)):
 		return false, nil // a certificate that is for something else
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
+		q.h.tellRefused(ctx, q.from, user, auth.ByClientCertificate, err)
 		return true, refuse(http.StatusForbidden, "the client certificate lets nobody in")
 	}
 	return true, q.refuseLogin(err)
@@ -93,6 +94,7 @@ func (q *request) certificateSession(ctx context.Context, cert *x509.Certificate
 				id, err = login.PasswordToo(ctx, q.from, id, password)
 			}
 			if errors.Is(err, auth.ErrCredentials) {
+				q.h.tellRefused(ctx, q.from, user, auth.ByClientCertificate+"+"+auth.ByPassword, err)
 				err = errPasswordToo
 			}
 		}
@@ -103,6 +105,6 @@ func (q *request) certificateSession(ctx context.Context, cert *x509.Certificate
 		case id.NeedsCode:
 			return nil, auth.ErrCredentials
 		}
-		return q.h.newSession(ctx, id)
+		return q.h.begin(ctx, q.from, id)
 	})
 }

@@ -20,6 +20,16 @@ type certified struct {
 	*fakeAuth
 	asked int
 	coded bool // a code is needed besides
+	told  map[string]int
+}
+
+// Told implements auth.Watcher.
+func (c *certified) Told(_ context.Context, e auth.LoginEvent) {
+	result := "ok "
+	if e.Kind == auth.LoginRefused {
+		result = "refused "
+	}
+	c.told[result+e.User+" "+e.By]++
 }
 
 func (c *certified) PasswordToo(ctx context.Context, from netip.Addr, id auth.Identity, password string) (auth.Identity, error) {
@@ -38,7 +48,7 @@ func (c *certified) ClientCertificate(_ context.Context, _ netip.Addr, user stri
 func TestClientCertificate(t *testing.T) {
 	var c *certified
 	s := startWith(t, settings{config: func(o *Config) {
-		c = &certified{fakeAuth: o.Auth.(*fakeAuth)}
+		c = &certified{fakeAuth: o.Auth.(*fakeAuth), told: map[string]int{}}
 		o.Auth = c
 	}})
 	password := ""
@@ -82,6 +92,12 @@ func TestClientCertificate(t *testing.T) {
 	want("none where one is required", ask(nil), http.StatusForbidden)
 	want("one that has expired, where one is required", ask(named("alice", -time.Second)), http.StatusForbidden)
 	want("one of nobody, where one is required", ask(named("eve", time.Hour)), http.StatusForbidden)
+
+	for event, n := range map[string]int{"ok alice " + auth.ByClientCertificate: 1, "refused eve " + auth.ByClientCertificate: 1} {
+		if c.told[event] != n {
+			t.Errorf("told of %q %d times, want %d; all: %v", event, c.told[event], n, c.told)
+		}
+	}
 
 	// Who needs a one-time code gives an app password in its place: the Authenticator takes no other.
 	c.coded = true

@@ -132,7 +132,7 @@ func (a *operatorSide) countLogin(ctx context.Context, e auth.LoginEvent) {
 }
 
 // noteAct writes an act of the operator into the audit log.
-func (g *gateway) noteAct(ctx context.Context, a admin.Act) {
+func (s *serving) noteAct(ctx context.Context, a admin.Act) {
 	o := storage.OriginOf(ctx)
 	e := audit.Entry{Verb: audit.Admin, Result: audit.OK, User: a.By, Address: o.Address, Protocol: "admin", Ref: a.What, Path: a.Object, Reason: a.Reason}
 	switch a.What {
@@ -143,14 +143,18 @@ func (g *gateway) noteAct(ctx context.Context, a admin.Act) {
 	}
 	if a.Err != nil {
 		e.Result, e.Reason = audit.Failed, a.Err.Error()
-		for _, refused := range []error{admin.ErrNotFound, admin.ErrConflict, admin.ErrInvalid, auth.ErrCredentials, auth.ErrBanned, auth.ErrDisabled} {
+		for _, refused := range []error{admin.ErrNotFound, admin.ErrConflict, admin.ErrInvalid, admin.ErrToken, auth.ErrCredentials, auth.ErrBanned, auth.ErrDisabled} {
 			if errors.Is(a.Err, refused) {
 				e.Result = audit.Refused
 			}
 		}
 	}
-	if !errors.Is(a.Err, auth.ErrBanned) { // for which there is a line already, and there may be very many
-		g.note(e)
+	if errors.Is(a.Err, auth.ErrBanned) { // for which there is a line already, and there may be very many
+		return
+	}
+	s.g.note(e)
+	if e.Verb == audit.Login && e.Result == audit.Refused && s.guard.Allowed(o.Address) != nil { // as auth.Logins tells of users
+		s.g.note(audit.Entry{Verb: audit.Ban, Result: audit.OK, User: a.By, Address: o.Address, Protocol: e.Protocol, Reason: tooManyLogins})
 	}
 }
 
@@ -177,7 +181,7 @@ func (s *serving) newAdmin() (serve func(context.Context) error, err error) {
 			Ready:        s.readyChecks(),
 			Outbox:       s.g.state.CountDeliveries,
 		},
-		Audit: s.g.noteAct,
+		Audit: s.noteAct,
 	})
 	if err != nil {
 		return nil, err

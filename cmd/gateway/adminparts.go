@@ -165,7 +165,7 @@ func (o operatorUsers) Users(ctx context.Context) ([]admin.User, error) {
 func (o operatorUsers) used(ctx context.Context, u auth.User) int64 {
 	ctx, cancel := context.WithTimeout(ctx, usageTime)
 	defer cancel()
-	tree, err := o.g.view(ctx, auth.Identity{User: u})
+	tree, err := o.g.tree(ctx, auth.Identity{User: u}) // and no view: the operator's look is no session of the user
 	if err != nil {
 		return -1
 	}
@@ -235,5 +235,5 @@ func (o operatorCertificates) HostKeys() []string {
 	if o.s.sftp == nil {
 		return nil
 	}
-	return sftpsrv.Fingerprints(o.s.keys.used)
+	return sftpsrv.Fingerprints(o.s.keys.Load().used)
 }

@@ -19,6 +19,9 @@ import (
 // auditKeyFile is in the folder of keys; what is behind its name is audit.PublicSuffix for the public ones.
 const auditKeyFile = "audit_ed25519_key"
 
+// tooManyLogins is why an address is banned.
+const tooManyLogins = "too many failed logins"
+
 var errNoAudit = errors.New("the audit log cannot be written, and audit.on_failure says that nothing is done then")
 
 // auditing is the audit log of a process, opened with the first entry.
@@ -247,7 +250,7 @@ func (w auditWatch) login(ctx context.Context, e auth.LoginEvent) {
 	case auth.LoggedOut:
 		line.Verb, line.Reason = audit.Logout, "after "+e.Lasted.String()
 	case auth.AddressBanned:
-		line.Verb, line.Reason = audit.Ban, "too many failed logins"
+		line.Verb, line.Reason = audit.Ban, tooManyLogins
 	}
 	_ = w.log.Write(line)
 }

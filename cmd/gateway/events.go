@@ -19,6 +19,7 @@ import (
 	"gateway/config"
 	"gateway/events"
 	"gateway/integrity"
+	"gateway/internal/certificate"
 	"gateway/state"
 	"gateway/storage"
 )
@@ -149,15 +150,7 @@ func rootsOf(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s has no certificate in PEM", file)
-	}
-	return roots, nil
+	return certificate.Authorities(file)
 }
 
 // matchKeys makes patterns into one match of STORAGE:NAME; nil if there are none.

@@ -3,18 +3,17 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 
 	"gateway/auth"
 	"gateway/auth/oidc"
 	"gateway/config"
+	"gateway/storage"
 	"gateway/webdav/page"
 )
 
@@ -45,19 +44,12 @@ func newProvider(c config.Config, name string, log *slog.Logger) (*oidc.Provider
 
 // clientOf trusts the authorities of ca_file; nil where there is none.
 func clientOf(o config.OIDC) (*http.Client, error) {
-	if o.CAFile == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(o.CAFile)
-	if err != nil {
+	roots, err := rootsOf(o.CAFile)
+	if roots == nil || err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s has no certificate in PEM form", o.CAFile)
-	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	return &http.Client{Transport: t}, nil
 }
 
@@ -113,7 +105,7 @@ func (s *signIns) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		sayLogin(w, http.StatusTooManyRequests, "There were too many failed logins from your address. Wait a while, then try again.")
 	case rest == "":
 		if err := p.Begin(w, r, page.LocalPath(r.URL.Query().Get("next"))); err != nil {
-			s.failed(w, r, name, err)
+			s.failed(w, r, name, "", err)
 		}
 	default:
 		s.finish(w, r, p, name)
@@ -128,14 +120,14 @@ func (s *signIns) finish(w http.ResponseWriter, r *http.Request, p *oidc.Provide
 		}
 	}
 	if err != nil {
-		s.failed(w, r, name, err)
+		s.failed(w, r, name, user, err)
 		return
 	}
 	http.Redirect(w, r, page.LocalPath(next), http.StatusSeeOther)
 }
 
-// failed says to the browser as much as it needs to know, and the rest to the log.
-func (s *signIns) failed(w http.ResponseWriter, r *http.Request, name string, err error) {
+// failed says to the browser as much as it needs to know, and the rest to the log. user is "" where none is known.
+func (s *signIns) failed(w http.ResponseWriter, r *http.Request, name, user string, err error) {
 	from := s.from(r)
 	switch {
 	case errors.Is(err, oidc.ErrCancelled):
@@ -144,6 +136,8 @@ func (s *signIns) failed(w http.ResponseWriter, r *http.Request, name string, er
 	case errors.Is(err, oidc.ErrRefused), errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
 		s.log.Info("login refused", "by", "oidc:"+name, "from", from, "reason", err)
 		s.logins.Failed(from)
+		ctx := storage.WithOrigin(r.Context(), storage.Origin{Protocol: "page", Address: from})
+		auth.Tell(ctx, s.logins, auth.LoginEvent{Kind: auth.LoginRefused, From: from, User: user, By: "oidc:" + name, Err: err})
 		sayLogin(w, http.StatusForbidden, "You could not be logged in. Try once more; if it fails again, ask those who run this server whether you have a user here.")
 	default:
 		s.log.Error("login at a provider failed", "by", "oidc:"+name, "from", from, "error", err)

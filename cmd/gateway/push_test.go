@@ -54,7 +54,7 @@ func startSFTP(t *testing.T, e *env) (addr, fingerprint string) {
 			t.Error(err)
 		}
 	})
-	for _, f := range sftpsrv.Fingerprints(s.keys.used) {
+	for _, f := range sftpsrv.Fingerprints(s.keys.Load().used) {
 		for word := range strings.FieldsSeq(f) {
 			if strings.HasPrefix(word, "SHA256:") {
 				fingerprint = word

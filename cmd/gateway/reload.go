@@ -89,6 +89,7 @@ type prepared struct {
 	trust *auth.Trust
 	certs certificate.Config
 	doors doorRules
+	keys  hostKeys
 	sftp  sftpsrv.Config
 	jobs  ftpbridge.Scheduler
 }
@@ -110,11 +111,10 @@ func (s *serving) prepare(c config.Config) (p prepared, err error) {
 		return p, err
 	}
 	p.jobs.Room, p.jobs.Control = s.jobs.Room, s.jobs.Control
-	keys, err := loadHostKeys(c)
-	if err != nil {
+	if p.keys, err = loadHostKeys(c); err != nil {
 		return p, err
 	}
-	if p.sftp, err = s.sftpConfig(c, keys); err != nil {
+	if p.sftp, err = s.sftpConfig(c, p.keys); err != nil {
 		return p, err
 	}
 	return p, sftpsrv.Check(p.sftp)
@@ -130,6 +130,7 @@ func (s *serving) apply(ctx context.Context, p prepared) error {
 		if err := s.sftpServer.Reconfigure(p.sftp); err != nil {
 			return err // unreachable: prepare has checked it
 		}
+		s.keys.Store(&p.keys) // which the operator's page shows
 	}
 	if err := s.g.bandwidths.configure(c); err != nil {
 		return err // unreachable too

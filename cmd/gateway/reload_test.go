@@ -22,7 +22,7 @@ type reloading struct {
 	told   chan phase
 }
 
-const quietListeners = "sftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\n"
+const quietListeners = "sftp:\n  listen: 127.0.0.1:0\nhttps:\n  listen: 127.0.0.1:0\nadmin:\n  listen: 127.0.0.1:0\n"
 
 func startReloading(t *testing.T) (r *reloading, stop func()) {
 	t.Helper()

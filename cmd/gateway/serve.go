@@ -78,7 +78,7 @@ type serving struct {
 	cfg    atomic.Pointer[config.Config] // in force; g.cfg is that of the start
 	logins *auth.Logins
 	guard  *auth.Guard
-	keys   hostKeys
+	keys   atomic.Pointer[hostKeys] // in force
 	certs  *certificate.Source
 	jobs   ftpbridge.Scheduler
 
@@ -127,9 +127,11 @@ func newServing(g *gateway) (*serving, error) {
 	}
 	s.jobs.Control = s.admin.control
 	s.jobs.Room = make(chan struct{}, ftpbridge.MaxRunsAtOnce)
-	if s.keys, err = loadHostKeys(g.cfg); err != nil {
+	keys, err := loadHostKeys(g.cfg)
+	if err != nil {
 		return nil, err
 	}
+	s.keys.Store(&keys)
 	if len(g.cfg.Sources) > 0 { // now and not with the first file, so that the keys are whole when they are copied to other nodes
 		if _, err := g.provenanceKeys().signer(); err != nil {
 			return nil, err
@@ -238,7 +240,7 @@ func (s *serving) announce(e *env, password string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The gateway is running. Its files are in %s\n\n", storagePlace(s.g.cfg, config.DefaultStorage))
 	if s.sftp != nil {
-		fmt.Fprintf(&b, "  SFTP   %s\n         %s\n", s.sftp.Addr(), strings.Join(sftpsrv.Fingerprints(s.keys.used), "\n         "))
+		fmt.Fprintf(&b, "  SFTP   %s\n         %s\n", s.sftp.Addr(), strings.Join(sftpsrv.Fingerprints(s.keys.Load().used), "\n         "))
 	}
 	if s.https != nil {
 		fmt.Fprintf(&b, "  HTTPS  https://%s/\n         certificate %s\n", s.https.Addr(), sha256Lines(certificateSum(s.certs)))
@@ -323,7 +325,7 @@ func (s *serving) run(ctx context.Context) error {
 		})
 	}
 	if s.sftp != nil {
-		c, err := s.sftpConfig(s.g.cfg, s.keys)
+		c, err := s.sftpConfig(s.g.cfg, *s.keys.Load())
 		if err != nil {
 			return err
 		}

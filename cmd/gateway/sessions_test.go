@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"gateway/auth"
+	"gateway/config"
+	"gateway/state/sqlite"
 	"gateway/storage"
 )
 
@@ -61,6 +65,41 @@ func TestSessions(t *testing.T) {
 			t.Errorf("who has none is remembered: %+v", s.users["anna"])
 		}
 	})
+}
+
+// What the operator's page counts of a user's quota is no session of the user.
+func TestOperatorIsNoSession(t *testing.T) {
+	dir := t.TempDir()
+	store, err := sqlite.Open(t.Context(), filepath.Join(dir, "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	files, err := openFolder(filepath.Join(dir, "files"), 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	users, err := auth.OpenUsers(filepath.Join(dir, "users"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{
+		cfg: config.Default(), log: slog.New(slog.DiscardHandler), users: users, state: store,
+		quotas: new(quotas), changes: new(underway), sessions: new(sessions), bandwidths: new(bandwidths),
+		storages: map[string]backend{config.DefaultStorage: files},
+	}
+	anna := auth.User{Name: "anna", MaxSessions: 1, Quota: 1 << 20, Mounts: []auth.Mount{{Path: "/", Permissions: auth.Permissions(storage.PermReadWrite)}}}
+	if err := users.Put(t.Context(), anna); err != nil {
+		t.Fatal(err)
+	}
+	list, err := operatorUsers{g: g}.Users(comesFrom(t.Context(), "admin", "192.0.2.1"))
+	if err != nil || len(list) != 1 || list[0].Used != 0 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if _, err := g.view(comesFrom(t.Context(), "page", "192.0.2.1"), auth.Identity{User: anna}); err != nil {
+		t.Errorf("the first session of the user: %v", err)
+	}
 }
 
 func TestBandwidths(t *testing.T) {

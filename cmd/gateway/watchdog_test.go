@@ -18,7 +18,7 @@ import (
 func listening(t *testing.T) *serving {
 	t.Helper()
 	e, _, _ := newEnv(t)
-	if err := os.WriteFile("gateway.yaml", []byte("sftp: {listen: '127.0.0.1:0'}\nhttps: {listen: '127.0.0.1:0', connections: 1}\n"), 0o600); err != nil {
+	if err := os.WriteFile("gateway.yaml", []byte("sftp: {listen: '127.0.0.1:0'}\nhttps: {listen: '127.0.0.1:0', connections: 1}\nadmin: {off: true}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := newServing(openGateway(t, e))
