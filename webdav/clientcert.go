@@ -66,6 +66,7 @@ func (q *request) loginByCertificate(ctx context.Context) (decided bool, err err
 		return false, nil // a certificate that is for something else
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
 		q.h.tellRefused(ctx, q.from, user, auth.ByClientCertificate, err)
+		q.h.cfg.Auth.Failed(q.from) // a program that does not stop is banned, as one with a wrong password
 		return true, refuse(http.StatusForbidden, "the client certificate lets nobody in")
 	}
 	return true, q.refuseLogin(err)

@@ -19,6 +19,7 @@ import (
 type certified struct {
 	*fakeAuth
 	asked int
+	fails int  // counted against the address
 	coded bool // a code is needed besides
 	told  map[string]int
 }
@@ -31,6 +32,8 @@ func (c *certified) Told(_ context.Context, e auth.LoginEvent) {
 	}
 	c.told[result+e.User+" "+e.By]++
 }
+
+func (c *certified) Failed(netip.Addr) { c.fails++ }
 
 func (c *certified) PasswordToo(ctx context.Context, from netip.Addr, id auth.Identity, password string) (auth.Identity, error) {
 	return c.Password(ctx, from, id.User.Name, password)
@@ -97,6 +100,10 @@ func TestClientCertificate(t *testing.T) {
 		if c.told[event] != n {
 			t.Errorf("told of %q %d times, want %d; all: %v", event, c.told[event], n, c.told)
 		}
+	}
+
+	if c.fails != 1 {
+		t.Errorf("%d failures count against the address, want that of eve", c.fails)
 	}
 
 	// Who needs a one-time code gives an app password in its place: the Authenticator takes no other.
