@@ -22,7 +22,7 @@ func (s *serving) holdings() holdings {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	listening := 2
+	listening := 3 // SFTP, HTTPS and the operator's page
 	now := holdings{"connection": -listening}
 	for _, fd := range fds {
 		to, err := os.Readlink(filepath.Join(dir, fd.Name()))
