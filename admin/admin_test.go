@@ -11,6 +11,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -500,6 +501,15 @@ func TestTokens(t *testing.T) {
 	list, err := l.tokens.List(ctx)
 	if err != nil || len(list) != 2 || list[0].Name != "deploy" || list[0].Revoked.IsZero() || !list[1].ReadOnly {
 		t.Errorf("list %+v, %v", list, err)
+	}
+	if err := os.WriteFile(l.tokens.file("torn"), []byte("sha256: [torn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := l.tokens.List(ctx); err == nil || len(list) != 2 {
+		t.Errorf("beside a file that cannot be read: list %+v, %v", list, err)
+	}
+	if _, err := l.tokens.Create(ctx, Token{Name: "another"}, 0); err != nil {
+		t.Errorf("beside a file that cannot be read: %v", err)
 	}
 	again := l.token(Token{Name: "deploy"}, 0) // a revoked name may be used again
 	l.want(l.do("GET", "/api/v1/jobs", "", again...), http.StatusOK)

@@ -83,6 +83,9 @@ func (s *Tokens) Create(ctx context.Context, t Token, lifetime time.Duration) (s
 		return "", err
 	}
 	all, err := s.List(ctx)
+	if all != nil { // mistakes in the others are no reason
+		err = ctx.Err()
+	}
 	if err == nil && len(all) >= MaxTokens {
 		err = fmt.Errorf("%w: there are %d tokens already; remove files of revoked ones from %s", ErrConflict, len(all), s.dir)
 	}
@@ -156,13 +159,14 @@ func (s *Tokens) Check(secret string) (t Token, known bool, err error) {
 	return t, true, nil
 }
 
-// List returns them all, by name.
+// List returns them all, by name, and with the error those whose files can be read: the others let nobody in.
 func (s *Tokens) List(ctx context.Context) ([]Token, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return nil, fmt.Errorf("tokens folder: %w", err)
 	}
-	var list []Token
+	list := make([]Token, 0, len(entries))
+	var mistakes []error
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".yaml")
 		if !ok || !tokenName.MatchString(name) || ctx.Err() != nil {
@@ -170,12 +174,13 @@ func (s *Tokens) List(ctx context.Context) ([]Token, error) {
 		}
 		t, err := s.get(name)
 		if err != nil {
-			return list, err
+			mistakes = append(mistakes, err)
+			continue
 		}
 		list = append(list, t)
 	}
 	slices.SortFunc(list, func(a, b Token) int { return cmp.Compare(a.Name, b.Name) })
-	return list, ctx.Err()
+	return list, errors.Join(append(mistakes, ctx.Err())...)
 }
 
 // Revoke ends a token; ErrNotFound. It stays in the list.

@@ -198,10 +198,7 @@ func (adminTokensCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	list, err := tokens.List(e.ctx)
-	if err != nil {
-		return err
-	}
+	list, mistakes := tokens.List(e.ctx)
 	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tMAY\tMADE\tGOOD UNTIL")
 	for _, t := range list {
@@ -219,7 +216,7 @@ func (adminTokensCmd) Run(e *env) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.Name, may, t.Created.Local().Format(time.DateTime), until)
 	}
-	return w.Flush()
+	return errors.Join(w.Flush(), mistakes)
 }
 
 type adminRevokeCmd struct {
