@@ -34,6 +34,8 @@ func (s *serving) holdings() holdings {
 			now["staged file"]++
 		case strings.HasPrefix(to, s.files()):
 			now["other file of the storage"]++
+		case strings.HasPrefix(to, filepath.Join(s.data, "audit")): // whichever file it has come to
+			now["audit log"]++
 		case strings.HasPrefix(to, s.data):
 			now[filepath.Base(to)]++
 		default:
